@@ -1,0 +1,68 @@
+# Every task sets up what it needs: .venv is made when it is missing, and brought up to date when it is
+# older than pyproject.toml. Each task installs the extra of its name.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+DEMO_SECONDS ?= 10
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+FLOORS := supervision actors adapters
+PACKAGES := $(notdir $(patsubst %/__init__.py,%,$(wildcard $(FLOORS:%=%/*/__init__.py))))
+SOURCES = $(shell find $(wildcard $(FLOORS) samples tests) -name '*.py')
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint format types bench docs dev clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed  ## Run a small station for DEMO_SECONDS (10) and account for every event
+	$(BIN)/python samples/first_station.py --seconds $(DEMO_SECONDS)
+
+test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to choose
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-lint  ## ruff, format check, flake8-async, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/flake8-async $(SOURCES)
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed-lint  ## Format, and mend what ruff can mend safely
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+types: $(VENV)/.installed-types  ## mypy strict, and pyright --verifytypes on what is public
+	$(BIN)/mypy $(PACKAGES:%=--package %)
+	for package in $(PACKAGES); do \
+		$(BIN)/pyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes $$package || exit; \
+	done
+
+bench: $(VENV)/.installed-bench  ## Measure speed as ratios to a bare trio channel
+	$(BIN)/python tests/benchmarks/run.py $(BENCH_ARGS)
+
+docs: $(VENV)/.installed-docs  ## Build the documentation into site/; every warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
+
+dev: $(VENV)/.installed-dev  ## Install the extras of all tasks at once
+
+clean:  ## Remove .venv and everything that was made
+	rm -rf $(VENV) site build dist bench-results
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed, and '$(PYTHON)' is not that; try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@

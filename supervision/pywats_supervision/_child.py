@@ -1,0 +1,84 @@
+"""One life of a child in trio: what its task does, and how its end is sorted out.
+
+This is one of two files that catch BaseException, because here lives end: an error is split by
+`trio.Cancelled`; a failure (`Exception`) is reported, anything else (KeyboardInterrupt,
+SystemExit, ...) ends the tree, and a cancellation from outside goes on its way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import trio
+
+from pywats_supervision.context import CURRENT_LIFE, ChildContext
+from pywats_supervision.core.children import Child
+
+__all__ = ["LifeScope", "Parts", "live", "sorted_out"]
+
+
+class Parts(NamedTuple):
+    """The three kinds of what a life can end with."""
+
+    cancelled: BaseException | None
+    fatal: BaseException | None
+    failure: Exception | None
+
+
+class LifeScope(NamedTuple):
+    """What the shell keeps of the present life."""
+
+    scope: trio.CancelScope
+    context: ChildContext
+
+
+class Reports(Protocol):
+    """To whom the end of a life is reported."""
+
+    def report_end(self, child: Child, parts: Parts) -> None: ...
+
+
+NOTHING = Parts(None, None, None)
+
+
+def sorted_out(error: BaseException) -> Parts:
+    """Split what a life ended with into cancellation, fatal part and failure."""
+    if isinstance(error, Exception):
+        return Parts(None, None, error)
+    if isinstance(error, trio.Cancelled):
+        return Parts(error, None, None)
+    if not isinstance(error, BaseExceptionGroup):
+        return Parts(None, error, None)
+    cancelled, rest = error.split(trio.Cancelled)
+    if rest is None:
+        return Parts(cancelled, None, None)
+    failure, fatal = rest.split(Exception)
+    while isinstance(fatal, BaseExceptionGroup) and len(fatal.exceptions) == 1:
+        fatal = fatal.exceptions[0]
+    return Parts(cancelled, fatal, failure)
+
+
+async def live(reports: Reports, child: Child, life: LifeScope) -> None:
+    """Run one life and report how it ended; the last thing this task does."""
+    spec = child.spec
+    CURRENT_LIFE.set(life.context)
+    parts = NOTHING
+    try:
+        with life.scope:
+            if spec.takes_status:
+                if spec.takes_child:
+                    await spec.start(task_status=life.context, child=life.context)
+                else:
+                    await spec.start(task_status=life.context)
+            elif spec.takes_child:
+                await spec.start(child=life.context)
+            else:
+                await spec.start()
+    except BaseException as error:  # noqa: BLE001 - lives end here; the split decides who hears of what
+        parts = sorted_out(error)
+    reports.report_end(child, parts)
+    if parts.cancelled is not None:
+        try:
+            raise parts.cancelled
+        finally:
+            del parts

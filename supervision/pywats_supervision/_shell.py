@@ -1,0 +1,527 @@
+"""The shell of a supervisor: runs children in one nursery and carries out what `core` decides.
+
+Every report is one synchronous step: the decision is made and its actions are carried out
+before the reporting task goes on, so there is no moment in which a child is neither alive nor
+accounted for. The task of `run()` only waits, for what is due and for the end.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextvars
+import functools
+import logging
+from math import inf
+from typing import Any
+
+import trio
+
+from pywats_supervision._child import LifeScope, Parts, live, sorted_out
+from pywats_supervision._system import current_runtime
+from pywats_supervision._timers import Alarm
+from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors
+from pywats_supervision.core.actions import AskToStop, Cancel, Happening, Run
+from pywats_supervision.core.children import Child, Waiter
+from pywats_supervision.core.decide import Decider
+from pywats_supervision.core.life import ALIVE, After, ChildState
+from pywats_supervision.core.spec import NEVER, AutoShutdown, ChildSpec, checked_duration
+from pywats_supervision.errors import KEPT_ERRORS, NotRunning, WouldDeadlock
+from pywats_supervision.observation import (
+    DEFAULT_STREAM_SIZE,
+    ChildSnapshot,
+    Counts,
+    EventStream,
+    SupervisorSnapshot,
+    TreeEvent,
+    child_snapshot,
+    counted,
+    error_text,
+)
+from pywats_supervision.policies.decision import RestartPolicy
+from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
+
+__all__ = ["Shell"]
+
+logger = logging.getLogger("pywats_supervision")
+
+
+class Shell(abc.ABC):
+    """What `Supervisor` and `DynamicSupervisor` have in common."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        policy: RestartPolicy[Any] | None,
+        runtime: Runtime | None,
+        auto_shutdown: AutoShutdown,
+    ) -> None:
+        if not name or not isinstance(name, str):
+            raise ValueError(f"name must be a non-empty str, not {name!r}")
+        if policy is not None and not isinstance(policy, RestartPolicy):
+            raise TypeError(f"policy must be a RestartPolicy or None, not {policy!r}")
+        if not isinstance(auto_shutdown, AutoShutdown):
+            raise TypeError(
+                f"auto_shutdown must be NEVER, ANY_SIGNIFICANT or ALL_SIGNIFICANT, not {auto_shutdown!r}"
+            )
+        self.auto_shutdown = auto_shutdown
+        self.name = name
+        self.policy = policy
+        self._runtime = runtime
+        self._streams: tuple[EventStream, ...] = ()
+        self._life: ChildContext | None = None
+        self._decider: Decider | None = None
+        self._performing = False
+        self._fatal: BaseException | None = None
+        self._late: list[Exception] = []
+
+    # Running
+
+    @abc.abstractmethod
+    def _new_decider(self, runtime: Runtime) -> Decider: ...
+
+    @property
+    def _specs(self) -> tuple[ChildSpec, ...]:
+        return ()
+
+    @property
+    def life(self) -> ChildContext | None:
+        """The life that this supervisor runs in, if it is itself a child; else None."""
+        return self._life
+
+    async def run(
+        self,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+        child: ChildContext | None = None,
+    ) -> None:
+        """Start the children and supervise them until the supervisor ends.
+
+        It is itself a child's start, so trees nest, and can be given to `nursery.start`. It may
+        be run again after it has ended, with the children it was built with.
+
+        Args:
+            task_status: told when every child has had its turn to start.
+            child: its own context, if it is supervised; it stops in order when asked to.
+
+        Raises:
+            Exception: what a child without policy raised when it was first started.
+            RestartIntensityExceeded: after too many restarts that no policy decided.
+            PolicyEscalated: when a policy said Escalate, or raised.
+            KeyboardInterrupt: bare, as any other fatal exception of a child.
+            RuntimeError: if it runs already.
+
+        Cancelled: all children are cancelled at once; none is restarted, no order is kept.
+        """
+        if self._decider is not None:
+            raise RuntimeError(f"supervisor {self.name!r} is running already; build one for each place in the tree")
+        runtime = self._runtime or current_runtime()
+        self._life = CURRENT_LIFE.get()
+        self._clock = runtime.clock
+        self._fatal = None
+        self._late = []
+        self._alarm = Alarm()
+        self._ended = trio.Event()
+        self._task_status = task_status
+        self._base = contextvars.copy_context()
+        self._base.run(CURRENT_RUNTIME.set, runtime)
+        decider = self._decider = self._new_decider(runtime)
+        try:
+            async with trio.open_nursery(strict_exception_groups=True) as self._nursery:
+                decider.begin(self._specs, self._clock())
+                if child is not None:
+                    self._listen(child)
+                self._perform()
+                while not decider.finished:
+                    await self._alarm.wait(decider.agenda.next_due)
+                    decider.due(self._clock())
+                    self._perform()
+        except BaseException as error:
+            decider.kill()
+            self._raise_with(error, decider)
+            raise
+        finally:
+            self._decider = None
+            decider.dismiss()
+            self._ended.set()
+        if self._fatal is not None:
+            raise self._fatal
+        if decider.error is not None:
+            raise decider.error
+
+    run.is_supervisor = True  # type: ignore[attr-defined] # what ChildSpec looks for
+
+    def _listen(self, child: ChildContext) -> None:
+        child.describe = self.snapshot
+        child.on_stopping(lambda: self._stop_by(child.deadline))
+
+    def _raise_with(self, error: BaseException, decider: Decider) -> None:
+        """Raise what must come out together with a cancellation from outside, if anything must."""
+        if self._fatal is not None:
+            raise self._fatal from None
+        errors = [*self._late, *([] if decider.error is None else [decider.error])]
+        if errors and sorted_out(error).cancelled is not None:
+            raise BaseExceptionGroup(f"supervisor {self.name!r} was cancelled while failing", [error, *errors])
+
+    def _perform(self) -> None:
+        """Carry out the actions; a report that comes meanwhile adds to them."""
+        decider = self._decider
+        if decider is None or self._performing:
+            return
+        actions = decider.actions
+        self._performing = True
+        try:
+            while actions:
+                action = actions.popleft()
+                if isinstance(action, Run):
+                    if not decider.killed:
+                        self._spawn(action.child)
+                elif isinstance(action, Cancel):
+                    self.cancel_life(action.child)
+                elif isinstance(action, AskToStop):
+                    action.child.shell.context.ask_to_stop(action.deadline)
+                else:
+                    self._task_status.started()
+        finally:
+            self._performing = False
+        if decider.finished:
+            self._alarm.ring()
+        else:
+            self._alarm.set(decider.agenda.next_due)
+
+    def _spawn(self, child: Child) -> None:
+        life = child.shell = LifeScope(trio.CancelScope(), ChildContext(self, child))
+        # In the context that run() was called in: a life must not inherit from the one before it.
+        start = functools.partial(self._nursery.start_soon, live, self, child, life, name=child.spec.name)
+        self._base.run(start)
+
+    # What lives report
+
+    def report_up(self, child: Child, value: object) -> None:
+        """A life has called `started(value)`."""
+        if self._decider is not None:
+            self._decider.up(child, value, self._clock())
+            self._perform()
+
+    def report_end(self, child: Child, parts: Parts) -> None:
+        """A life is over; called as the last step of its task."""
+        decider = self._decider
+        if decider is None:
+            return
+        if parts.fatal is not None and self._fatal is None:
+            self._fatal = parts.fatal
+            decider.kill()
+            self._nursery.cancel_scope.cancel()
+        if parts.cancelled is not None:
+            decider.kill()
+        if decider.killed and parts.failure is not None and len(self._late) < KEPT_ERRORS:
+            self._late.append(parts.failure)
+        child.shell = None
+        decider.ended(child, parts.failure, self._clock())
+        self._perform()
+
+    def cancel_life(self, child: Child) -> None:
+        """Cancel a child's present life, if it has one."""
+        if child.shell is not None:
+            child.shell.scope.cancel()
+
+    # What users ask for
+
+    async def start_child(self, spec: ChildSpec) -> Any:
+        """Add a child at the end, start it, and wait until it is up.
+
+        Args:
+            spec: the child; its name must be new.
+
+        Returns:
+            What it gave to `started()`; None if its start does not take `task_status`, or returned
+            without calling it.
+
+        Raises:
+            Exception: what its first start raised, if no policy decides; the child is forgotten.
+            DuplicateChild: if there is one of that name.
+            TooManyChildren: beyond `max_children` of a dynamic supervisor.
+            ChildStopped: if it was stopped before it was up.
+            NotRunning: if the supervisor does not run, or is stopping.
+            WouldDeadlock: from a child's own start.
+
+        Cancelled: the child stays and goes on starting.
+        """
+        decider = self._running()
+        self._check_caller(None)
+        self._check_spec(spec)
+        return await self._until(decider.start_child(spec, self._clock()), up=True)
+
+    def start_child_nowait(self, spec: ChildSpec, *, delay: float = 0.0) -> None:
+        """Add a child at the end and start it, without waiting for it to be up.
+
+        Args:
+            spec: the child; its name must be new.
+            delay: seconds from now to its start.
+
+        Raises:
+            DuplicateChild: if there is one of that name.
+            TooManyChildren: beyond `max_children` of a dynamic supervisor.
+            NotRunning: if the supervisor does not run, or is stopping.
+        """
+        decider = self._running()
+        self._check_spec(spec)
+        decider.start_child(spec, self._clock(), checked_duration("delay", delay))
+        self._perform()
+
+    async def stop_child(self, name: str) -> None:
+        """Stop a child and wait until it is down; its specification stays (a TEMPORARY one's goes).
+
+        Args:
+            name: the child's name; a start or a restart that is pending is cancelled.
+
+        Raises:
+            UnknownChild: if there is none of that name.
+            NotRunning: if the supervisor does not run, or is stopping.
+            WouldDeadlock: about the child that calls, or from a child's own start.
+
+        Cancelled: the child goes on stopping.
+        """
+        await self._stopped(name, After.STAY)
+
+    async def remove_child(self, name: str) -> None:
+        """Stop a child, wait until it is down, and forget its specification.
+
+        Args:
+            name: the child's name.
+
+        Raises:
+            UnknownChild: if there is none of that name.
+            NotRunning: if the supervisor does not run, or is stopping.
+            WouldDeadlock: about the child that calls, or from a child's own start.
+
+        Cancelled: the child goes on stopping and is forgotten then.
+        """
+        await self._stopped(name, After.REMOVE)
+
+    async def suspend_child(self, name: str) -> None:
+        """Stop a child, and keep it down through group restarts until `resume_child`.
+
+        Args:
+            name: the child's name.
+
+        Raises:
+            UnknownChild: if there is none of that name.
+            NotRunning: if the supervisor does not run, or is stopping.
+            WouldDeadlock: about the child that calls, or from a child's own start.
+
+        Cancelled: the child goes on stopping.
+        """
+        await self._stopped(name, After.SUSPEND)
+
+    async def restart_child(self, name: str) -> Any:
+        """Stop a child if it runs, start it again in its place, and wait until it is up.
+
+        It does not count toward the restart intensity.
+
+        Args:
+            name: the child's name.
+
+        Returns:
+            What it gave to `started()`.
+
+        Raises:
+            UnknownChild: if there is none of that name.
+            NotRunning: if the supervisor does not run, or is stopping.
+            WouldDeadlock: about the child that calls, or from a child's own start.
+
+        Cancelled: the child goes on restarting.
+        """
+        decider = self._running()
+        child = decider.children.named(name)
+        self._check_caller(child)
+        decider.stop_child(child, self._clock(), After.START)
+        return await self._until(child, up=True)
+
+    async def resume_child(self, name: str) -> Any:
+        """Start a child that is down, without waiting for its delay, and wait until it is up.
+
+        Args:
+            name: the child's name; one that is up is left alone.
+
+        Returns:
+            What it gave to `started()`; None if it was up already.
+
+        Raises:
+            UnknownChild: if there is none of that name.
+            NotRunning: if the supervisor does not run, or is stopping.
+            WouldDeadlock: about the child that calls, or from a child's own start.
+
+        Cancelled: the child goes on starting.
+        """
+        decider = self._running()
+        child = decider.children.named(name)
+        self._check_caller(child)
+        decider.resume_child(child, self._clock())
+        return await self._until(child, up=True)
+
+    async def stop(self, timeout: float = inf) -> None:
+        """Stop all children in reverse order and wait until `run()` has ended.
+
+        Args:
+            timeout: seconds for the whole tree; every grace in it is the smaller of its own and
+                what is left.
+
+        Raises:
+            WouldDeadlock: from one of its own children; use `request_stop` there.
+
+        Cancelled: the supervisor goes on stopping. Of several calls the earliest deadline holds.
+        """
+        if self._decider is None:
+            await trio.lowlevel.checkpoint()
+            return
+        if any(life.supervisor is self for life in ancestors(CURRENT_LIFE.get())):
+            raise WouldDeadlock(f"a child of {self.name!r} cannot wait for its end; use request_stop()")
+        self.request_stop(timeout)
+        await self._ended.wait()
+
+    def request_stop(self, timeout: float = inf) -> None:
+        """Ask the supervisor to stop, without waiting.
+
+        Args:
+            timeout: seconds for the whole tree, as for `stop`.
+        """
+        self._stop_by((self._clock() if self._decider else 0.0) + checked_duration("timeout", timeout))
+
+    def _stop_by(self, deadline: float) -> None:
+        if self._decider is not None:
+            self._decider.request_stop(deadline, self._clock())
+            self._perform()
+
+    def _running(self) -> Decider:
+        if self._decider is None:
+            raise NotRunning(f"supervisor {self.name!r} is not running")
+        return self._decider
+
+    def _check_spec(self, spec: ChildSpec) -> None:
+        if not isinstance(spec, ChildSpec):
+            raise TypeError(f"a child is described by a ChildSpec, not {spec!r}")
+        if self.policy is not None and self.policy.skips and spec.policy is None and not spec.takes_child:
+            raise ValueError(
+                f"the policy of {self.name!r} may skip the item in hand, but the start of child {spec.name!r} "
+                "does not take `child`, so it can have none; give that child a policy of its own"
+            )
+        if spec.significant and self.auto_shutdown is NEVER:
+            raise ValueError(
+                f"child {spec.name!r} is significant, but auto_shutdown of {self.name!r} is NEVER; "
+                "choose ANY_SIGNIFICANT or ALL_SIGNIFICANT"
+            )
+
+    def _check_caller(self, target: Child | None) -> None:
+        for life in ancestors(CURRENT_LIFE.get()):
+            if life.supervisor is not self:
+                continue
+            if not life.up:
+                raise WouldDeadlock(f"child {life.name!r} of {self.name!r} calls its supervisor from its own start")
+            if target is not None and life.name == target.spec.name:
+                raise WouldDeadlock(f"child {life.name!r} of {self.name!r} would wait for its own end")
+
+    async def _stopped(self, name: str, after: After) -> None:
+        decider = self._running()
+        child = decider.children.named(name)
+        self._check_caller(child)
+        decider.stop_child(child, self._clock(), after)
+        await self._until(child, up=False)
+
+    async def _until(self, child: Child, *, up: bool) -> Any:
+        """Wait until a child is up, or down, whichever the call just made leads to."""
+        arrived = child.state is ChildState.RUNNING if up else child.state not in ALIVE
+        if arrived:
+            self._perform()
+            await trio.lowlevel.checkpoint()
+            return None
+        woken = trio.Event()
+        waiter = Waiter(woken.set, for_up=up)
+        child.waiters = [*(child.waiters or ()), waiter]
+        self._perform()
+        try:
+            await woken.wait()
+        finally:
+            if not waiter.resolved and child.waiters is not None:
+                child.waiters.remove(waiter)
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.value
+
+    # What can be seen
+
+    def children(self) -> tuple[ChildSnapshot, ...]:
+        """The children in the order of their start; none while the supervisor does not run."""
+        return self.snapshot().children
+
+    def count(self) -> Counts:
+        """How many children there are, of which kind and in which state."""
+        return counted(self._decider) if self._decider else Counts(0, 0, 0, 0, 0)
+
+    def snapshot(self) -> SupervisorSnapshot:
+        """The supervisor, its children and theirs, at this moment."""
+        decider = self._decider
+        if decider is None:
+            return SupervisorSnapshot(self.name, "not running", 0.0, 0, ())
+        state = "stopping" if decider.stopping or decider.killed else "running" if decider.ready else "starting"
+        children = tuple(
+            child_snapshot(child, child.shell.context.describe if child.shell is not None else None)
+            for child in decider.children
+        )
+        now = self._clock()
+        return SupervisorSnapshot(self.name, state, now, decider.intensity.count(now), children)
+
+    def events(self, size: int = DEFAULT_STREAM_SIZE) -> EventStream:
+        """Open a bounded stream of what happens here and below; leave its `with` block to end it.
+
+        Args:
+            size: how many events the reader may fall behind; beyond it the oldest are dropped.
+        """
+        stream = EventStream(size, self._close_stream)
+        self._streams = (*self._streams, stream)
+        return stream
+
+    def _close_stream(self, closed: EventStream) -> None:
+        self._streams = tuple(stream for stream in self._streams if stream is not closed)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names from the root supervisor down to this one."""
+        if self._life is None:
+            return (self.name,)
+        host = self._life.supervisor
+        return (*host.path, self._life.name) if isinstance(host, Shell) else (self._life.name,)
+
+    def _announce(self, kind: Happening, child: Child | None, detail: dict[str, Any] | None) -> None:
+        """Tell the streams of this supervisor and of those above it, and the log."""
+        error = detail.get("error") if detail else None
+        if error is not None or kind is Happening.STRAGGLING:
+            self._log(kind, child, error)
+        streams: list[EventStream] = []
+        shell: Shell | None = self
+        while shell is not None:
+            streams.extend(shell._streams)
+            host = None if shell._life is None else shell._life.supervisor
+            shell = host if isinstance(host, Shell) else None
+        if not streams:
+            return
+        event = TreeEvent(
+            kind=kind,
+            path=self.path if child is None else (*self.path, child.spec.name),
+            at=self._clock(),
+            life=0 if child is None else child.life,
+            error="" if error is None else (child.error_text if child is not None else error_text(error)),
+            until=None if detail is None else detail.get("until"),
+        )
+        for stream in streams:
+            stream.put(event)
+
+    def _log(self, kind: Happening, child: Child | None, error: Exception | None) -> None:
+        if child is None:
+            logger.error("supervisor %r gives up", self.name, exc_info=error)
+        elif kind is Happening.STRAGGLING:
+            logger.warning("child %r of %r still runs after its cancellation", child.spec.name, self.name)
+        elif child.policy is None:
+            logger.warning("child %r of %r failed: %s", child.spec.name, self.name, child.error_text)
+        else:
+            logger.debug("child %r of %r failed: %s", child.spec.name, self.name, child.error_text)

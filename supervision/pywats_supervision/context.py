@@ -1,0 +1,152 @@
+"""All that a child sees of its supervisor: `ChildContext`.
+
+It is made anew for every life, and is also the life's `task_status`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from math import inf
+from typing import Any, Final, Protocol
+
+import trio
+
+from pywats_supervision.core.children import Child, InHand
+from pywats_supervision.core.policy_in_use import PolicyInUse
+from pywats_supervision.policies.decision import Decision
+
+__all__ = ["CURRENT_LIFE", "ChildContext", "ancestors"]
+
+logger = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """What a context needs of the supervisor behind it."""
+
+    @property
+    def life(self) -> ChildContext | None:
+        """The life that the supervisor itself runs in, if it is a child."""
+        ...
+
+    def report_up(self, child: Child, value: object) -> None: ...
+    def cancel_life(self, child: Child) -> None: ...
+
+
+class ChildContext:
+    """One life of a child, as the child sees it; given to a start that takes `child`.
+
+    Attributes:
+        name: the child's name.
+        number: 1 for its first life.
+        last: what the policies decided after its last failure; None without one.
+        stopping: it has been asked to come to an end.
+        deadline: the time (trio's clock) by which it has to; inf until it is asked.
+        describe: called for snapshots; set it to add plain values about the child.
+    """
+
+    __slots__ = (
+        "_announced",
+        "_callbacks",
+        "_child",
+        "_host",
+        "deadline",
+        "describe",
+        "last",
+        "name",
+        "number",
+        "stopping",
+    )
+
+    def __init__(self, host: Host, child: Child) -> None:
+        self._host = host
+        self._child = child
+        self._callbacks: tuple[Callable[[], object], ...] = ()
+        self._announced = False
+        self.name = child.spec.name
+        self.number = child.life
+        self.last: Decision | None = child.last
+        self.stopping = False
+        self.deadline = inf
+        self.describe: Callable[[], Any] | None = None
+
+    @property
+    def supervisor(self) -> Host:
+        """The supervisor whose child this is."""
+        return self._host
+
+    @property
+    def up(self) -> bool:
+        """Whether the child has called `started()`, or need not."""
+        return self._announced or not self._child.spec.takes_status
+
+    @property
+    def policy(self) -> PolicyInUse | None:
+        """The policy that decides on this child's failures, with its state; None without one."""
+        return self._child.policy
+
+    def started(self, value: object = None) -> None:
+        """Say that the child is up; whoever started it is given `value`.
+
+        Raises:
+            RuntimeError: if it was called before in this life.
+        """
+        if self._announced:
+            raise RuntimeError(f"child {self.name!r} has called started() already")
+        self._announced = True
+        self._host.report_up(self._child, value)
+
+    def hold(self, in_hand: InHand | None) -> None:
+        """Name the holder whose item this child has in hand, for the policies to hear of."""
+        self._child.in_hand = in_hand
+
+    def on_stopping(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called once when the child is asked to stop, at once if it was already.
+
+        It is called in the supervisor's step: it must not wait. It may be called again when the
+        deadline becomes earlier.
+        """
+        self._child.listening = True
+        self._callbacks = (*self._callbacks, callback)
+        if self.stopping:
+            self._call(callback)
+
+    async def wait_stopping(self) -> None:
+        """Wait until the child is asked to stop.
+
+        Cancelled: nothing has happened. Several tasks may wait.
+        """
+        if self.stopping:
+            await trio.lowlevel.checkpoint()
+            return
+        asked = trio.Event()
+        self.on_stopping(asked.set)
+        await asked.wait()
+
+    def ask_to_stop(self, deadline: float) -> None:
+        """Called by the supervisor: come to an end by itself before `deadline`."""
+        self.stopping = True
+        self.deadline = deadline
+        for callback in self._callbacks:
+            self._call(callback)
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception:  # a child's own code; without it the child cannot hear, so it is cancelled
+            logger.exception("a callback of child %r raised when it was asked to stop", self.name)
+            self._host.cancel_life(self._child)
+
+
+CURRENT_LIFE: Final[ContextVar[ChildContext | None]] = ContextVar("pywats_life", default=None)
+"""The innermost supervised life that the current task belongs to."""
+
+
+def ancestors(life: ChildContext | None) -> list[ChildContext]:
+    """`life` and those around it, innermost first."""
+    lives = []
+    while life is not None:
+        lives.append(life)
+        life = life.supervisor.life
+    return lives

@@ -1,0 +1,1 @@
+"""The decisions of a supervisor: reports in, actions out; no trio, no clock, no chance, no logging."""

@@ -1,0 +1,74 @@
+"""A restart policy together with the state of one user of it.
+
+This is where the rule stands that every policy judges before any hears of the failure, and where
+the answer to "may work go on?" is kept as a flag that costs one attribute to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pywats_supervision.policies.decision import Admission, Decision, Failure, RestartPolicy, Verdict
+
+__all__ = ["PolicyInUse"]
+
+
+class PolicyInUse:
+    """One policy, one state; shared by all children of a supervisor or owned by one child.
+
+    Attributes:
+        unlimited: work may go on without asking; read once per item by whoever works.
+    """
+
+    __slots__ = ("_listeners", "policy", "state", "unlimited")
+
+    def __init__(self, policy: RestartPolicy[Any], chance: Callable[[], float]) -> None:
+        self.policy = policy
+        self.state = policy.new_state(chance)
+        self.unlimited = policy.unlimited(self.state)
+        self._listeners: list[Callable[[], None]] = []
+        policy.watch(self.state, self._changed)
+
+    def failed(self, failure: Failure, now: float) -> Decision | None:
+        """Ask the policy about a failure; whatever it raises is raised."""
+        verdict = self.policy.judge(self.state, failure, now)
+        if verdict is not Verdict.CHARGED:
+            failure = replace(failure, verdict=verdict)
+        decision = self.policy.failed(self.state, failure, now)
+        self._changed()
+        return decision
+
+    def progressed(self, count: int, probes: int, now: float) -> None:
+        """Tell it that items were done, `probes` of them granted by a limited admission."""
+        self.policy.progressed(self.state, count, probes, now)
+        self._changed()
+
+    def admit(self, wanted: int, now: float) -> Admission:
+        """Ask how many items may be taken now."""
+        admission = self.policy.admit(self.state, wanted, now)
+        # Taking work never makes more possible, so nobody is called: two who wait would wake each other.
+        self.unlimited = self.policy.unlimited(self.state)
+        return admission
+
+    def withdrawn(self, probes: int, now: float) -> None:
+        """Tell it that granted probes were neither done nor failed."""
+        self.policy.withdrawn(self.state, probes, now)
+        self._changed()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called whenever more work may have become possible."""
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: Callable[[], None]) -> None:
+        """Undo one `subscribe`."""
+        self._listeners.remove(listener)
+
+    def _changed(self) -> None:
+        unlimited = self.policy.unlimited(self.state)
+        if unlimited and self.unlimited:
+            return
+        self.unlimited = unlimited
+        for listener in tuple(self._listeners):
+            listener()

@@ -1,0 +1,1 @@
+"""Restart policies: when to run again. Pure; see `decision` for the vocabulary."""

@@ -1,0 +1,92 @@
+"""Supervisor: OTP's supervisor for trio, with ordered children and a restart strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, final
+
+from pywats_supervision._shell import Shell
+from pywats_supervision.core.decide import Decider
+from pywats_supervision.core.intensity import Intensity, checked_intensity
+from pywats_supervision.core.spec import (
+    NEVER,
+    ONE_FOR_ONE,
+    AutoShutdown,
+    ChildSpec,
+    Strategy,
+)
+from pywats_supervision.policies.decision import RestartPolicy
+from pywats_supervision.runtime import Runtime
+
+__all__ = ["Supervisor"]
+
+
+@final
+class Supervisor(Shell):
+    """Starts children in order, restarts those that fail, stops them in reverse.
+
+    Example:
+        ```python
+        supervisor = Supervisor(
+            [ChildSpec("reader", read), ChildSpec("writer", write)],
+            strategy=REST_FOR_ONE,
+        )
+        await supervisor.run()
+        ```
+
+    Args:
+        children: their specifications, in the order of their start; names are unique.
+        name: for logs, snapshots and errors.
+        strategy: ONE_FOR_ONE, ONE_FOR_ALL or REST_FOR_ONE.
+        max_restarts: how many restarts, not decided by a policy, are allowed `within` seconds;
+            one more and the supervisor gives up.
+        within: the length of that window, in seconds.
+        auto_shutdown: whether the end of significant children ends the supervisor.
+        policy: decides on failures of all children without one of their own, with one state for
+            all of them (so a breaker counts over all of them together).
+        runtime: where time and chance come from; default that of the tree around it.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if a value cannot work, alone or together with another.
+    """
+
+    def __init__(
+        self,
+        children: Iterable[ChildSpec] = (),
+        *,
+        name: str = "supervisor",
+        strategy: Strategy = ONE_FOR_ONE,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        auto_shutdown: AutoShutdown = NEVER,
+        policy: RestartPolicy[Any] | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        super().__init__(name=name, policy=policy, runtime=runtime, auto_shutdown=auto_shutdown)
+        if not isinstance(strategy, Strategy):
+            raise TypeError(f"strategy must be ONE_FOR_ONE, ONE_FOR_ALL or REST_FOR_ONE, not {strategy!r}")
+        self.strategy = strategy
+        self.max_restarts, self.within = checked_intensity(max_restarts, within)
+        self._initial = tuple(children)
+        names: set[str] = set()
+        for spec in self._initial:
+            self._check_spec(spec)
+            if spec.name in names:
+                raise ValueError(f"two children of {name!r} have the name {spec.name!r}; names must be unique")
+            names.add(spec.name)
+
+    @property
+    def _specs(self) -> tuple[ChildSpec, ...]:
+        return self._initial
+
+    def _new_decider(self, runtime: Runtime) -> Decider:
+        return Decider(
+            self.name,
+            strategy=self.strategy,
+            intensity=Intensity(self.max_restarts, self.within),
+            auto_shutdown=self.auto_shutdown,
+            policy=self.policy,
+            chance=runtime.random.random,
+            announce=self._announce,
+        )

@@ -1,0 +1,39 @@
+"""Programs and platforms that a test needs and a machine may lack.
+
+A test without its program is skipped, with the reason in the summary; where `PYWATS_REQUIRE_ALL=1` says
+that everything is there, as in CI, it fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+__all__ = ["missing", "require_program"]
+
+
+def require_program(name: str) -> Path:
+    """The path of a program; without it the test is skipped, or fails where all must be there.
+
+    Args:
+        name: of the executable, looked up on PATH and in /usr/sbin, where Debian keeps brokers.
+    """
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        missing(f"the program {name!r} is not installed")
+    return Path(found)
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test that lacks something, or fail it where all must be there.
+
+    Args:
+        reason: what is lacking, for the summary.
+    """
+    if os.environ.get("PYWATS_REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason}, and PYWATS_REQUIRE_ALL=1 says that it must be", pytrace=False)
+    pytest.skip(reason)
