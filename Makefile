@@ -11,7 +11,7 @@ BENCH_ARGS ?=
 
 FLOORS := supervision actors adapters
 PACKAGES := $(notdir $(patsubst %/__init__.py,%,$(wildcard $(FLOORS:%=%/*/__init__.py))))
-SOURCES = $(shell find $(wildcard $(FLOORS) samples tests) -name '*.py')
+PRODUCT = $(shell find $(wildcard $(FLOORS) samples) -name '*.py')
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -29,7 +29,7 @@ test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to cho
 lint: $(VENV)/.installed-lint  ## ruff, format check, flake8-async, import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/flake8-async $(SOURCES)
+	$(BIN)/flake8-async --startable-in-context-manager run $(PRODUCT)
 	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.installed-lint  ## Format, and mend what ruff can mend safely
@@ -39,7 +39,7 @@ format: $(VENV)/.installed-lint  ## Format, and mend what ruff can mend safely
 types: $(VENV)/.installed-types  ## mypy strict, and pyright --verifytypes on what is public
 	$(BIN)/mypy $(PACKAGES:%=--package %)
 	for package in $(PACKAGES); do \
-		$(BIN)/pyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes $$package || exit; \
+		PATH="$(abspath $(BIN)):$$PATH" pyright --ignoreexternal --verifytypes $$package || exit; \
 	done
 
 bench: $(VENV)/.installed-bench  ## Measure speed as ratios to a bare trio channel

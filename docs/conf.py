@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sphinx.application import Sphinx
+
 project = "pywats-events"
 author = "the pywats-events authors"
 project_copyright = "the pywats-events authors"
@@ -24,5 +26,24 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
-# A glob may match nothing while there are no decisions yet.
-suppress_warnings = ["toc.empty_glob"]
+
+def fenced_code(
+    _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Turn the fenced code of a docstring, which is written as in Markdown, into what Sphinx reads."""
+    inside = False
+    turned: list[str] = []
+    for line in lines:
+        text = line.strip()
+        if text.startswith("```"):
+            indent = line[: line.index("`")]
+            turned += [""] if inside else [f"{indent}.. code-block:: {text[3:] or 'text'}", ""]
+            inside = not inside
+        else:
+            turned.append(f"    {line}" if inside and text else line)
+    lines[:] = turned
+
+
+def setup(app: Sphinx) -> None:
+    """Look at docstrings before napoleon does."""
+    app.connect("autodoc-process-docstring", fenced_code, priority=400)

@@ -65,6 +65,8 @@ async def live(reports: Reports, child: Child, life: LifeScope) -> None:
     parts = NOTHING
     try:
         with life.scope:
+            # Stopped before its first step, or its tree was cancelled: none of its code runs.
+            await trio.lowlevel.checkpoint_if_cancelled()
             if spec.takes_status:
                 if spec.takes_child:
                     await spec.start(task_status=life.context, child=life.context)
@@ -77,8 +79,10 @@ async def live(reports: Reports, child: Child, life: LifeScope) -> None:
     except BaseException as error:  # noqa: BLE001 - lives end here; the split decides who hears of what
         parts = sorted_out(error)
     reports.report_end(child, parts)
-    if parts.cancelled is not None:
+    cancelled = parts.cancelled
+    del parts  # an error that its own traceback leads to would be garbage for the collector
+    if cancelled is not None:
         try:
-            raise parts.cancelled
+            raise cancelled
         finally:
-            del parts
+            del cancelled

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import abc
 import contextvars
-import functools
 import logging
 from math import inf
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
 from pywats_supervision._child import LifeScope, Parts, live, sorted_out
 from pywats_supervision._system import current_runtime
 from pywats_supervision._timers import Alarm
-from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors
+from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors, log_safely
 from pywats_supervision.core.actions import AskToStop, Cancel, Happening, Run
 from pywats_supervision.core.children import Child, Waiter
 from pywats_supervision.core.decide import Decider
 from pywats_supervision.core.life import ALIVE, After, ChildState
 from pywats_supervision.core.spec import NEVER, AutoShutdown, ChildSpec, checked_duration
-from pywats_supervision.errors import KEPT_ERRORS, NotRunning, WouldDeadlock
+from pywats_supervision.core.steps import STRAGGLER_AFTER
+from pywats_supervision.errors import KEPT_ERRORS, NotRunning, WouldDeadlock, error_text
 from pywats_supervision.observation import (
     DEFAULT_STREAM_SIZE,
+    Audience,
     ChildSnapshot,
     Counts,
     EventStream,
@@ -35,14 +36,11 @@ from pywats_supervision.observation import (
     TreeEvent,
     child_snapshot,
     counted,
-    error_text,
 )
 from pywats_supervision.policies.decision import RestartPolicy
 from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 
 __all__ = ["Shell"]
-
-logger = logging.getLogger("pywats_supervision")
 
 
 class Shell(abc.ABC):
@@ -68,12 +66,15 @@ class Shell(abc.ABC):
         self.name = name
         self.policy = policy
         self._runtime = runtime
-        self._streams: tuple[EventStream, ...] = ()
         self._life: ChildContext | None = None
         self._decider: Decider | None = None
         self._performing = False
         self._fatal: BaseException | None = None
         self._late: list[Exception] = []
+        """What children raised after the tree was cancelled."""
+        self.audience = Audience()
+        """Who hears of what happens here and below."""
+        self._path: tuple[str, ...] = (name,)
 
     # Running
 
@@ -111,24 +112,17 @@ class Shell(abc.ABC):
             KeyboardInterrupt: bare, as any other fatal exception of a child.
             RuntimeError: if it runs already.
 
-        Cancelled: all children are cancelled at once; none is restarted, no order is kept.
+        Cancelled: all children are cancelled at once; none is restarted, no order is kept. What
+        they raise in their cleanup comes out together with the cancellation.
         """
         if self._decider is not None:
-            raise RuntimeError(f"supervisor {self.name!r} is running already; build one for each place in the tree")
-        runtime = self._runtime or current_runtime()
-        self._life = CURRENT_LIFE.get()
-        self._clock = runtime.clock
-        self._fatal = None
-        self._late = []
-        self._alarm = Alarm()
-        self._ended = trio.Event()
-        self._task_status = task_status
-        self._base = contextvars.copy_context()
-        self._base.run(CURRENT_RUNTIME.set, runtime)
-        decider = self._decider = self._new_decider(runtime)
+            raise RuntimeError(
+                f"supervisor {self.name!r} is running already; build one for each of its places"
+            )
+        decider = self._prepare(task_status)
         try:
+            decider.begin(self._specs, self._clock())
             async with trio.open_nursery(strict_exception_groups=True) as self._nursery:
-                decider.begin(self._specs, self._clock())
                 if child is not None:
                     self._listen(child)
                 self._perform()
@@ -136,32 +130,58 @@ class Shell(abc.ABC):
                     await self._alarm.wait(decider.agenda.next_due)
                     decider.due(self._clock())
                     self._perform()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again, with what else has to come out
             decider.kill()
             self._raise_with(error, decider)
-            raise
         finally:
-            self._decider = None
             decider.dismiss()
+            self._decider = None
+            self._say_gone(decider)
             self._ended.set()
-        if self._fatal is not None:
-            raise self._fatal
-        if decider.error is not None:
-            raise decider.error
+        outcome, self._fatal, decider.error = self._fatal or decider.error, None, None
+        if outcome is not None:
+            try:
+                raise outcome
+            finally:
+                del outcome
 
     run.is_supervisor = True  # type: ignore[attr-defined] # what ChildSpec looks for
+
+    def _prepare(self, task_status: trio.TaskStatus[None]) -> Decider:
+        runtime = self._runtime or current_runtime()
+        decider = self._new_decider(runtime)
+        self._decider = decider
+        self._clock = runtime.clock
+        self._task_status = task_status
+        self._life = CURRENT_LIFE.get()
+        host = None if self._life is None else self._life.supervisor
+        above = host if isinstance(host, Shell) else None
+        self.audience.sit_below(None if above is None else above.audience)
+        own_name = self.name if self._life is None else self._life.name
+        self._path = (own_name,) if above is None else (*above.path, own_name)
+        self._base = contextvars.copy_context()
+        self._base.run(CURRENT_RUNTIME.set, runtime)
+        self._alarm = Alarm()
+        self._ended = trio.Event()
+        self._fatal = None
+        self._late = []
+        return decider
 
     def _listen(self, child: ChildContext) -> None:
         child.describe = self.snapshot
         child.on_stopping(lambda: self._stop_by(child.deadline))
 
-    def _raise_with(self, error: BaseException, decider: Decider) -> None:
-        """Raise what must come out together with a cancellation from outside, if anything must."""
-        if self._fatal is not None:
-            raise self._fatal from None
+    def _raise_with(self, error: BaseException, decider: Decider) -> NoReturn:
+        """Raise a fatal exception bare; else `error`, together with what children raised meanwhile."""
+        fatal = self._fatal or sorted_out(error).fatal
         errors = [*self._late, *([] if decider.error is None else [decider.error])]
-        if errors and sorted_out(error).cancelled is not None:
-            raise BaseExceptionGroup(f"supervisor {self.name!r} was cancelled while failing", [error, *errors])
+        self._fatal, self._late, decider.error = None, [], None
+        if fatal is not None:
+            raise fatal from None
+        if errors:
+            text = f"supervisor {self.name!r} was cancelled while children failed"
+            raise BaseExceptionGroup(text, [error, *errors]) from None
+        raise error
 
     def _perform(self) -> None:
         """Carry out the actions; a report that comes meanwhile adds to them."""
@@ -184,16 +204,33 @@ class Shell(abc.ABC):
                     self._task_status.started()
         finally:
             self._performing = False
+        if decider.gone:
+            self._say_gone(decider)
         if decider.finished:
             self._alarm.ring()
         else:
             self._alarm.set(decider.agenda.next_due)
 
+    def _say_gone(self, decider: Decider) -> None:
+        """Call the callbacks of children that are gone for good.
+
+        What a supervised supervisor leaves behind at its end may come back with its next life,
+        so those callbacks pass to its own place in the tree above.
+        """
+        while decider.gone:
+            callback = decider.gone.popleft()
+            if self._decider is None and self._life is not None:
+                self._life.on_gone(callback)
+            else:
+                callback()
+
     def _spawn(self, child: Child) -> None:
         life = child.shell = LifeScope(trio.CancelScope(), ChildContext(self, child))
         # In the context that run() was called in: a life must not inherit from the one before it.
-        start = functools.partial(self._nursery.start_soon, live, self, child, life, name=child.spec.name)
-        self._base.run(start)
+        self._base.run(self._start_soon, child, life)
+
+    def _start_soon(self, child: Child, life: LifeScope) -> None:
+        self._nursery.start_soon(live, self, child, life, name=child.spec.name)
 
     # What lives report
 
@@ -208,17 +245,30 @@ class Shell(abc.ABC):
         decider = self._decider
         if decider is None:
             return
-        if parts.fatal is not None and self._fatal is None:
+        child.shell = None
+        if not decider.killed:
+            self._look_for_the_end(decider, parts)
+        if decider.killed and parts.failure is not None and len(self._late) < KEPT_ERRORS:
+            self._late.append(parts.failure)
+        self._performing = True  # holders of items may start children from within this step
+        try:
+            decider.ended(child, parts.failure, self._clock())
+        finally:
+            self._performing = False
+        self._perform()
+
+    def _look_for_the_end(self, decider: Decider, parts: Parts) -> None:
+        """Whether this end of a life is the end of all: a fatal exception, or a cancellation from outside.
+
+        A child may answer a cancellation by returning or failing, before the task of `run()`
+        hears of it; the deadline of what is around the child tells.
+        """
+        if parts.fatal is not None:
             self._fatal = parts.fatal
             decider.kill()
             self._nursery.cancel_scope.cancel()
-        if parts.cancelled is not None:
+        elif parts.cancelled is not None or trio.current_effective_deadline() == -inf:
             decider.kill()
-        if decider.killed and parts.failure is not None and len(self._late) < KEPT_ERRORS:
-            self._late.append(parts.failure)
-        child.shell = None
-        decider.ended(child, parts.failure, self._clock())
-        self._perform()
 
     def cancel_life(self, child: Child) -> None:
         """Cancel a child's present life, if it has one."""
@@ -360,7 +410,7 @@ class Shell(abc.ABC):
         decider.resume_child(child, self._clock())
         return await self._until(child, up=True)
 
-    async def stop(self, timeout: float = inf) -> None:
+    async def stop(self, timeout: float = inf) -> None:  # noqa: ASYNC109 - a deadline for the tree, not the wait
         """Stop all children in reverse order and wait until `run()` has ended.
 
         Args:
@@ -403,8 +453,8 @@ class Shell(abc.ABC):
             raise TypeError(f"a child is described by a ChildSpec, not {spec!r}")
         if self.policy is not None and self.policy.skips and spec.policy is None and not spec.takes_child:
             raise ValueError(
-                f"the policy of {self.name!r} may skip the item in hand, but the start of child {spec.name!r} "
-                "does not take `child`, so it can have none; give that child a policy of its own"
+                f"the policy of {self.name!r} may skip the item in hand, but the start of child "
+                f"{spec.name!r} does not take `child`, so it can have none; give it a policy of its own"
             )
         if spec.significant and self.auto_shutdown is NEVER:
             raise ValueError(
@@ -417,8 +467,10 @@ class Shell(abc.ABC):
             if life.supervisor is not self:
                 continue
             if not life.up:
-                raise WouldDeadlock(f"child {life.name!r} of {self.name!r} calls its supervisor from its own start")
-            if target is not None and life.name == target.spec.name:
+                raise WouldDeadlock(
+                    f"child {life.name!r} calls its supervisor {self.name!r} in its own start"
+                )
+            if target is not None and life.is_of(target):
                 raise WouldDeadlock(f"child {life.name!r} of {self.name!r} would wait for its own end")
 
     async def _stopped(self, name: str, after: After) -> None:
@@ -463,9 +515,12 @@ class Shell(abc.ABC):
         decider = self._decider
         if decider is None:
             return SupervisorSnapshot(self.name, "not running", 0.0, 0, ())
-        state = "stopping" if decider.stopping or decider.killed else "running" if decider.ready else "starting"
+        if decider.stopping or decider.killed:
+            state = "stopping"
+        else:
+            state = "running" if decider.ready else "starting"
         children = tuple(
-            child_snapshot(child, child.shell.context.describe if child.shell is not None else None)
+            child_snapshot(decider, child, None if child.shell is None else child.shell.context.describe)
             for child in decider.children
         )
         now = self._clock()
@@ -477,51 +532,41 @@ class Shell(abc.ABC):
         Args:
             size: how many events the reader may fall behind; beyond it the oldest are dropped.
         """
-        stream = EventStream(size, self._close_stream)
-        self._streams = (*self._streams, stream)
-        return stream
-
-    def _close_stream(self, closed: EventStream) -> None:
-        self._streams = tuple(stream for stream in self._streams if stream is not closed)
+        return self.audience.open(size)
 
     @property
     def path(self) -> tuple[str, ...]:
         """The names from the root supervisor down to this one."""
-        if self._life is None:
-            return (self.name,)
-        host = self._life.supervisor
-        return (*host.path, self._life.name) if isinstance(host, Shell) else (self._life.name,)
+        return self._path
 
-    def _announce(self, kind: Happening, child: Child | None, detail: dict[str, Any] | None) -> None:
+    def _announce(
+        self,
+        kind: Happening,
+        child: Child | None = None,
+        *,
+        error: Exception | None = None,
+        until: float | None = None,
+    ) -> None:
         """Tell the streams of this supervisor and of those above it, and the log."""
-        error = detail.get("error") if detail else None
         if error is not None or kind is Happening.STRAGGLING:
             self._log(kind, child, error)
-        streams: list[EventStream] = []
-        shell: Shell | None = self
-        while shell is not None:
-            streams.extend(shell._streams)
-            host = None if shell._life is None else shell._life.supervisor
-            shell = host if isinstance(host, Shell) else None
-        if not streams:
-            return
-        event = TreeEvent(
-            kind=kind,
-            path=self.path if child is None else (*self.path, child.spec.name),
-            at=self._clock(),
-            life=0 if child is None else child.life,
-            error="" if error is None else (child.error_text if child is not None else error_text(error)),
-            until=None if detail is None else detail.get("until"),
-        )
-        for stream in streams:
-            stream.put(event)
+        if self.audience:
+            event = TreeEvent(
+                kind=kind,
+                path=self._path if child is None else (*self._path, child.spec.name),
+                at=self._clock(),
+                life=0 if child is None else child.life,
+                error="" if error is None else error_text(error),
+                until=until,
+            )
+            self.audience.tell(event)
 
     def _log(self, kind: Happening, child: Child | None, error: Exception | None) -> None:
         if child is None:
-            logger.error("supervisor %r gives up", self.name, exc_info=error)
+            log_safely(logging.ERROR, "supervisor %r gives up", self.name, error=error)
         elif kind is Happening.STRAGGLING:
-            logger.warning("child %r of %r still runs after its cancellation", child.spec.name, self.name)
-        elif child.policy is None:
-            logger.warning("child %r of %r failed: %s", child.spec.name, self.name, child.error_text)
+            text = "child %r of %r still runs %g s after its cancellation"
+            log_safely(logging.WARNING, text, child.spec.name, self.name, STRAGGLER_AFTER)
         else:
-            logger.debug("child %r of %r failed: %s", child.spec.name, self.name, child.error_text)
+            level = logging.WARNING if child.policy is None else logging.DEBUG
+            log_safely(level, "child %r of %r failed: %s", child.spec.name, self.name, child.error_text)

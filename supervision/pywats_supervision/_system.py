@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -11,10 +12,10 @@ import trio
 
 from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 
-__all__ = ["current_runtime", "system_runtime"]
+__all__ = ["current_runtime", "monotonic", "new_lock", "system_runtime", "uuid7"]
 
 
-def _uuid7(wall_clock: Callable[[], int], bits: Callable[[int], int]) -> str:
+def uuid7(wall_clock: Callable[[], int], bits: Callable[[int], int]) -> str:
     """The text of a time-ordered UUID (RFC 9562, version 7)."""
     milliseconds = wall_clock() // 1_000_000
     value = (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | 0x2 << 62
@@ -32,7 +33,7 @@ def system_runtime(*, seed: int | None = None, ids: Callable[[], str] | None = N
     return Runtime(
         clock=trio.current_time,
         wall_clock=time.time_ns,
-        ids=ids or (lambda: _uuid7(time.time_ns, chance.getrandbits)),
+        ids=ids or (lambda: uuid7(time.time_ns, chance.getrandbits)),
         random=chance,
         ticks=time.perf_counter,
         run_blocking=trio.to_thread.run_sync,
@@ -42,3 +43,13 @@ def system_runtime(*, seed: int | None = None, ids: Callable[[], str] | None = N
 def current_runtime() -> Runtime:
     """The runtime of the tree that the current task belongs to, or a new one of the real machine."""
     return CURRENT_RUNTIME.get() or system_runtime()
+
+
+def monotonic() -> float:
+    """Seconds on the machine's monotonic clock, for what plain code uses outside of any tree."""
+    return time.monotonic()
+
+
+def new_lock() -> threading.RLock:
+    """Make a lock between plain threads; the thread that holds it may take it again."""
+    return threading.RLock()

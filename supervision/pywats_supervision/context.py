@@ -6,6 +6,8 @@ It is made anew for every life, and is also the life's `task_status`.
 from __future__ import annotations
 
 import logging
+import sys
+import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from math import inf
@@ -17,12 +19,28 @@ from pywats_supervision.core.children import Child, InHand
 from pywats_supervision.core.policy_in_use import PolicyInUse
 from pywats_supervision.policies.decision import Decision
 
-__all__ = ["CURRENT_LIFE", "ChildContext", "ancestors"]
+__all__ = ["CURRENT_LIFE", "ChildContext", "ancestors", "log_safely"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("pywats_supervision")
 
 
-class Host(Protocol):
+def log_safely(level: int, text: str, *args: object, error: BaseException | None = None) -> None:
+    """Log, whatever the handlers and filters of the user do: a broken one must not end a tree.
+
+    Args:
+        level: as for `logging.Logger.log`.
+        text: with `%` places for the arguments.
+        *args: plain values.
+        error: whose traceback is to be logged too.
+    """
+    try:
+        logger.log(level, text, *args, exc_info=error)
+    except Exception:  # noqa: BLE001 - a user's handler or filter; logging's own answer to it is this
+        if logging.raiseExceptions and sys.stderr is not None:
+            traceback.print_exc()
+
+
+class _Host(Protocol):
     """What a context needs of the supervisor behind it."""
 
     @property
@@ -59,7 +77,7 @@ class ChildContext:
         "stopping",
     )
 
-    def __init__(self, host: Host, child: Child) -> None:
+    def __init__(self, host: _Host, child: Child) -> None:
         self._host = host
         self._child = child
         self._callbacks: tuple[Callable[[], object], ...] = ()
@@ -72,7 +90,7 @@ class ChildContext:
         self.describe: Callable[[], Any] | None = None
 
     @property
-    def supervisor(self) -> Host:
+    def supervisor(self) -> _Host:
         """The supervisor whose child this is."""
         return self._host
 
@@ -80,6 +98,16 @@ class ChildContext:
     def up(self) -> bool:
         """Whether the child has called `started()`, or need not."""
         return self._announced or not self._child.spec.takes_status
+
+    @property
+    def over(self) -> bool:
+        """Whether this life has ended; a task that it left elsewhere may still carry its context."""
+        life = self._child.shell
+        return life is None or life.context is not self
+
+    def is_of(self, child: Child) -> bool:
+        """Whether this is a life of `child`."""
+        return self._child is child
 
     @property
     def policy(self) -> PolicyInUse | None:
@@ -112,6 +140,17 @@ class ChildContext:
         if self.stopping:
             self._call(callback)
 
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called once when the child has gone for good: no restart can follow.
+
+        That is when its specification is forgotten, or when the root of its tree has ended. It
+        is called in the supervisor's step: it must not wait and must not raise. Giving the same
+        callback again, in a later life, changes nothing.
+        """
+        if self._child.gone is None:
+            self._child.gone = {}
+        self._child.gone[callback] = None
+
     async def wait_stopping(self) -> None:
         """Wait until the child is asked to stop.
 
@@ -134,8 +173,9 @@ class ChildContext:
     def _call(self, callback: Callable[[], object]) -> None:
         try:
             callback()
-        except Exception:  # a child's own code; without it the child cannot hear, so it is cancelled
-            logger.exception("a callback of child %r raised when it was asked to stop", self.name)
+        except Exception as error:  # noqa: BLE001 - a child's own code; it cannot hear, so it is cancelled
+            text = "a callback of child %r raised when it was asked to stop"
+            log_safely(logging.ERROR, text, self.name, error=error)
             self._host.cancel_life(self._child)
 
 
@@ -144,9 +184,10 @@ CURRENT_LIFE: Final[ContextVar[ChildContext | None]] = ContextVar("pywats_life",
 
 
 def ancestors(life: ChildContext | None) -> list[ChildContext]:
-    """`life` and those around it, innermost first."""
+    """`life` and those around it, innermost first, without what is over."""
     lives = []
     while life is not None:
-        lives.append(life)
+        if not life.over:
+            lives.append(life)
         life = life.supervisor.life
     return lives

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "ChildReturned",
@@ -18,10 +18,15 @@ __all__ = [
     "TooManyChildren",
     "UnknownChild",
     "WouldDeadlock",
+    "error_text",
 ]
 
 KEPT_ERRORS = 32
 """How many original errors a `SupervisionFailed` carries; a crash loop must not fill the memory."""
+
+
+LONGEST_TEXT = 500
+"""How many characters of an error are kept where the error itself is not."""
 
 
 class SupervisionError(Exception):
@@ -60,6 +65,15 @@ class ChildReturned(SupervisionError):
     """A permanent child returned; what a policy is given as the error of that failure."""
 
 
+def error_text(error: BaseException) -> str:
+    """An error as one short line, whatever its own `__str__` does."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - a user's __str__; the name of its type is what is left to say
+        text = type(error).__name__
+    return text[:LONGEST_TEXT]
+
+
 class SupervisionFailed(ExceptionGroup[Exception]):
     """A supervisor gave up; the group holds the children's own errors, newest last, with tracebacks.
 
@@ -73,7 +87,8 @@ class SupervisionFailed(ExceptionGroup[Exception]):
 
     def __new__(
         cls, message: str, errors: Sequence[Exception], *, supervisor: str = "", more: int = 0
-    ) -> SupervisionFailed:
+    ) -> Self:
+        """Keep the arguments that a group's own constructor does not know."""
         self = super().__new__(cls, message, errors)
         self.supervisor = supervisor
         self.more = more

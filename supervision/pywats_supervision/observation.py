@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import trio
 
@@ -19,8 +18,10 @@ from pywats_supervision.core.actions import Happening
 from pywats_supervision.core.children import Child
 from pywats_supervision.core.decide import Decider
 from pywats_supervision.core.life import ALIVE, ChildState
+from pywats_supervision.errors import error_text
 
 __all__ = [
+    "Audience",
     "ChildSnapshot",
     "Counts",
     "EventStream",
@@ -29,7 +30,6 @@ __all__ = [
     "TreeEvent",
     "child_snapshot",
     "counted",
-    "error_text",
 ]
 
 DEFAULT_STREAM_SIZE: Final = 1024
@@ -68,9 +68,11 @@ class ChildSnapshot:
         restarts: how often it was restarted, for whatever reason.
         last_error: the newest failure as text, "" without one.
         since: when it came up, on the supervisor's clock; None unless it is up.
-        due: when it starts again or its grace ends; None if nothing is due.
+        due: when it starts again, or its grace or the time that it has to start is over; None if
+            nothing is due.
         policy: its policy's state in plain values.
-        detail: what the child says of itself; for a supervisor its own snapshot.
+        detail: what the child says of itself; for a supervisor its own snapshot. If its own code
+            raised when asked, the error as text.
     """
 
     name: str
@@ -133,26 +135,27 @@ class Counts:
     waiting: int
 
 
-def error_text(error: BaseException) -> str:
-    """An error as one short line."""
-    return f"{type(error).__name__}: {error}"[:500]
-
-
-def child_snapshot(child: Child, detail: Callable[[], Any] | None) -> ChildSnapshot:
+def child_snapshot(decider: Decider, child: Child, describe: Callable[[], Any] | None) -> ChildSnapshot:
     """What there is to see of a child now."""
     policy = child.policy
-    due = child.appointment.due if child.appointment is not None else inf
     return ChildSnapshot(
         name=child.spec.name,
         state=child.state,
         life=child.life,
-        restarts=child.restarts,
+        restarts=max(0, child.life - 1),
         last_error=child.error_text,
         since=child.up_since if child.state is ChildState.RUNNING else None,
-        due=due if due < inf else None,
-        policy={} if policy is None else policy.policy.describe(policy.state),
-        detail=None if detail is None else detail(),
+        due=decider.due_of(child),
+        policy={} if policy is None else _asked(lambda: policy.policy.describe(policy.state)),
+        detail=None if describe is None else _asked(describe),
     )
+
+
+def _asked(describe: Callable[[], Any]) -> Any:
+    try:
+        return describe()
+    except Exception as error:  # noqa: BLE001 - a user's code; looking must not break what is looked at
+        return {"error": error_text(error)}
 
 
 def counted(decider: Decider) -> Counts:
@@ -185,7 +188,7 @@ class EventStream:
         self.size = size
         self.dropped = 0
         self._events: deque[TreeEvent] = deque()
-        self._close = close
+        self._close: Callable[[EventStream], None] | None = close
         self._parked = trio.Event()
 
     def put(self, event: TreeEvent) -> None:
@@ -202,24 +205,69 @@ class EventStream:
         self._events.clear()
         return events
 
-    def __aiter__(self) -> EventStream:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> TreeEvent:
         """Wait for the next event.
 
-        Cancelled: no event is lost. One task at a time.
+        Cancelled: no event is lost. Several tasks: each gets some of the events. After the `with`
+        block: what was there is still given, then the iteration ends.
         """
         await trio.lowlevel.checkpoint()
         while not self._events:
-            self._parked = trio.Event()
+            if self._close is None:
+                raise StopAsyncIteration
+            if self._parked.is_set():
+                self._parked = trio.Event()
             await self._parked.wait()
         return self._events.popleft()
 
-    def __enter__(self) -> EventStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close(self)
+        if self._close is not None:
+            self._close(self)
+            self._close = None
+            self._parked.set()
+
+
+class Audience:
+    """Who hears of what happens in one supervisor and below: its own streams and those above it.
+
+    Attributes:
+        streams: its own open streams.
+        chain: this audience and those above it.
+    """
+
+    __slots__ = ("chain", "streams")
+
+    def __init__(self) -> None:
+        self.streams: tuple[EventStream, ...] = ()
+        self.chain: tuple[Audience, ...] = (self,)
+
+    def sit_below(self, above: Audience | None) -> None:
+        """Take the place of a supervisor below that of `above`, or at the root."""
+        self.chain = (self,) if above is None else (self, *above.chain)
+
+    def open(self, size: int) -> EventStream:
+        """Open a stream that loses the oldest events beyond `size`."""
+        stream = EventStream(size, self._close)
+        self.streams = (*self.streams, stream)
+        return stream
+
+    def _close(self, closed: EventStream) -> None:
+        self.streams = tuple(stream for stream in self.streams if stream is not closed)
+
+    def __bool__(self) -> bool:
+        """Whether anybody listens."""
+        return any(audience.streams for audience in self.chain)
+
+    def tell(self, event: TreeEvent) -> None:
+        """Put an event into every stream."""
+        for audience in self.chain:
+            for stream in audience.streams:
+                stream.put(event)

@@ -73,7 +73,7 @@ class Supervisor(Shell):
         for spec in self._initial:
             self._check_spec(spec)
             if spec.name in names:
-                raise ValueError(f"two children of {name!r} have the name {spec.name!r}; names must be unique")
+                raise ValueError(f"two children of {name!r} are called {spec.name!r}; names must be unique")
             names.add(spec.name)
 
     @property

@@ -7,8 +7,21 @@ import re
 from support.house import ROOT, text_files
 
 # In pieces, so that this file may name them.
-HOSTS = ("pypi" + r"\.org", "pythonhosted" + r"\.org", "npmjs" + r"\.(org|com)", "deb" + r"\.debian\.org", "anaconda" + r"\.org")  # fmt: skip
-PATHS = ("/ro" + "ot/", "/wo" + "rk/", "/ho" + r"me/\w", "/Us" + r"ers/\w", r"[A-Z]:\\+Us" + "ers", "/opt/py" + "pi")
+HOSTS = (
+    "pypi" + r"\.org",
+    "pythonhosted" + r"\.org",
+    "npmjs" + r"\.(org|com)",
+    "deb" + r"\.debian\.org",
+    "anaconda" + r"\.org",
+)
+PATHS = (
+    "/ro" + "ot/",
+    "/wo" + "rk/",
+    "/ho" + r"me/\w",
+    "/Us" + r"ers/\w",
+    r"[A-Z]:\\+Us" + "ers",
+    "/opt/py" + "pi",
+)
 FORBIDDEN = re.compile("|".join(f"(?:{pattern})" for pattern in HOSTS + PATHS))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.house import ROOT, python_files
 
 FORBIDDEN = re.compile(r"message|mailbox|event[\s_-]*bus", re.IGNORECASE)

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.house import ROOT, python_files
 
-POSIX_ONLY = frozenset(
-    "_posixsubprocess crypt fcntl grp nis ossaudiodev posix pty pwd resource spwd syslog termios tty".split()
-)
+POSIX_ONLY = {
+    "_posixsubprocess",
+    "crypt",
+    "fcntl",
+    "grp",
+    "nis",
+    "ossaudiodev",
+    "posix",
+    "pty",
+    "pwd",
+    "resource",
+    "spwd",
+    "syslog",
+    "termios",
+    "tty",
+}
 FILES = python_files("supervision", "actors", "adapters", "samples", "tests", "docs")
 
 
-def imported_names(node: ast.AST) -> Iterator[str]:
+def imported_modules(node: ast.Import | ast.ImportFrom) -> list[str]:
     """The top-level modules that one statement imports."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name.partition(".")[0] for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-        yield node.module.partition(".")[0]
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+    return [name.partition(".")[0] for name in names]
 
 
-def guards(node: ast.AST) -> bool:
+def is_guard(node: ast.AST) -> bool:
     """Whether what stands inside may be missing: a `try`, or a test of the platform."""
     if isinstance(node, ast.If):
         return any(word in ast.unparse(node.test) for word in ("sys.platform", "os.name", "TYPE_CHECKING"))
     return isinstance(node, ast.Try) and any(
-        handler.type is not None and "Error" in ast.unparse(handler.type) for handler in node.handlers
+        word in ast.unparse(handler.type)
+        for handler in node.handlers
+        if handler.type is not None
+        for word in ("ImportError", "ModuleNotFoundError")
     )
 
 
@@ -38,9 +52,10 @@ def unguarded(source: str) -> list[str]:
     waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
-        if guards(node):
+        if is_guard(node):
             continue
-        found += [f"line {node.lineno}: {name}" for name in imported_names(node) if name in POSIX_ONLY]  # type: ignore[attr-defined]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found += [f"line {node.lineno}: {name}" for name in imported_modules(node) if name in POSIX_ONLY]
         waiting.extend(ast.iter_child_nodes(node))
     return found
 
@@ -54,4 +69,5 @@ def test_an_import_without_a_guard_is_found_and_a_guarded_one_is_not() -> None:
     assert unguarded("import os, fcntl") == ["line 1: fcntl"]
     assert unguarded("def lock():\n    from resource import getrlimit") == ["line 2: resource"]
     assert unguarded("try:\n    import fcntl\nexcept ImportError:\n    fcntl = None") == []
+    assert unguarded("try:\n    import fcntl\nexcept OSError:\n    fcntl = None") == ["line 2: fcntl"]
     assert unguarded("if sys.platform != 'win32':\n    import termios") == []

@@ -7,6 +7,7 @@ import importlib
 import inspect
 
 import pytest
+
 from support.house import Module, modules
 
 PUBLIC_MODULES = [module for module in modules() if module.public]

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from support.house import ROOT, python_files
 
 LONGEST_FILE = 450

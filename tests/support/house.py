@@ -64,7 +64,13 @@ def modules(*package_names: str) -> list[Module]:
 
 def text_files() -> Iterator[Path]:
     """Every file that people write here: sources, documentation, settings; nothing that was made."""
-    yield from (path for path in sorted(ROOT.iterdir()) if path.is_file() and path.suffix != ".egg-info")
+    for path in _files():
+        if b"\0" not in path.read_bytes():
+            yield path
+
+
+def _files() -> Iterator[Path]:
+    yield from (path for path in sorted(ROOT.iterdir()) if path.is_file())
     for part in _PARTS:
         for folder, folders, names in os.walk(ROOT / part):
             folders[:] = sorted(set(folders) - _MADE)

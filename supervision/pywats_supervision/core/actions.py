@@ -44,6 +44,7 @@ Action: TypeAlias = Run | AskToStop | Cancel | SayReady
 class Happening(enum.Enum):
     """What can happen in a tree; the kind of a `TreeEvent`."""
 
+    PENDING = "pending"
     STARTING = "starting"
     UP = "up"
     IGNORED = "ignored"

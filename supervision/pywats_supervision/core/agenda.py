@@ -20,17 +20,13 @@ SWEEP_AT: Final = 64
 
 
 class Entry(Generic[T]):
-    """One thing due at one time; cancelled when `what` is None."""
+    """One thing due at one time; `what` is None once it was taken or cancelled."""
 
-    __slots__ = ("due", "sequence", "what")
+    __slots__ = ("due", "what")
 
-    def __init__(self, due: float, sequence: int, what: T) -> None:
+    def __init__(self, due: float, what: T) -> None:
         self.due = due
-        self.sequence = sequence
         self.what: T | None = what
-
-    def __lt__(self, other: Entry[T]) -> bool:
-        return (self.due, self.sequence) < (other.due, other.sequence)
 
 
 class Agenda(Generic[T]):
@@ -39,25 +35,25 @@ class Agenda(Generic[T]):
     __slots__ = ("_dead", "_heap", "_sequence")
 
     def __init__(self) -> None:
-        self._heap: list[Entry[T]] = []
+        self._heap: list[tuple[float, int, Entry[T]]] = []
         self._sequence = 0
         self._dead = 0
 
     def enter(self, due: float, what: T) -> Entry[T]:
         """Note that `what` is due at the time `due`."""
         self._sequence += 1
-        entry = Entry(due, self._sequence, what)
-        heapq.heappush(self._heap, entry)
+        entry = Entry(due, what)
+        heapq.heappush(self._heap, (due, self._sequence, entry))
         return entry
 
     def cancel(self, entry: Entry[T]) -> None:
-        """Strike an entry that has not come due."""
+        """Strike an entry; nothing happens if it was taken or struck before."""
         if entry.what is None:
             return
         entry.what = None
         self._dead += 1
         if self._dead > SWEEP_AT and self._dead * 2 > len(self._heap):
-            self._heap = [kept for kept in self._heap if kept.what is not None]
+            self._heap = [kept for kept in self._heap if kept[2].what is not None]
             heapq.heapify(self._heap)
             self._dead = 0
 
@@ -65,14 +61,18 @@ class Agenda(Generic[T]):
     def next_due(self) -> float:
         """The earliest time at which something is due; inf if nothing is."""
         heap = self._heap
-        while heap and heap[0].what is None:
+        while heap and heap[0][2].what is None:
             heapq.heappop(heap)
             self._dead -= 1
-        return heap[0].due if heap else inf
+        return heap[0][0] if heap else inf
 
-    def take_due(self, now: float) -> Entry[T] | None:
-        """Take the first entry that is due by now, or None."""
-        return heapq.heappop(self._heap) if self.next_due <= now else None
+    def take_due(self, now: float) -> T | None:
+        """Take the first thing that is due by now, or None."""
+        if self.next_due > now:
+            return None
+        entry = heapq.heappop(self._heap)[2]
+        what, entry.what = entry.what, None
+        return what
 
     def __len__(self) -> int:
         """How many entries are alive."""

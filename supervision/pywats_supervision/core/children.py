@@ -12,7 +12,7 @@ from pywats_supervision.core.agenda import Entry
 from pywats_supervision.core.life import TRANSITIONS, After, ChildState, Move
 from pywats_supervision.core.policy_in_use import PolicyInUse
 from pywats_supervision.core.spec import ChildSpec
-from pywats_supervision.errors import DuplicateChild, UnknownChild
+from pywats_supervision.errors import ChildStopped, DuplicateChild, UnknownChild
 from pywats_supervision.policies.decision import Decision, Failure
 
 __all__ = ["Child", "Children", "InHand", "Waiter"]
@@ -29,18 +29,32 @@ class InHand(Protocol):
     """
 
     @property
-    def item(self) -> object | None: ...
+    def item(self) -> object | None:
+        """None when the hand is empty."""
+        ...
+
     @property
-    def attempt(self) -> int: ...
+    def attempt(self) -> int:
+        """From 1."""
+        ...
+
     @property
-    def overtaken(self) -> bool: ...
+    def overtaken(self) -> bool:
+        """For `Failure.overtaken`."""
+        ...
+
     @property
-    def probe(self) -> bool: ...
+    def probe(self) -> bool:
+        """For `Failure.probe`."""
+        ...
 
     def decided(self, failure: Failure, decision: Decision | None) -> None:
         """Carry out the item's half of the decision; None means that no policy decided.
 
-        Called in the step in which the child's life ends. Must not raise and must not wait.
+        Called in the step in which the child's life ends with an error, once for each. Not called
+        for a life that was cancelled or returned, nor when the whole tree is cancelled: the item
+        then is as it was before the life. Must not raise and must not wait; it may call
+        `start_child_nowait`.
         """
         ...
 
@@ -68,13 +82,13 @@ class Child:
         "cancelled",
         "error_text",
         "first",
+        "gone",
         "in_hand",
         "last",
         "life",
         "listening",
         "order",
         "policy",
-        "restarts",
         "shell",
         "spec",
         "state",
@@ -89,18 +103,19 @@ class Child:
         self.state = ChildState.PENDING
         self.life = 0
         """Number of its life, from 1."""
-        self.restarts = 0
         self.first = True
         """It has never been up."""
         self.after = After.STAY
         self.by_hand = False
         """Stopped or suspended by a call; a group restart leaves it so."""
         self.cancelled = False
-        """Its grace is over: its scope has been cancelled."""
+        """Its grace, or the time it had to start, is over: its scope has been cancelled."""
         self.timed_out = False
+        """Its present life did not call `started()` in time."""
         self.listening = False
         """It has asked to be told when it is to stop."""
-        self.up_since = 0.0
+        self.up_since: float | None = None
+        """When its present or last life came up; None if it has not."""
         self.error_text = ""
         self.last: Decision | None = None
         """The decision after its last failure."""
@@ -108,6 +123,8 @@ class Child:
         self.policy: PolicyInUse | None = None
         self.appointment: Entry[Any] | None = None
         self.waiters: list[Waiter] | None = None
+        self.gone: dict[Callable[[], object], None] | None = None
+        """To be called when the child has gone for good; a dict, so that each is called once, in order."""
         self.shell: Any = None
         """The shell's own: the scope of the present life."""
 
@@ -117,18 +134,34 @@ class Child:
 
     def is_up(self, value: object) -> None:
         """Tell those who wait for it to be up."""
-        self._resolve(for_up=True, value=value, error=None)
+        if self.waiters is not None:
+            self._resolve(for_up=True, value=value, error=None)
 
-    def is_down(self, error: Exception) -> None:
-        """Tell those who wait for it to be down, and those who now wait in vain for it to be up."""
-        self._resolve(for_up=False, value=None, error=None)
-        self._resolve(for_up=True, value=None, error=error)
+    def is_down(self) -> None:
+        """Tell those who wait for it to be down, whatever follows."""
+        if self.waiters is not None:
+            self._resolve(for_up=False, value=None, error=None)
+
+    def stays_down(self, error: Exception | None, why: str) -> None:
+        """Tell those who wait for it to be up that they wait in vain.
+
+        Args:
+            error: what they are to be given; None for a `ChildStopped`.
+            why: what happened to the child, for that one's text.
+        """
+        if self.waiters is not None:
+            error = error or ChildStopped(f"child {self.spec.name!r} {why} before it was up")
+            self._resolve(for_up=True, value=None, error=error)
+
+    def take_gone(self) -> tuple[Callable[[], object], ...]:
+        """Take the callbacks that wait for the child to be gone for good."""
+        callbacks, self.gone = tuple(self.gone or ()), None
+        return callbacks
 
     def _resolve(self, *, for_up: bool, value: object, error: Exception | None) -> None:
-        if self.waiters is None:
-            return
-        resolved = [waiter for waiter in self.waiters if waiter.for_up is for_up]
-        self.waiters = [waiter for waiter in self.waiters if waiter.for_up is not for_up] or None
+        waiters = self.waiters or []
+        resolved = [waiter for waiter in waiters if waiter.for_up is for_up]
+        self.waiters = [waiter for waiter in waiters if waiter.for_up is not for_up] or None
         for waiter in resolved:
             waiter.resolved, waiter.value, waiter.error = True, value, error
             waiter.wake()
@@ -143,16 +176,21 @@ class Children:
         self._by_name: dict[str, Child] = {}
         self._order = 0
 
-    def add(self, spec: ChildSpec) -> Child:
+    def add(self, spec: ChildSpec, policy: PolicyInUse | None) -> Child:
         """Add a child at the end.
+
+        Args:
+            spec: what it is.
+            policy: what decides on its failures.
 
         Raises:
             DuplicateChild: if there is one of that name.
         """
         if spec.name in self._by_name:
-            raise DuplicateChild(f"there is a child {spec.name!r} already; stop and remove it, or take another name")
+            raise DuplicateChild(f"there is a child {spec.name!r} already; remove it, or take another name")
         self._order += 1
         child = self._by_name[spec.name] = Child(spec, self._order)
+        child.policy = policy
         return child
 
     def named(self, name: str) -> Child:

@@ -6,64 +6,44 @@ OTP's (supervisor.erl and its manual) with these additions, each with its reason
 docs/decisions: policies are asked before the intensity, a child that a person stopped stays down
 in a group restart, and a failed first start with a policy is a failure like any other.
 
-Change together: `life` (the moves made here), `group` (the order of a sweep), `unordered` (the
-same for children without an order).
+Each report is one step: a child that has ended is down before anything is decided about it, and
+the group goes on (`_advance`) only when what becomes of it is settled.
+
+Change together: `steps` (what one child is led through), `group` (the order of a sweep),
+`unordered` (the same for children without an order).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import Any, Final
+from typing import Any
 
-from pywats_supervision.core.actions import Action, AskToStop, Cancel, Happening, Run, SayReady
-from pywats_supervision.core.agenda import Agenda
-from pywats_supervision.core.children import Child, Children
+from pywats_supervision.core.actions import Happening, SayReady
+from pywats_supervision.core.answer import Answer, answer_to, failure_of
+from pywats_supervision.core.children import Child
 from pywats_supervision.core.group import Direction, Sweep, merged
 from pywats_supervision.core.intensity import Intensity
 from pywats_supervision.core.life import ALIVE, After, ChildState, Move
 from pywats_supervision.core.policy_in_use import PolicyInUse
-from pywats_supervision.core.spec import (
-    PERMANENT,
-    TEMPORARY,
-    AutoShutdown,
-    ChildSpec,
-    Strategy,
-)
+from pywats_supervision.core.spec import PERMANENT, TEMPORARY, AutoShutdown, ChildSpec, Strategy
+from pywats_supervision.core.steps import STRAGGLER_AFTER, Announce, Steps
 from pywats_supervision.errors import (
     KEPT_ERRORS,
     ChildReturned,
-    ChildStopped,
     NotRunning,
-    PolicyEscalated,
-    RestartIntensityExceeded,
-    StartTimeout,
 )
-from pywats_supervision.policies.decision import (
-    Decision,
-    Escalate,
-    Failure,
-    Phase,
-    Restart,
-    RestartPolicy,
-    Stop,
-    Suspend,
-)
+from pywats_supervision.policies.decision import Phase, Restart, RestartPolicy, Stop, Suspend
 
-__all__ = ["STRAGGLER_AFTER", "Announce", "Decider"]
-
-STRAGGLER_AFTER: Final = 1.0
-"""Seconds after its cancellation at which a child that still runs is reported as straggling."""
-
-Announce = Callable[[Happening, "Child | None", dict[str, Any] | None], None]
+__all__ = ["Decider"]
 
 
-class Decider:
+class Decider(Steps):
     """The decisions of one run of a supervisor.
 
     Attributes:
         actions: what the shell has to do, oldest first; it takes them out.
+        gone: callbacks of children that have gone for good; the shell takes them out and calls them.
         agenda: what is due when; the shell calls `due` at `agenda.next_due`.
         error: what `run()` has to raise when `finished`; None for a normal end.
         finished: every child is down and the supervisor is to end.
@@ -81,25 +61,21 @@ class Decider:
         chance: Callable[[], float],
         announce: Announce,
     ) -> None:
-        self.name = name
+        super().__init__(name, announce)
         self.strategy = strategy
         self.intensity = intensity
         self.auto_shutdown = auto_shutdown
-        self.children = Children()
         self.policy = None if policy is None else PolicyInUse(policy, chance)
-        self.actions: deque[Action] = deque()
-        self.agenda: Agenda[Child | list[Child] | Sweep] = Agenda()
         self.sweep: Sweep | None = None
         self.error: Exception | None = None
         self.ready = False
         self.stopping = False
         self.finished = False
         self.killed = False
-        self.deadline = inf
+        self._settling = False
         self._initial = 0
         self._leaving: list[Child] = []
         self._chance = chance
-        self._announce = announce
 
     # What the shell reports
 
@@ -118,40 +94,57 @@ class Decider:
 
     def ended(self, child: Child, error: Exception | None, now: float) -> None:
         """The child's present life has ended, by returning, failing, or as it was told to."""
+        was = child.state
         self._disappoint(child)
-        if self.killed or self.finished:
-            child.move(Move.REST)
-            return
-        if child.state is ChildState.STOPPING:
+        child.move(Move.END)
+        child.is_down()
+        self._settling = True
+        if self.killed:
+            if error is not None:
+                self._note(child, error)
+            self._come_to_rest(child)
+        elif was is ChildState.STOPPING:
             self._ended_as_told(child, error, now)
-        elif error is None and not child.timed_out:
-            self._returned(child, now)
+        elif child.timed_out:
+            self._failed(child, self._start_timeout(child, error), Phase.START, now)
+        elif error is not None:
+            self._failed(child, error, Phase.START if was is ChildState.STARTING else Phase.RUN, now)
+        elif was is ChildState.STARTING:
+            self._ignored(child)
         else:
-            self._failed(child, error or self._start_timeout(child), now)
+            self._returned(child, now)
+        self._settling = False
         self._advance(now)
 
     def due(self, now: float) -> None:
         """The time of the agenda's first entries has come."""
-        while (entry := self.agenda.take_due(now)) is not None:
+        while self.agenda.next_due <= now:
             # Cancelling very many at once holds the loop; whoever had no turn yet is no straggler.
-            late = now - entry.due > STRAGGLER_AFTER / 2
-            if isinstance(entry.what, Child):
-                entry.what.appointment = None
-                self._child_is_due(entry.what, now, late=late)
-            elif isinstance(entry.what, list):
-                for child in entry.what:
-                    self._child_is_due(child, now, late=late)
+            late = now - self.agenda.next_due > STRAGGLER_AFTER / 2
+            what = self.agenda.take_due(now)
+            if isinstance(what, Child):
+                self._child_is_due(what, now, late=late)
+            elif isinstance(what, list):
+                for child in what:
+                    if child.appointment is not None and child.appointment.due <= now:
+                        self._child_is_due(child, now, late=late)
         self._advance(now)
 
     def kill(self) -> None:
         """The supervisor's own scope was cancelled: nothing is restarted, no order is kept."""
         self.killed = True
-        self.sweep = None
+        self._end_sweep()
 
     def dismiss(self) -> None:
         """The supervisor has ended: nobody may go on waiting for one of its children."""
+        ended = NotRunning(f"supervisor {self.name!r} has ended")
         for child in self.children:
-            child.is_down(NotRunning(f"supervisor {self.name!r} has ended"))
+            if child.state in ALIVE:
+                child.move(Move.END)
+            if child.state is not ChildState.STOPPED:
+                self._come_to_rest(child, ended)
+            self.gone.extend(child.take_gone())
+        self._finish()
 
     # What users ask for
 
@@ -160,18 +153,17 @@ class Decider:
 
         A second request can only make the deadline earlier.
         """
-        sooner = deadline < self.deadline
-        self.deadline = min(self.deadline, deadline)
+        if self.killed or self.finished:
+            return
+        if deadline < self.deadline:
+            self.deadline = deadline
+            self._shorten_graces(now)
         if self.stopping:
-            if sooner:
-                for child in self.children:
-                    if child.state is ChildState.STOPPING and not child.cancelled:
-                        self._grant_grace(child, now)
             return
         self.stopping = True
         self.error = error
-        self.sweep = None
-        self._announce(Happening.STOPPING, None, None)
+        self._end_sweep()
+        self._announce(Happening.STOPPING)
         for child in self.children:
             child.after = After.STAY
             if child.state not in ALIVE and child.state is not ChildState.STOPPED:
@@ -185,148 +177,88 @@ class Decider:
         self._check_running()
         child = self._admit(spec)
         if delay > 0:
-            self._back_off(child, now + delay)
+            self._delay(child, Move.DELAY, now + delay)
         else:
             self._enqueue(child, now)
             self._advance(now)
         return child
 
     def stop_child(self, child: Child, now: float, after: After = After.STAY) -> None:
-        """Stop a child; it stays down (STAY, SUSPEND), goes for good (REMOVE) or starts again (START)."""
+        """Stop a child; it stays down (STAY, SUSPEND), goes for good (REMOVE) or starts again (START).
+
+        Of several calls the last one stands, but what is being removed is removed.
+        """
         self._check_running()
-        if child.state in ALIVE:
-            child.by_hand = after in {After.STAY, After.SUSPEND}
-            child.after = after
-            if child.state is not ChildState.STOPPING:
-                self._order_stop(child, after, now)
-            return
-        self._disappoint(child)
-        child.by_hand = after in {After.STAY, After.SUSPEND}
-        self._settle(child, after, now)
+        if child.state is ChildState.STOPPING:
+            if child.after is not After.REMOVE:
+                self._take_by_hand(child, after)
+        elif child.state in ALIVE:
+            self._order_stop(child, after, now)
+            self._take_by_hand(child, after)
+        else:
+            self._disappoint(child)
+            self._release_from_group(child, after)
+            self._take_by_hand(child, after)
+            self._settle(child, after, now)
         self._advance(now)
 
     def resume_child(self, child: Child, now: float) -> None:
         """Start a child that is down; one that is up, or on its way, is left alone."""
         self._check_running()
-        child.by_hand = False
-        if child.state is ChildState.STOPPING and child.after in {After.STAY, After.SUSPEND}:
-            child.after = After.START
-        if child.state is ChildState.PENDING:
-            if self.sweep is not None and self.sweep.direction is Direction.WAIT:
-                self.sweep.due = now
-        elif child.state not in ALIVE:
-            self._disappoint(child)
-            self._enqueue(child, now)
-        self._advance(now)
+        if child.state not in ALIVE:
+            self.stop_child(child, now, After.START)
+        elif child.state is ChildState.STOPPING and child.by_hand:
+            self._take_by_hand(child, After.START)
+
+    def due_of(self, child: Child) -> float | None:
+        """When the child starts again, or its grace or the time that it has to start is over."""
+        due = inf
+        if child.appointment is not None:
+            due = inf if child.cancelled else child.appointment.due
+        elif self.sweep is not None:
+            due = self.sweep.due if child.state is ChildState.PENDING else self.sweep.causes.get(child, inf)
+        return due if -inf < due < inf else None
 
     # One child
 
     def _admit(self, spec: ChildSpec) -> Child:
-        child = self.children.add(spec)
-        if spec.policy is not None:
-            child.policy = PolicyInUse(spec.policy, self._chance)
-        else:
-            child.policy = self.policy
-        return child
+        policy = self.policy if spec.policy is None else PolicyInUse(spec.policy, self._chance)
+        return self.children.add(spec, policy)
 
     def _enqueue(self, child: Child, now: float) -> None:
         """Start a child that is down: now, or in its turn if its group is on its way up or down."""
-        if self.sweep is not None and self.sweep.takes(child):
-            child.move(Move.QUEUE)
+        sweep = self.sweep
+        had_its_turn = self.strategy is Strategy.ONE_FOR_ONE and child.life > 0
+        if sweep is not None and sweep.covers(child) and not had_its_turn:
+            sweep.take(child)
+            self._queue(child)
         else:
             self._start(child, now)
-
-    def _start(self, child: Child, now: float) -> None:
-        self._disappoint(child)
-        child.move(Move.START)
-        child.life += 1
-        child.cancelled = child.timed_out = child.listening = child.by_hand = False
-        child.after = After.STAY
-        self._announce(Happening.STARTING, child, None)
-        self.actions.append(Run(child))
-        if not child.spec.takes_status:
-            self._is_up(child, None, now)
-        elif child.spec.start_timeout < inf:
-            self._appoint(child, now + child.spec.start_timeout)
-
-    def _appoint(self, child: Child, due: float) -> None:
-        child.appointment = self.agenda.enter(due, child)
-
-    def _disappoint(self, child: Child) -> None:
-        if child.appointment is not None:
-            self.agenda.cancel(child.appointment)
-            child.appointment = None
-
-    def _is_up(self, child: Child, value: object, now: float) -> None:
-        self._disappoint(child)
-        child.move(Move.UP)
-        child.first = False
-        child.up_since = now
-        self._announce(Happening.UP, child, None)
-        child.is_up(value)
-
-    def _start_timeout(self, child: Child) -> StartTimeout:
-        return StartTimeout(
-            f"child {child.spec.name!r} of {self.name!r} did not call started() within "
-            f"{child.spec.start_timeout:g} s; raise its start_timeout, or find out what it waits for"
-        )
 
     def _child_is_due(self, child: Child, now: float, *, late: bool) -> None:
-        if child.state in ALIVE:
-            if child.cancelled and late:
-                self._appoint(child, now + STRAGGLER_AFTER)
-            elif child.cancelled:
-                self._announce(Happening.STRAGGLING, child, {"seconds": STRAGGLER_AFTER})
-            else:
-                child.timed_out = child.state is ChildState.STARTING
-                self._cancel(child, now)
-        elif child.state in {ChildState.BACKING_OFF, ChildState.SUSPENDED}:
-            self._start(child, now)
-
-    def _order_stop(self, child: Child, after: After, now: float) -> None:
-        starting = child.state is ChildState.STARTING
-        self._disappoint(child)
-        child.move(Move.ASK)
-        child.after = after
-        self._announce(Happening.STOPPING, child, None)
-        if child.listening or (child.spec.takes_child and not starting):
-            self._grant_grace(child, now)
+        child.appointment = None
+        if child.state not in ALIVE:
+            self._enqueue(child, now)
+        elif not child.cancelled:
+            child.timed_out = child.state is ChildState.STARTING
+            self._cancel(child, now)
+        elif late:
+            self._appoint(child, now + STRAGGLER_AFTER)
         else:
-            self._cancel(child, now)
-
-    def _grant_grace(self, child: Child, now: float) -> None:
-        """Ask a child to stop and make an appointment for the end of its grace.
-
-        A supervisor without a grace of its own is bounded by its children's, which know the
-        deadline too; cancelling it as well would end the order in which they stop.
-        """
-        until = min(now + child.spec.grace, self.deadline)
-        if until <= now:
-            self._cancel(child, now)
-            return
-        self.actions.append(AskToStop(child, until))
-        bounded_by_children = child.spec.is_supervisor and child.spec.grace == inf
-        if until < inf and not bounded_by_children:
-            self._disappoint(child)
-            self._appoint(child, until)
-
-    def _cancel(self, child: Child, now: float) -> None:
-        child.cancelled = True
-        self._disappoint(child)
-        self.actions.append(Cancel(child))
-        self._appoint(child, now + STRAGGLER_AFTER)
+            self._announce(Happening.STRAGGLING, child)
 
     def _ended_as_told(self, child: Child, error: Exception | None, now: float) -> None:
+        """Of a failure while stopping, the policy hears for the item's sake; the child's way is set."""
+        answer = None
         if error is not None:
             self._note(child, error)
-            failure = self._failure(child, error, Phase.STOP, now)
-            if failure.item is not None:
-                self._ask_policy(child, failure, now)
-            if self.stopping and self.error is not None:
-                self.error.add_note(f"while stopping, child {child.spec.name!r} failed: {child.error_text}")
+            if child.in_hand is not None and child.in_hand.item is not None:
+                answer = self._ask(child, error, Phase.STOP, now)
         self._settle(child, child.after, now)
+        if answer is not None and answer.escalation is not None:
+            self._give_up(answer.escalation, now)
 
-    def _settle(self, child: Child, after: After, now: float) -> None:
+    def _settle(self, child: Child, after: After, now: float, error: Exception | None = None) -> None:
         """A child is down; do what was to follow."""
         if self.stopping:
             after = After.STAY
@@ -335,105 +267,65 @@ class Decider:
         ):
             after = After.REMOVE
         if after is After.START:
-            child.restarts += child.life > 0
             self._enqueue(child, now)
         elif after is After.QUEUE:
-            child.move(Move.QUEUE)
+            self._queue(child)
         elif after is After.SUSPEND:
             child.move(Move.SUSPEND)
-            self._announce(Happening.SUSPENDED, child, {"until": inf})
-            child.is_down(ChildStopped(f"child {child.spec.name!r} was suspended before it was up"))
+            self._announce(Happening.SUSPENDED, child, until=inf)
+            child.stays_down(None, "was suspended")
         else:
-            self._come_to_rest(child)
+            self._come_to_rest(child, error)
             if after is After.REMOVE:
                 self._remove(child)
 
-    def _come_to_rest(self, child: Child, error: Exception | None = None) -> None:
-        child.move(Move.REST)
-        self._announce(Happening.STOPPED, child, None)
-        child.is_down(error or ChildStopped(f"child {child.spec.name!r} was stopped before it was up"))
-
-    def _remove(self, child: Child) -> None:
-        self.children.remove(child)
-        self._announce(Happening.REMOVED, child, None)
-
     # How a life ended by itself
 
+    def _ignored(self, child: Child) -> None:
+        self._announce(Happening.IGNORED, child)
+        child.first = False
+        child.is_up(None)
+        self._rest_or_go(child)
+
     def _returned(self, child: Child, now: float) -> None:
-        if child.state is ChildState.STARTING:
-            self._announce(Happening.IGNORED, child, None)
-            child.first = False
-            child.is_up(None)
-            self._rest_or_go(child)
-            return
-        self._announce(Happening.RETURNED, child, None)
-        if child.spec.restart is PERMANENT:
-            error = ChildReturned(f"child {child.spec.name!r} of {self.name!r} is permanent, and returned")
-            decision = self._ask_policy(child, self._failure(child, error, Phase.RUN, now), now)
-            self._carry_out(child, error, decision, now)
-        else:
+        self._announce(Happening.RETURNED, child)
+        if child.spec.restart is not PERMANENT:
             self._rest_or_go(child)
             self._one_significant_less(child, now)
+            return
+        error = ChildReturned(f"child {child.spec.name!r} of {self.name!r} is permanent, and returned")
+        self._carry_out(self._ask(child, error, Phase.RUN, now), child, error, now)
 
-    def _failed(self, child: Child, error: Exception, now: float) -> None:
-        phase = Phase.START if child.state is ChildState.STARTING else Phase.RUN
+    def _failed(self, child: Child, error: Exception, phase: Phase, now: float) -> None:
         self._note(child, error)
-        decision = self._ask_policy(child, self._failure(child, error, phase, now), now)
-        first_start = phase is Phase.START and child.first
-        if decision is None and first_start:
+        answer = self._ask(child, error, phase, now)
+        if answer.decision is None and phase is Phase.START and child.first and not self.stopping:
             self._first_start_failed(child, error, now)
-        elif child.spec.restart is TEMPORARY and not (
-            decision is not None and isinstance(decision.child, Escalate)
-        ):
+        elif child.spec.restart is TEMPORARY and answer.escalation is None:
             self._rest_or_go(child, error)
             self._one_significant_less(child, now)
         else:
-            self._carry_out(child, error, decision, now)
-
-    def _failure(self, child: Child, error: Exception, phase: Phase, now: float) -> Failure:
-        uptime = 0.0 if phase is Phase.START else now - child.up_since
-        held = child.in_hand
-        if held is None or held.item is None:
-            return Failure(error, phase=phase, uptime=uptime)
-        return Failure(
-            error, held.item, held.attempt, phase, uptime=uptime, overtaken=held.overtaken, probe=held.probe
-        )
+            self._carry_out(answer, child, error, now)
 
     def _note(self, child: Child, error: Exception) -> None:
-        """Keep a failure as text: the error itself would keep its frames, and what they hold, alive."""
-        try:
-            text = f"{type(error).__name__}: {error}"
-        except Exception:  # noqa: BLE001 - a user's __str__; the type's name is what is left to say
-            text = type(error).__name__
-        child.error_text = text[:500]
-        self._announce(Happening.FAILED, child, {"error": error})
+        super()._note(child, error)
+        given_up = self.error if self.stopping else None
+        if given_up is not None and len(getattr(given_up, "__notes__", ())) < KEPT_ERRORS:
+            given_up.add_note(f"while stopping, child {child.spec.name!r} failed: {child.error_text}")
 
-    def _ask_policy(self, child: Child, failure: Failure, now: float) -> Decision | None:
-        decision: Decision | None = None
-        if child.policy is not None:
-            try:
-                decision = child.policy.failed(failure, now)
-            except Exception as broken:  # noqa: BLE001 - a user's policy; it escalates with both errors
-                self._give_up(
-                    PolicyEscalated(
-                        f"the restart policy of child {child.spec.name!r} of {self.name!r} raised",
-                        [failure.error, broken],
-                        supervisor=self.name,
-                    ),
-                    now,
-                )
-                decision = Decision(child=Escalate())
-        child.last = decision
-        if failure.item is not None and child.in_hand is not None:
-            child.in_hand.decided(failure, decision)
-        return decision
+    def _ask(self, child: Child, error: Exception, phase: Phase, now: float) -> Answer:
+        return answer_to(failure_of(child, error, phase, now), child, self.name, now)
 
     def _first_start_failed(self, child: Child, error: Exception, now: float) -> None:
-        self._come_to_rest(child, error)
-        if self.ready or child.order > self._initial:
+        """OTP's rule: the supervisor's own start fails, or the call of start_child; then it never was."""
+        if not self.ready and child.order <= self._initial:
+            self._come_to_rest(child, error)
+            self._give_up(error, now)
+        elif child.life == 1:
+            self._come_to_rest(child, error)
             self._remove(child)
         else:
-            self._give_up(error, now)
+            self._rest_or_go(child, error)
 
     def _rest_or_go(self, child: Child, error: Exception | None = None) -> None:
         """A child has ended by itself and stays down; a temporary one goes for good."""
@@ -442,124 +334,118 @@ class Decider:
             self._remove(child)
 
     def _one_significant_less(self, child: Child, now: float) -> None:
-        if not child.spec.significant or self.auto_shutdown is AutoShutdown.NEVER:
+        if not child.spec.significant or self.auto_shutdown is AutoShutdown.NEVER or self.stopping:
             return
         if self.auto_shutdown is AutoShutdown.ALL_SIGNIFICANT and any(
             other.spec.significant and other.state is not ChildState.STOPPED for other in self.children
         ):
             return
+        if not self.ready:
+            self._become_ready()  # it ends as one that was up: its work is done, which is no failed start
         self.request_stop(inf, now)
 
-    def _carry_out(self, child: Child, error: Exception, decision: Decision | None, now: float) -> None:
+    def _carry_out(self, answer: Answer, child: Child, error: Exception, now: float) -> None:
         """Do the child's half of a decision; without one, OTP's rule."""
-        if self.stopping:
-            self._settle(child, After.STAY, now)
-            return
-        swept = self.sweep is not None and self.sweep.direction is Direction.DOWN and child in self.sweep.members
-        if decision is None:
-            if not swept and self.intensity.exceeded_by(error, now):
-                self._too_many_restarts(child, now)
-            else:
-                self._restart(child, now, now)
-            return
-        match decision.child:
-            case Restart(delay):
-                self._restart(child, now + delay, now)
-            case Suspend(until):
-                self._announce(Happening.SUSPENDED, child, {"until": until})
-                self._suspend(child, until, now)
-            case Stop():
-                child.by_hand = True
-                self._settle(child, After.STAY, now)
-            case Escalate():
-                self._give_up(
-                    PolicyEscalated(
-                        f"the restart policy of child {child.spec.name!r} of {self.name!r} escalated",
-                        [error],
-                        supervisor=self.name,
-                    ),
-                    now,
-                )
-                self._settle(child, After.STAY, now)
+        decision, escalation = answer
+        if self.stopping or escalation is not None:
+            self._settle(child, After.STAY, now, error)
+            if escalation is not None:
+                self._give_up(escalation, now)
+        elif decision is None:
+            self._restart_by_intensity(child, error, now)
+        elif isinstance(decision.child, Restart):
+            self._come_back(child, Move.DELAY, now + decision.child.delay, now)
+        elif isinstance(decision.child, Suspend):
+            self._come_back(child, Move.SUSPEND, decision.child.until, now)
+        else:
+            assert isinstance(decision.child, Stop)
+            child.by_hand = True
+            self._settle(child, After.STAY, now, error)
 
-    def _too_many_restarts(self, child: Child, now: float) -> None:
-        intensity = self.intensity
-        self._settle(child, After.STAY, now)
-        self._give_up(
-            RestartIntensityExceeded(
-                f"supervisor {self.name!r}: {len(intensity)} restarts within {intensity.within:g} s, "
-                f"{intensity.limit} are allowed; the newest {min(len(intensity), KEPT_ERRORS)} errors are here",
-                intensity.errors(),
-                supervisor=self.name,
-                more=intensity.forgotten,
-            ),
-            now,
-        )
+    def _restart_by_intensity(self, child: Child, error: Exception, now: float) -> None:
+        """Restart a child, unless that is one too many; a group restart counts once."""
+        intensity, sweep = self.intensity, self.sweep
+        going_down = sweep is not None and sweep.direction is Direction.DOWN and sweep.covers(child)
+        if going_down or not intensity.exceeded_by(error, now):
+            self._come_back(child, Move.DELAY, now, now)
+            return
+        self._settle(child, After.STAY, now, error)
+        self._give_up(intensity.failure(self.name), now)
 
     def _give_up(self, error: Exception, now: float) -> None:
-        if not self.stopping:
-            self._announce(Happening.GAVE_UP, None, {"error": error})
-            self.request_stop(inf, now, error)
+        if self.stopping:
+            return
+        self._announce(Happening.GAVE_UP, error=error)
+        self.request_stop(inf, now, error)
 
-    def _restart(self, child: Child, due: float, now: float) -> None:
-        child.restarts += 1
+    def _come_back(self, child: Child, move: Move, due: float, now: float) -> None:
+        """Start a child again at `due`, with those that its failure takes along."""
         if self.strategy is not Strategy.ONE_FOR_ONE:
-            self._sweep_from(child, due, now)
+            self._sweep_from(child, move, due, now)
         elif due > now:
-            self._back_off(child, due)
+            self._delay(child, move, due)
         else:
             self._start(child, now)
 
-    def _back_off(self, child: Child, due: float) -> None:
-        child.move(Move.DELAY)
-        self._appoint(child, due)
-        self._announce(Happening.BACKING_OFF, child, {"until": due})
-
-    def _suspend(self, child: Child, until: float, now: float) -> None:
-        if self.strategy is not Strategy.ONE_FOR_ONE:
-            self._sweep_from(child, until, now)
-            return
-        child.move(Move.SUSPEND)
-        if until < inf:
-            self._appoint(child, until)
-
     # Groups
 
-    def _sweep_from(self, failed: Child, due: float, now: float) -> None:
-        self._announce(Happening.GROUP_RESTART, failed, {"until": due} if due > now else None)
-        failed.move(Move.QUEUE)
-        self.sweep = merged(self.children, self.strategy, failed, due, self.sweep)
-        for member in self.sweep.members:
-            if member.state is ChildState.STOPPING:
-                if member.after is After.START:
-                    member.after = After.QUEUE
-            elif member.state not in ALIVE and not member.by_hand:
-                self._disappoint(member)
-                member.move(Move.QUEUE)
+    def _sweep_from(self, failed: Child, move: Move, due: float, now: float) -> None:
+        self._announce(Happening.GROUP_RESTART, failed, until=due if due > now else None)
+        sweep = merged(self.children, self.strategy, failed, self.sweep)
+        self._end_sweep()
+        self.sweep = sweep
+        if due > now:
+            sweep.causes[failed] = due
+            self._wait(failed, move, due)
+        else:
+            self._queue(failed)
+        for member in sweep.members:
+            if member.state is ChildState.STOPPING and member.after is After.START:
+                member.after = After.QUEUE
+            elif member.state is ChildState.STOPPED and not member.by_hand:
+                self._queue(member)
+
+    def _release_from_group(self, child: Child, after: After) -> None:
+        """A call about a child that is down ends what its group waits for because of it.
+
+        Starting one that waits with its group again starts the group; a delay ends for all.
+        """
+        sweep = self.sweep
+        if sweep is None or not sweep.covers(child):
+            return
+        sweep.causes.pop(child, None)
+        if after is After.START and not child.by_hand:
+            self._end_causes(sweep)
+
+    def _end_causes(self, sweep: Sweep) -> None:
+        for cause in sweep.causes:
+            self._queue(cause)
+        sweep.causes.clear()
+
+    def _end_sweep(self) -> None:
+        if self.sweep is not None and self.sweep.appointment is not None:
+            self.agenda.cancel(self.sweep.appointment)
+        self.sweep = None
 
     def _advance(self, now: float) -> None:
         """Go as far as the children's states allow, in a sweep or in stopping."""
-        while not self.killed and not self.finished:
+        while not (self._settling or self.killed or self.finished):
+            sweep = self.sweep
             if self.stopping:
                 self._advance_stop(now)
                 return
-            sweep = self.sweep
             if sweep is None:
                 return
-            if sweep.direction is Direction.UP:
-                if not self._advance_up(sweep, now):
-                    return
-            elif not self._advance_down(sweep, now):
+            goes_on = self._advance_up if sweep.direction is Direction.UP else self._advance_down
+            if not goes_on(sweep, now):
                 return
 
     def _advance_up(self, sweep: Sweep, now: float) -> bool:
-        child = sweep.next_to_start(waits_for_up=self.strategy is not Strategy.ONE_FOR_ONE)
+        child = sweep.next_to_start()
         if child is None:
             self.sweep = None
             if not self.ready:
-                self.ready = True
-                self._announce(Happening.READY, None, None)
-                self.actions.append(SayReady())
+                self._become_ready()
             return False
         if child.state is not ChildState.PENDING:
             return False
@@ -573,14 +459,24 @@ class Decider:
             if child.state is not ChildState.STOPPING:
                 self._order_stop(child, After.QUEUE, now)
             return False
-        if sweep.due <= now:
+        due = sweep.due
+        if due <= now:
+            self._end_causes(sweep)
             sweep.turn()
             return True
-        if sweep.direction is Direction.DOWN:
-            sweep.direction = Direction.WAIT
-            if sweep.due < inf:
-                self.agenda.enter(sweep.due, sweep)
+        appointment = sweep.appointment
+        if appointment is None or appointment.due != due:
+            if appointment is not None:
+                self.agenda.cancel(appointment)
+            sweep.appointment = self.agenda.enter(due, sweep)
         return False
+
+    def _become_ready(self) -> None:
+        self.ready = True
+        self._announce(Happening.READY)
+        self.actions.append(SayReady())
+
+    # The end
 
     def _begin_stop(self, now: float) -> None:
         """Note who has to go, so that stopping n children takes n steps."""
@@ -596,8 +492,12 @@ class Decider:
                     self._order_stop(child, After.STAY, now)
                 return
             leaving.pop()
-        self.finished = True
-        self._announce(Happening.FINISHED, None, None)
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.finished:
+            self.finished = True
+            self._announce(Happening.FINISHED)
 
     def _check_running(self) -> None:
         if self.stopping or self.killed or self.finished:

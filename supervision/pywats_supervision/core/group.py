@@ -1,7 +1,7 @@
 """Whom a failure takes along, and in which order they go down and come up.
 
 A `Sweep` is one such movement: its members go down in reverse order, each only when the later
-ones are down; then, when the delay is over, they come up in order, each only when the earlier
+ones are down; then, when all delays are over, they come up in order, each only when the earlier
 ones are up. The first start of a supervisor is a sweep that only comes up. A failure during a
 sweep makes a new one that contains it, so an earlier child's pending start absorbs later ones
 and delays combine by their maximum.
@@ -10,10 +10,13 @@ and delays combine by their maximum.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from math import inf
+from typing import Any
 
+from pywats_supervision.core.agenda import Entry
 from pywats_supervision.core.children import Child, Children
-from pywats_supervision.core.life import ALIVE, ChildState
+from pywats_supervision.core.life import ALIVE, After, ChildState
 from pywats_supervision.core.spec import Strategy
 
 __all__ = ["Direction", "Sweep", "merged"]
@@ -23,7 +26,7 @@ class Direction(enum.Enum):
     """Which half of its movement a sweep is in."""
 
     DOWN = "down"
-    WAIT = "wait"
+    """Going down, or down and waiting for a delay to be over."""
     UP = "up"
 
 
@@ -32,27 +35,42 @@ class Sweep:
 
     Attributes:
         members: the children it moves, in the order of their start.
-        due: when they may come up again; inf waits for a person.
+        causes: until when the group has to stay down, by the child whose policy says so; inf
+            waits for a person.
         direction: which half it is in.
+        appointment: the agenda's entry for the end of the delays.
     """
 
-    __slots__ = ("_position", "direction", "due", "members")
+    __slots__ = ("_position", "appointment", "causes", "direction", "members")
 
-    def __init__(self, members: list[Child], *, due: float = -inf, direction: Direction = Direction.DOWN) -> None:
+    def __init__(
+        self,
+        members: list[Child],
+        *,
+        direction: Direction = Direction.DOWN,
+        causes: Mapping[Child, float] | None = None,
+    ) -> None:
         self.members = members
-        self.due = due
+        self.causes: dict[Child, float] = dict(causes or {})
         self.direction = direction
+        self.appointment: Entry[Any] | None = None
         self._position = len(members) - 1 if direction is Direction.DOWN else 0
 
-    def takes(self, child: Child) -> bool:
-        """Whether `child` starts in its turn in this sweep; a new one does, at the end."""
-        if not self.members or child.order < self.members[0].order:
-            return False
+    @property
+    def due(self) -> float:
+        """When the members may come up again; -inf for at once."""
+        return max(self.causes.values(), default=-inf)
+
+    def covers(self, child: Child) -> bool:
+        """Whether `child` has its place in this sweep; a new one has, at the end."""
+        return bool(self.members) and child.order >= self.members[0].order
+
+    def take(self, child: Child) -> None:
+        """Let `child`, which it covers, start in its turn."""
         if child.order > self.members[-1].order:
             self.members.append(child)
-        if self.direction is Direction.UP:
+        elif self.direction is Direction.UP:
             self._position = 0
-        return True
 
     def next_to_stop(self) -> Child | None:
         """The last member that is not down yet; None when all are."""
@@ -64,29 +82,25 @@ class Sweep:
         return None
 
     def turn(self) -> None:
-        """All members are down and the delay is over: come up."""
+        """All members are down and the delays are over: come up."""
         self.direction = Direction.UP
         self._position = 0
 
-    def next_to_start(self, *, waits_for_up: bool) -> Child | None:
-        """The first member whose turn it is, pending or on its way; None when all had theirs.
-
-        Args:
-            waits_for_up: whether a member that is backing off holds up those after it.
-        """
+    def next_to_start(self) -> Child | None:
+        """The first member whose turn it is: pending, on its way up, or about to start again."""
         while self._position < len(self.members):
             child = self.members[self._position]
-            if child.state in {ChildState.PENDING, ChildState.STARTING}:
+            if child.state is ChildState.PENDING or child.state is ChildState.STARTING:
                 return child
-            if waits_for_up and child.state is ChildState.BACKING_OFF:
+            if child.state is ChildState.STOPPING and child.after is After.START:
                 return child
             self._position += 1
         return None
 
 
-def merged(children: Children, strategy: Strategy, failed: Child, due: float, sweep: Sweep | None) -> Sweep:
+def merged(children: Children, strategy: Strategy, failed: Child, sweep: Sweep | None) -> Sweep:
     """The sweep that answers the failure of `failed` while `sweep`, if any, is under way."""
-    going_down = sweep if sweep is not None and sweep.direction is not Direction.UP else None
+    going_down = sweep if sweep is not None and sweep.direction is Direction.DOWN else None
     if strategy is Strategy.ONE_FOR_ALL:
         members = list(children)
     else:
@@ -95,4 +109,4 @@ def merged(children: Children, strategy: Strategy, failed: Child, due: float, sw
             first = next((member for member in going_down.members if member in children), failed)
             first = min(first, failed, key=lambda child: child.order)
         members = children.since(first)
-    return Sweep(members, due=due if going_down is None else max(due, going_down.due))
+    return Sweep(members, causes=None if going_down is None else going_down.causes)

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.errors import KEPT_ERRORS
+from pywats_supervision.errors import KEPT_ERRORS, RestartIntensityExceeded
 
 __all__ = ["Intensity", "checked_intensity"]
 
@@ -51,15 +51,12 @@ class Intensity:
             self._errors.popleft()
         return len(times)
 
-    def errors(self) -> list[Exception]:
-        """The newest errors in the window, oldest first."""
-        return list(self._errors)
-
-    def __len__(self) -> int:
-        """The number of restarts in the window when it was last counted."""
-        return len(self._times)
-
-    @property
-    def forgotten(self) -> int:
-        """How many errors of the window `errors()` no longer has."""
-        return max(0, len(self._times) - len(self._errors))
+    def failure(self, supervisor: str) -> RestartIntensityExceeded:
+        """What the supervisor of that name gives up with: the newest errors in the window, oldest first."""
+        restarts, errors = len(self._times), list(self._errors)
+        text = (
+            f"supervisor {supervisor!r}: {restarts} restarts within {self.within:g} s, "
+            f"{self.limit} are allowed; the newest {len(errors)} errors are here"
+        )
+        more = restarts - len(errors)
+        return RestartIntensityExceeded(text, errors, supervisor=supervisor, more=more)

@@ -24,11 +24,14 @@ class ChildState(enum.Enum):
     STOPPING = "stopping"
     """Asked to stop, or cancelled; its task has not ended yet."""
     BACKING_OFF = "backing_off"
-    """Down; starts again after a policy's delay."""
+    """Down; it, or the group it takes along, starts after a delay."""
     SUSPENDED = "suspended"
     """Down until a time, or until a person resumes it."""
     STOPPED = "stopped"
     """Down, and stays so unless somebody starts it: stopped by hand, finished or ignored."""
+
+    # Members are singletons; Enum's own hash is a call into Python, and every move looks one up.
+    __hash__ = object.__hash__
 
 
 class Move(enum.Enum):
@@ -37,10 +40,13 @@ class Move(enum.Enum):
     START = "start"
     UP = "up"
     ASK = "ask"
+    END = "end"
     QUEUE = "queue"
     DELAY = "delay"
     SUSPEND = "suspend"
     REST = "rest"
+
+    __hash__ = object.__hash__
 
 
 class After(enum.Enum):
@@ -65,13 +71,14 @@ ALIVE: Final = frozenset(_ENDING)
 """The states in which a child has a task."""
 
 TRANSITIONS: Final[dict[tuple[ChildState, Move], ChildState]] = {
-    **{(state, Move.START): ChildState.STARTING for state in (*_DOWN, *_ENDING)},
+    **{(state, Move.START): ChildState.STARTING for state in _DOWN},
     (ChildState.STARTING, Move.UP): ChildState.RUNNING,
     (ChildState.STARTING, Move.ASK): ChildState.STOPPING,
     (ChildState.RUNNING, Move.ASK): ChildState.STOPPING,
-    **{(state, Move.QUEUE): ChildState.PENDING for state in (*_DOWN, *_ENDING)},
-    (ChildState.PENDING, Move.DELAY): ChildState.BACKING_OFF,
-    **{(state, Move.DELAY): ChildState.BACKING_OFF for state in _ENDING},
-    **{(state, Move.SUSPEND): ChildState.SUSPENDED for state in (*_DOWN, *_ENDING)},
-    **{(state, Move.REST): ChildState.STOPPED for state in (*_DOWN, *_ENDING)},
+    # Down; what becomes of it is decided in the same step.
+    **{(state, Move.END): ChildState.STOPPED for state in _ENDING},
+    **{(state, Move.QUEUE): ChildState.PENDING for state in _DOWN},
+    **{(state, Move.DELAY): ChildState.BACKING_OFF for state in _DOWN},
+    **{(state, Move.SUSPEND): ChildState.SUSPENDED for state in _DOWN},
+    **{(state, Move.REST): ChildState.STOPPED for state in _DOWN},
 }

@@ -10,7 +10,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pywats_supervision.policies.decision import Admission, Decision, Failure, RestartPolicy, Verdict
+from pywats_supervision.policies.decision import (
+    Admission,
+    ChildDecision,
+    Decision,
+    Failure,
+    ItemDecision,
+    Restart,
+    RestartPolicy,
+    Retry,
+    Suspend,
+    Verdict,
+)
 
 __all__ = ["PolicyInUse"]
 
@@ -36,7 +47,9 @@ class PolicyInUse:
         verdict = self.policy.judge(self.state, failure, now)
         if verdict is not Verdict.CHARGED:
             failure = replace(failure, verdict=verdict)
-        decision = self.policy.failed(self.state, failure, now)
+        decision = _checked(self.policy.failed(self.state, failure, now))
+        if decision is not None and verdict is not Verdict.CHARGED:
+            decision = replace(decision, verdict=verdict)
         self._changed()
         return decision
 
@@ -72,3 +85,21 @@ class PolicyInUse:
         self.unlimited = unlimited
         for listener in tuple(self._listeners):
             listener()
+
+
+def _checked(decision: object) -> Decision | None:
+    """What a user's policy answered, if a supervisor can carry it out."""
+    if decision is None:
+        return None
+    if not isinstance(decision, Decision):
+        raise TypeError(f"a restart policy answers with a Decision or None, not {decision!r}")
+    item, child = decision.item, decision.child
+    if not isinstance(item, ItemDecision):
+        raise TypeError(f"a Decision's item must be Retry or Skip, not {item!r}")
+    if not isinstance(child, ChildDecision):
+        raise TypeError(f"a Decision's child must be Restart, Suspend, Stop or Escalate, not {child!r}")
+    times = [half.delay for half in (item, child) if isinstance(half, Retry | Restart)]
+    times += [child.until] if isinstance(child, Suspend) else []
+    if not all(time >= 0 for time in times):
+        raise ValueError(f"the times of a Decision must be 0 or more seconds, not those of {decision!r}")
+    return decision

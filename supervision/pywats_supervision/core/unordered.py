@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pywats_supervision.core.actions import Happening
+from pywats_supervision.core.agenda import Entry
 from pywats_supervision.core.children import Child
 from pywats_supervision.core.decide import Decider
-from pywats_supervision.core.life import ALIVE, After
+from pywats_supervision.core.life import ALIVE, After, ChildState
 from pywats_supervision.core.spec import ChildSpec
 from pywats_supervision.errors import TooManyChildren
 
@@ -25,7 +25,8 @@ class UnorderedDecider(Decider):
     def __init__(self, name: str, *, max_children: int | None, **options: Any) -> None:
         super().__init__(name, **options)
         self.max_children = max_children
-        self._batches: dict[float, list[Child]] = {}
+        self._batches: dict[float, Entry[Any]] = {}
+        """Whose grace ends when, while stopping: one entry for all that end together."""
 
     def begin(self, specs: tuple[ChildSpec, ...], now: float) -> None:
         """Be ready at once: a dynamic supervisor starts without children."""
@@ -43,25 +44,32 @@ class UnorderedDecider(Decider):
         if not self.stopping:
             super()._appoint(child, due)
             return
-        batch = self._batches.get(due)
-        if batch is None:
-            batch = self._batches[due] = []
-            self.agenda.enter(due, batch)
-        batch.append(child)
+        entry = self._batches.get(due)
+        if entry is None:
+            entry = self._batches[due] = self.agenda.enter(due, [])
+        assert isinstance(entry.what, list)
+        entry.what.append(child)
+        child.appointment = entry
+
+    def _disappoint(self, child: Child) -> None:
+        if child.appointment is not None and isinstance(child.appointment.what, list):
+            child.appointment = None  # others keep the same one
+        else:
+            super()._disappoint(child)
 
     def _rest_or_go(self, child: Child, error: Exception | None = None) -> None:
         self._come_to_rest(child, error)
         self._remove(child)
 
-    def _settle(self, child: Child, after: After, now: float) -> None:
+    def _settle(self, child: Child, after: After, now: float, error: Exception | None = None) -> None:
         if after is After.STAY and not self.stopping:
             after = After.REMOVE
-        super()._settle(child, after, now)
+        super()._settle(child, after, now, error)
 
     def _begin_stop(self, now: float) -> None:
         super()._begin_stop(now)
         for child in self._leaving:
-            if child.state in ALIVE:
+            if child.state in ALIVE and child.state is not ChildState.STOPPING:
                 self._order_stop(child, After.STAY, now)
 
     def _advance_stop(self, now: float) -> None:
@@ -69,5 +77,4 @@ class UnorderedDecider(Decider):
         while self._leaving and self._leaving[-1].state not in ALIVE:
             self._leaving.pop()
         if not self._leaving:
-            self.finished = True
-            self._announce(Happening.FINISHED, None, None)
+            self._finish()

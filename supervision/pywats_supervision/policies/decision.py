@@ -132,10 +132,17 @@ CHILD_SEVERITY: Final[tuple[type[ChildDecision], ...]] = (Restart, Suspend, Stop
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to a failure: one half about the item in hand, one about the child."""
+    """The answer to a failure: one half about the item in hand, one about the child.
+
+    Attributes:
+        item: what becomes of the item; of no meaning when there was none.
+        child: what becomes of the child.
+        verdict: what the policies had judged; the item's holder counts attempts by it.
+    """
 
     item: ItemDecision = Retry()  # noqa: RUF009 - frozen, so sharing it is safe
     child: ChildDecision = Restart()  # noqa: RUF009 - frozen, so sharing it is safe
+    verdict: Verdict = Verdict.CHARGED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,50 @@
+"""Asking: a message that carries its asker, parked until the reply comes.
+
+No channel and no task per question: the asking task is parked and rescheduled with the reply.
+HOT: tests/benchmarks/bench_ask.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import outcome
+import trio
+
+__all__ = ["Ask"]
+
+M = TypeVar("M")
+
+
+class Ask(Generic[M]):
+    """One question: the message, and the task that waits for the reply."""
+
+    __slots__ = ("_task", "message")
+
+    def __init__(self, message: M) -> None:
+        self.message = message
+        self._task: trio.lowlevel.Task | None = None
+
+    async def wait(self) -> Any:
+        """Park until the reply; raises what `fail` was given.
+
+        Cancelled: the question may still be answered; the answer is dropped.
+        """
+        self._task = trio.lowlevel.current_task()
+        return await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def reply(self, value: object) -> None:
+        """Wake the asker with the reply."""
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task, outcome.Value(value))
+
+    def fail(self, error: Exception) -> None:
+        """Wake the asker with an error."""
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task, outcome.Error(error))

@@ -1,0 +1,354 @@
+"""The cell: one life of an actor on its mailbox, and one life of a retry that waits for its turn.
+
+What a supervisor starts. The message in hand is in a `Slot` of the mailbox, above every life: a
+life that is cancelled leaves it there, a life that fails leaves it there for the policy, and
+the next life takes it up before anything else.
+
+HOT: tests/benchmarks/bench_route.py. Nothing is made per message: no task, scope or closure.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from math import inf
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import trio
+from pywats_supervision import ChildContext
+from pywats_supervision.core.policy_in_use import PolicyInUse
+
+from pywats_actors._turns import News, Turns
+from pywats_actors.mailbox import Mailbox, Slot
+
+__all__ = ["CURRENT_SLOT", "Performer", "RetryLife", "WorkerLife"]
+
+M = TypeVar("M")
+M_contra = TypeVar("M_contra", contravariant=True)
+
+logger = logging.getLogger("pywats_actors")
+
+BATCH: Final = 64
+"""Messages between two checkpoints, at the most."""
+HOLD: Final = 0.001
+"""Seconds between two checkpoints, at the most, but for the last message: timers must not be late."""
+
+CURRENT_SLOT: Final[ContextVar[Slot[Any] | None]] = ContextVar("pywats_slot", default=None)
+"""The slot whose message the current task works on."""
+
+
+class Performer(Protocol[M_contra]):
+    """Who does the work: an actor, a handler, a router."""
+
+    async def start(self, context: ChildContext) -> None:
+        """Begin a life."""
+        ...
+
+    async def stop(self) -> None:
+        """End a life whose `start` ended."""
+        ...
+
+    def handle(self, message: M_contra, /) -> Awaitable[Any]:
+        """Do one message."""
+        ...
+
+
+class _Life(Generic[M]):
+    """What both kinds of life share: the slot, the policy, and waiting to be admitted."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox[M],
+        slot: Slot[M],
+        news: News,
+        perform: Callable[[], Performer[M]],
+        ticks: Callable[[], float],
+    ) -> None:
+        self._mailbox = mailbox
+        self._slot = slot
+        self._news = news
+        self._perform = perform
+        self._ticks = ticks
+        self._policy: PolicyInUse | None = None
+
+    def _enter(self, child: ChildContext) -> None:
+        CURRENT_SLOT.set(self._slot)
+        child.hold(self._slot)
+        child.describe = self._mailbox.statistics
+        child.on_stopping(self._look_up)
+        self._policy = child.policy
+        if self._policy is not None:
+            self._policy.subscribe(self._look_up)
+
+    def _leave(self) -> None:
+        if self._policy is not None:
+            self._policy.unsubscribe(self._look_up)
+
+    def _look_up(self) -> None:
+        """A stop was asked for, or the policy changed."""
+        self._slot.pause = True
+        self._mailbox.wake()
+        self._news.tell()
+
+    def _admission(self) -> float:
+        """Ask for one message: -inf if it is granted, else when to ask again."""
+        if self._slot.probe or self._policy is None or self._policy.unlimited:
+            return -inf
+        admission = self._policy.admit(1, self._mailbox.clock())
+        if admission.count:
+            self._slot.probe = admission.limited
+            return -inf
+        return admission.at
+
+    async def _do(self, message: M, handle: Callable[[M], Awaitable[Any]]) -> None:
+        """Do one message that may have a history, and count it."""
+        probe = self._slot.probe
+        await handle(message)
+        self._slot.finished()
+        self._progressed(1, int(probe))
+
+    def _progressed(self, done: int, probes: int) -> None:
+        mailbox = self._mailbox
+        mailbox.done += done
+        if self._policy is not None:
+            self._policy.progressed(done, probes, mailbox.clock())
+
+
+async def _stop_after(error: BaseException, performer: Performer[Any], name: str) -> None:
+    """Run the hook after a life that failed; the failure stays the failure."""
+    try:
+        await performer.stop()
+    except Exception as late:  # a user's hook; the error that ended the life is the one to judge
+        if isinstance(error, trio.Cancelled):
+            raise
+        logger.exception("on_stop of %r raised after a failure", name)
+        error.add_note(f"then on_stop raised {type(late).__name__}: {late}")
+
+
+class WorkerLife(_Life[M]):
+    """The lives of one worker: takes messages until it is asked to stop."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox[M],
+        slot: Slot[M],
+        turns: Turns | None,
+        news: News,
+        perform: Callable[[], Performer[M]],
+        ticks: Callable[[], float],
+        *,
+        max_retrying: int,
+    ) -> None:
+        super().__init__(mailbox, slot, news, perform, ticks)
+        self._turns = turns
+        self._max_retrying = max_retrying
+        self._has_turn = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+        """Live once; what a supervisor starts."""
+        self._enter(child)
+        try:
+            performer = self._perform()
+            await performer.start(child)
+            try:
+                task_status.started()
+                await self._take_part(child, performer.handle)
+            except BaseException as error:
+                await _stop_after(error, performer, self._mailbox.name)
+                raise
+            await performer.stop()
+        finally:
+            self._leave()
+
+    async def _take_part(self, child: ChildContext, handle: Callable[[M], Awaitable[Any]]) -> None:
+        """Bring a turn into the game, and take it out again at the end."""
+        turns = self._turns
+        if turns is None:
+            self._has_turn = True
+            await self._work(child, handle)
+            return
+        turns.give()
+        self._has_turn = False
+        try:
+            await self._work(child, handle)
+        finally:
+            if not self._has_turn:
+                turns.withdraw()
+
+    async def _work(self, child: ChildContext, handle: Callable[[M], Awaitable[Any]]) -> None:
+        mailbox, slot, turns = self._mailbox, self._slot, self._turns
+        if slot.item is not None and not await self._resume(child, slot.item, handle):
+            return
+        while not child.stopping:
+            slot.pause = False
+            if turns is not None and turns.in_line:
+                self._give_turn()
+            if not mailbox.ready and not mailbox.fill_nowait():
+                if turns is not None:
+                    self._give_turn()
+                    self._news.tell()
+                await mailbox.fill()
+            elif not self._has_turn:
+                await self._take_turn()
+            elif turns is not None and len(mailbox.asides) >= self._max_retrying:
+                await self._wait(inf)
+            elif mailbox.order_by is None and (self._policy is None or self._policy.unlimited):
+                await self._drain(handle)
+            else:
+                await self._one(handle)
+
+    async def _take_turn(self) -> None:
+        if self._turns is not None:
+            await self._turns.take()
+        self._has_turn = True
+
+    def _give_turn(self) -> None:
+        if self._has_turn and self._turns is not None:
+            self._has_turn = False
+            self._turns.give()
+
+    async def _wait(self, until: float) -> None:
+        self._give_turn()
+        await self._news.wait(until)
+
+    async def _resume(
+        self, child: ChildContext, message: M, handle: Callable[[M], Awaitable[Any]]
+    ) -> bool:
+        """Take up what an earlier life left in hand; False if a stop came first."""
+        slot = self._slot
+        while not child.stopping:
+            if slot.due > self._mailbox.clock():
+                await self._wait(slot.due)
+                continue
+            if not self._has_turn:
+                await self._take_turn()
+                continue
+            again = self._admission()
+            if again == -inf:
+                await self._do(message, handle)
+                await trio.lowlevel.checkpoint()
+                return True
+            await self._wait(again)
+        return False
+
+    async def _drain(self, handle: Callable[[M], Awaitable[Any]]) -> None:
+        """Do up to 64 messages, or what a millisecond holds, then let others run. HOT."""
+        mailbox, slot, ticks = self._mailbox, self._slot, self._ticks
+        ready = mailbox.ready
+        until = ticks() + HOLD
+        done = 0
+        try:
+            while ready or mailbox.fill_nowait():
+                slot.item = message = ready.popleft()
+                mailbox.size = size = mailbox.size - 1
+                if size < mailbox.wake_below:
+                    mailbox.wake_senders()
+                await handle(message)
+                slot.item = None
+                done += 1
+                if done == BATCH or slot.pause or ticks() >= until:
+                    break
+            else:
+                return  # nothing left: the worker waits for more, and that is a checkpoint
+        finally:
+            if done:
+                self._progressed(done, 0)
+        await trio.lowlevel.checkpoint()
+
+    async def _one(self, handle: Callable[[M], Awaitable[Any]]) -> None:
+        """Do one message with all questions asked: whether work may go on, and whose key is free."""
+        again = self._admission()
+        if again > -inf:
+            await self._wait(again)
+            return
+        message = self._mailbox.take(self._slot)
+        if message is not None:
+            await self._do(message, handle)
+        elif self._slot.probe and self._policy is not None:
+            self._slot.probe = False
+            self._policy.withdrawn(1, self._mailbox.clock())
+        await trio.lowlevel.checkpoint()
+
+
+class RetryLife(_Life[M]):
+    """The life of one message that waited for its retry; it takes a worker's turn.
+
+    While a policy limits the work, fresh messages go first: a message that poisons its handler
+    must not be every probe.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox[M],
+        slot: Slot[M],
+        turns: Turns,
+        news: News,
+        perform: Callable[[], Performer[M]],
+        ticks: Callable[[], float],
+        *,
+        shared: bool,
+        max_retrying: int,
+    ) -> None:
+        super().__init__(mailbox, slot, news, perform, ticks)
+        self._turns = turns
+        self._shared = shared
+        self._max_retrying = max_retrying
+
+    async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+        """Live once: wait until it is due, take a turn, do the message."""
+        self._enter(child)
+        task_status.started()
+        try:
+            if not await self._turn_comes(child):
+                return
+            try:
+                await self._perform_once(child)
+            finally:
+                self._turns.give()
+                self._news.tell()
+        finally:
+            self._leave()
+
+    async def _turn_comes(self, child: ChildContext) -> bool:
+        mailbox, slot, turns = self._mailbox, self._slot, self._turns
+        while not child.stopping:
+            if slot.due > mailbox.clock():
+                await self._news.wait(slot.due)
+                continue
+            if self._fresh_first():
+                await self._news.wait(inf)
+                continue
+            await turns.take()
+            if slot.due <= mailbox.clock() and not self._fresh_first():
+                again = self._admission()
+                if again == -inf:
+                    return True
+            else:
+                again = inf
+            turns.give()
+            if again > mailbox.clock():
+                await self._news.wait(again)
+        return False
+
+    def _fresh_first(self) -> bool:
+        limited = self._policy is not None and not self._policy.unlimited
+        return limited and self._mailbox.size > 0 and len(self._mailbox.asides) < self._max_retrying
+
+    async def _perform_once(self, child: ChildContext) -> None:
+        slot, mailbox = self._slot, self._mailbox
+        message = slot.item
+        if message is None:
+            return
+        performer = self._perform()
+        if not self._shared:
+            await performer.start(child)
+        try:
+            await self._do(message, performer.handle)
+            mailbox.forget(slot)
+        except BaseException as error:
+            if not self._shared:
+                await _stop_after(error, performer, mailbox.name)
+            raise
+        if not self._shared:
+            await performer.stop()

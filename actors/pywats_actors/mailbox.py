@@ -1,0 +1,435 @@
+"""Mailbox: what an actor has been told and has not done; owned by whoever made the ref.
+
+It outlives every restart: the queue, the messages in hand (a `Slot` each), the retries that wait
+and the keys that are held stay here while lives come and go. Messages are handed over by a trio
+memory channel in batches: the sender appends to the list that it sent last until a receiver
+takes it, so a burst costs one channel operation.
+
+Change together: `_cell`, which takes from here, and tests/benchmarks/bench_route.py, which
+measures both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import trio
+from pywats_supervision.policies.decision import Decision, Failure, Retry, Skip, Verdict
+
+from pywats_actors.errors import ActorStopped
+from pywats_actors.partition import KeyOrder
+
+__all__ = ["Aside", "Mailbox", "MailboxStatistics", "Owner", "Slot", "checked_capacity"]
+
+M = TypeVar("M")
+M_contra = TypeVar("M_contra", contravariant=True)
+
+DEFAULT_CAPACITY: Final = 1024
+
+
+def checked_capacity(capacity: object) -> float:
+    """Return a capacity in messages, or say what is wrong with it."""
+    if isinstance(capacity, bool) or not isinstance(capacity, int | float):
+        raise TypeError(f"capacity must be a number of messages, not {capacity!r}")
+    if capacity < 1 or (capacity != inf and capacity != int(capacity)):
+        raise ValueError(f"capacity must be a whole number of at least 1 message, or inf, not {capacity!r}")
+    return capacity
+
+
+class Owner(Protocol[M_contra]):
+    """Who owns a mailbox, and hears what becomes of messages that are not simply done."""
+
+    def given_up(self, message: M_contra, failure: Failure) -> None:
+        """No attempt is left; called in the supervisor's step: must not wait and must not raise."""
+        ...
+
+    def left_over(self, message: M_contra) -> None:
+        """The actor is gone for good and nobody will do it; must not wait and must not raise."""
+        ...
+
+    def closed(self) -> None:
+        """The mailbox has closed; must not wait and must not raise."""
+        ...
+
+
+class Aside(Protocol):
+    """Who gives a waiting retry a life of its own, so that it leaves the head of the queue."""
+
+    def set_aside(self, slot: Slot[Any], delay: float) -> None:
+        """Start a life for the slot's message after `delay` seconds; in the supervisor's step."""
+        ...
+
+
+class Slot(Generic[M]):
+    """One pair of hands: the message in it and the count of its attempts.
+
+    What a supervisor knows as `InHand`. It lives as long as the mailbox.
+
+    Attributes:
+        item: the message in hand, None when empty.
+        attempt: which attempt this is, 1 for the first.
+        due: the time (trio's clock) before which it is not tried again.
+        probe: its attempt was granted by a limited admission.
+        key: the key it holds, if the mailbox orders by keys and `keyed`.
+    """
+
+    __slots__ = ("_mailbox", "_mark", "aside", "attempt", "due", "item", "key", "keyed", "name", "pause", "probe")
+
+    def __init__(self, mailbox: Mailbox[M], name: str, aside: Aside | None = None) -> None:
+        self._mailbox = mailbox
+        self._mark = -1
+        self.name = name
+        self.aside = aside
+        self.item: M | None = None
+        self.attempt = 1
+        self.due = 0.0
+        self.probe = False
+        self.keyed = False
+        self.key: Hashable = None
+        self.pause = False
+        """Something wants to be looked at before the next message: a stop, a turn, a policy."""
+
+    @property
+    def overtaken(self) -> bool:
+        """Another message was done since this one's first attempt."""
+        return 0 <= self._mark < self._mailbox.done
+
+    def belongs_to(self, mailbox: Mailbox[Any]) -> bool:
+        """Whether it is one of the mailbox's own."""
+        return self._mailbox is mailbox
+
+    def finished(self) -> None:
+        """The message in hand is done, or given up: empty the hand and let go of its key."""
+        self.item = None
+        self.attempt = 1
+        self.due = 0.0
+        self._mark = -1
+        self.probe = False
+        if self.keyed:
+            self.keyed = False
+            self._mailbox.release(self.key)
+
+    def decided(self, failure: Failure, decision: Decision | None) -> None:
+        """Carry out the half of a decision that is about the message (see `InHand`)."""
+        mailbox = self._mailbox
+        self.probe = False
+        if self._mark < 0:
+            self._mark = mailbox.done
+        if decision is None:
+            self.attempt += 1
+            self.due = 0.0
+        elif isinstance(decision.item, Skip):
+            message = self.item
+            self.finished()
+            mailbox.forget(self)
+            mailbox.given_up += 1
+            if message is not None:
+                mailbox.owner.given_up(message, failure)
+        else:
+            self._retry(decision.item, decision.verdict)
+
+    def _retry(self, retry: Retry, verdict: Verdict) -> None:
+        if verdict is Verdict.CHARGED:
+            self.attempt += 1
+        mailbox = self._mailbox
+        self.due = mailbox.clock() + retry.delay
+        mailbox.retried += 1
+        if self.aside is not None:
+            slot = mailbox.move_aside(self)
+            self.aside.set_aside(slot, retry.delay)
+
+    def hand_over(self, other: Slot[M]) -> None:
+        """Give what is in hand, with its history, to another slot."""
+        other.item, other.attempt, other.due, other._mark = self.item, self.attempt, self.due, self._mark
+        other.keyed, other.key = self.keyed, self.key
+        self.keyed = False
+        self.finished()
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStatistics:
+    """What a mailbox holds and has seen.
+
+    Attributes:
+        queued: messages that wait for their first attempt.
+        in_hand: messages being worked on, or held by a worker between two lives.
+        retrying: messages that wait for their next attempt in a life of their own.
+        capacity: how many may be queued before senders wait.
+        done: messages that were done.
+        retried: attempts that were followed by another.
+        given_up: messages that were given up.
+        dropped: messages that the overflow rule dropped.
+        keys_held: keys whose message is in hand or retrying.
+    """
+
+    queued: int
+    in_hand: int
+    retrying: int
+    capacity: float
+    done: int
+    retried: int
+    given_up: int
+    dropped: int
+    keys_held: int
+
+
+class Mailbox(Generic[M]):
+    """The messages of one actor, from being told to being done.
+
+    Args:
+        name: of the actor, for errors and snapshots.
+        owner: hears of messages that are given up, or left over.
+        capacity: how many may be queued before senders wait; at least 1.
+        order_by: gives the key of a message; messages of one key are done one after the other.
+        clock: seconds, for the delays of retries.
+
+    Attributes:
+        size: messages queued, those that wait for a key included.
+        done: messages done by all slots, as far as told.
+        closed: the actor is gone for good.
+    """
+
+    __slots__ = (
+        "_granted",
+        "_idle",
+        "_order",
+        "_receive",
+        "_send",
+        "_space",
+        "_tail",
+        "wake_below",
+        "asides",
+        "capacity",
+        "clock",
+        "closed",
+        "done",
+        "dropped",
+        "given_up",
+        "name",
+        "order_by",
+        "owner",
+        "ready",
+        "retried",
+        "size",
+        "slots",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        owner: Owner[M],
+        *,
+        capacity: float = DEFAULT_CAPACITY,
+        order_by: Callable[[M], Hashable] | None = None,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.name = name
+        self.owner = owner
+        self.capacity = checked_capacity(capacity)
+        self.order_by = order_by
+        self.clock = clock
+        self.ready: deque[M] = deque()
+        self.size = 0
+        self.done = 0
+        self.retried = 0
+        self.given_up = 0
+        self.dropped = 0
+        self.closed = False
+        self.slots: list[Slot[M]] = []
+        self.asides: dict[str, Slot[M]] = {}
+        self._send, self._receive = trio.open_memory_channel[list[M]](inf)
+        self._tail: list[M] | None = None
+        self._idle = 0
+        self._order: KeyOrder[M] | None = None if order_by is None else KeyOrder()
+        self._granted: deque[tuple[Hashable, M]] | None = None
+        self._space: trio.Event | None = None
+        self.wake_below = -1.0
+
+    # The senders' side
+
+    def put(self, message: M) -> None:
+        """Queue a message, whatever the capacity; never waits. HOT: tests/benchmarks/bench_route.py."""
+        self.size += 1
+        tail = self._tail
+        if tail is not None and not self._idle:
+            tail.append(message)
+            return
+        self._tail = tail = [message]
+        if self._idle:
+            self._idle -= 1
+        self._send.send_nowait(tail)
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as many queued messages as it may."""
+        return self.size >= self.capacity
+
+    async def wait_space(self) -> None:
+        """Wait until fewer messages are queued than the capacity allows.
+
+        Several tasks may wait; each checks again when it wakes. Cancelled: nothing has happened.
+
+        Raises:
+            ActorStopped: if the actor goes for good meanwhile.
+        """
+        while self.full and not self.closed:
+            if self._space is None:
+                self._space = trio.Event()
+                self.wake_below = self.capacity
+            await self._space.wait()
+        if self.closed:
+            raise ActorStopped(f"actor {self.name!r} is gone; it takes no message")
+
+    def wake_senders(self) -> None:
+        """Wake those that wait for space."""
+        self.wake_below = -1
+        if self._space is not None:
+            self._space.set()
+            self._space = None
+
+    def drop_oldest(self) -> M | None:
+        """Take the oldest queued message out, to make room; None if all are in hand."""
+        self.fill_nowait()
+        if not self.ready:
+            return None
+        self.size -= 1
+        self.dropped += 1
+        return self.ready.popleft()
+
+    # The workers' side
+
+    def fill_nowait(self) -> bool:
+        """Move what was sent into `ready`; False if there is nothing to take."""
+        if self._tail is not None:
+            try:
+                self._took(self._receive.receive_nowait())
+            except trio.WouldBlock:
+                pass  # it went straight to a worker that is about to wake
+        return bool(self.ready or self._granted)
+
+    async def fill(self) -> None:
+        """Wait until there may be something in `ready`, or `wake` is called.
+
+        Cancelled: nothing is lost; what was sent is there for the next who asks.
+        """
+        self._idle += 1
+        try:
+            batch = await self._receive.receive()
+        except BaseException:  # the count must be right whatever ended the wait
+            self._idle -= 1
+            raise
+        self._took(batch)
+
+    def _took(self, batch: list[M]) -> None:
+        if batch is self._tail:
+            self._tail = None
+        self.ready.extend(batch)
+        extra = len(self.ready) - 1
+        while extra > 0 and self._idle:
+            # Others are idle and this was one batch: let them share it.
+            self._idle -= 1
+            self._send.send_nowait([])
+            extra -= 1
+
+    def wake(self) -> None:
+        """Make every worker look around: those that wait for messages, and those between two."""
+        for slot in (*self.slots, *self.asides.values()):
+            slot.pause = True
+        while self._idle:
+            self._idle -= 1
+            self._send.send_nowait([])
+
+    def take(self, slot: Slot[M]) -> M | None:
+        """Put the next message whose key is free into the slot's hand; None if there is none.
+
+        The message is in hand before its key is asked for, since that is user code and may raise.
+        """
+        if self._granted:
+            slot.key, message = self._granted.popleft()
+            slot.keyed = True
+            slot.item = message
+            self._one_less()
+            return message
+        ready, order_by = self.ready, self.order_by
+        while ready:
+            message = slot.item = ready.popleft()
+            if order_by is not None:
+                key = order_by(message)
+                if self._order is not None and not self._order.take(key, message):
+                    slot.item = None
+                    continue
+                slot.key, slot.keyed = key, True
+            self._one_less()
+            return message
+        return None
+
+    def _one_less(self) -> None:
+        self.size = size = self.size - 1
+        if size < self.wake_below:
+            self.wake_senders()
+
+    def release(self, key: Hashable) -> None:
+        """Let go of a key; what waited for it may be taken now."""
+        message = None if self._order is None else self._order.release(key)
+        if message is not None:
+            if self._granted is None:
+                self._granted = deque()
+            self._granted.append((key, message))
+            self.wake()
+
+    def move_aside(self, slot: Slot[M]) -> Slot[M]:
+        """Free a worker's slot of a message that waits for its retry."""
+        if slot.name in self.asides:
+            return slot
+        name = f"retry-{self.retried}"
+        moved: Slot[M] = Slot(self, name, slot.aside)
+        slot.hand_over(moved)
+        self.asides[name] = moved
+        return moved
+
+    def forget(self, slot: Slot[M]) -> None:
+        """A retry is over, one way or the other."""
+        self.asides.pop(slot.name, None)
+
+    # The end
+
+    def close(self) -> None:
+        """The actor is gone for good: give back all that it holds. Closing twice changes nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        self.fill_nowait()
+        left = [slot.item for slot in (*self.slots, *self.asides.values()) if slot.item is not None]
+        left += [message for _, message in self._granted or ()]
+        left += self._order.take_waiting() if self._order is not None else ()
+        left += self.ready
+        for slot in self.slots:
+            slot.keyed = False
+            slot.finished()
+        self.asides.clear()
+        self._granted = None
+        self.ready.clear()
+        self.size = 0
+        self._send.close()
+        self.wake_senders()
+        for message in left:
+            self.owner.left_over(message)
+        self.owner.closed()
+
+    def statistics(self) -> MailboxStatistics:
+        """What it holds and has seen, at this moment."""
+        return MailboxStatistics(
+            queued=self.size,
+            in_hand=sum(slot.item is not None for slot in self.slots),
+            retrying=len(self.asides),
+            capacity=self.capacity,
+            done=self.done,
+            retried=self.retried,
+            given_up=self.given_up,
+            dropped=self.dropped,
+            keys_held=0 if self._order is None else self._order.held,
+        )

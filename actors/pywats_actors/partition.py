@@ -1,0 +1,54 @@
+"""order_by: messages of one key one after the other, keys side by side (pure).
+
+A key is held from the moment its message is in hand until that message is done or given up,
+through crashes and waiting retries; what arrives for it meanwhile waits here, in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["KeyOrder"]
+
+M = TypeVar("M")
+
+
+class KeyOrder(Generic[M]):
+    """Which keys are held, and what waits for them."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: dict[Hashable, deque[M] | None] = {}
+
+    def take(self, key: Hashable, message: M) -> bool:
+        """Hold `key` for `message`; False if another holds it, and `message` now waits for it."""
+        if key not in self._held:
+            self._held[key] = None
+            return True
+        waiting = self._held[key]
+        if waiting is None:
+            waiting = self._held[key] = deque()
+        waiting.append(message)
+        return False
+
+    def release(self, key: Hashable) -> M | None:
+        """Let go of `key`, or hand it on: the returned message, if any, now holds it."""
+        waiting = self._held[key]
+        if waiting:
+            return waiting.popleft()
+        del self._held[key]
+        return None
+
+    @property
+    def held(self) -> int:
+        """How many keys are held."""
+        return len(self._held)
+
+    def take_waiting(self) -> list[M]:
+        """Take out all that waits, in order per key, and hold nothing any more."""
+        messages = [message for queue in self._held.values() for message in queue or ()]
+        self._held.clear()
+        return messages

@@ -1,0 +1,348 @@
+"""ActorRef[M]: the address of an actor, which outlives its restarts and owns its mailbox."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Generic, TypeVar
+
+import trio
+from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
+from pywats_supervision.policies import RestartPolicy
+from pywats_supervision.policies.decision import Failure
+
+from pywats_actors._ask import Ask
+from pywats_actors._cell import CURRENT_SLOT
+from pywats_actors.actor import Actor
+from pywats_actors.errors import ActorStopped, AskTimeout, MailboxFull, WouldDeadlock
+from pywats_actors.mailbox import DEFAULT_CAPACITY, MailboxStatistics
+from pywats_actors.overflow import BLOCK, Overflow, Verdict, verdict
+from pywats_actors.workers import Workers
+
+__all__ = ["ActorRef", "DeadLetter", "Terminated"]
+
+M = TypeVar("M")
+
+logger = logging.getLogger("pywats_actors")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(Generic[M]):
+    """A message that nobody will do.
+
+    Attributes:
+        actor: the name of the actor it was for.
+        message: the message.
+        reason: "failed", "overflow" or "stopped".
+        error: what the last attempt raised; None unless it failed.
+        attempts: how many attempts were made.
+    """
+
+    actor: str
+    message: M
+    reason: str
+    error: Exception | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """What a watcher is told, once, when an actor is gone for good."""
+
+    ref: ActorRef[Any]
+
+
+class _Performer(Generic[M]):
+    """An actor, as its cell sees it."""
+
+    __slots__ = ("_actor", "_receive", "_ref")
+
+    def __init__(self, actor: Actor[M], ref: ActorRef[M]) -> None:
+        self._actor = actor
+        self._ref = ref
+        self._receive = actor.receive
+
+    async def start(self, context: ChildContext) -> None:
+        del context
+        self._actor.ref = self._ref
+        await self._actor.on_start()
+
+    async def stop(self) -> None:
+        await self._actor.on_stop()
+
+    def handle(self, message: M | Ask[M]) -> Awaitable[Any]:
+        if isinstance(message, Ask):
+            return self._answer(message)
+        return self._receive(message)
+
+    async def _answer(self, ask: Ask[M]) -> None:
+        ask.reply(await self._receive(ask.message))
+
+
+class ActorRef(Generic[M]):
+    """The address of one actor: what to tell it, and the child to put into a tree.
+
+    Example:
+        ```python
+        counter = ActorRef("counter", Counter)
+        supervisor = Supervisor([counter.spec()])
+        ...
+        await counter.tell(Add(1))
+        total = await counter.ask(Total(), timeout=1)
+        ```
+
+    Args:
+        name: of the actor, for logs, snapshots and errors.
+        actor: an instance, kept across restarts, or a class or factory that gives a fresh one
+            for each life.
+        capacity: messages queued before the overflow rule applies; at least 1.
+        overflow: what a full mailbox does: BLOCK, DEAD_LETTER, DROP_OLDEST or DROP_NEWEST.
+        concurrency: how many messages may be in hand at once, each by a worker of its own.
+        order_by: gives the key of a message; those of one key are done one after the other.
+        policy: decides on failures; without one a failed message is delivered again, and the
+            restart intensity bounds that.
+        ordered: a failing message is retried in its place and holds up all behind it.
+        dead_letters: called with each `DeadLetter`; default logs it. Must not wait.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if a value cannot work.
+    """
+
+    __slots__ = ("_dead_letters", "_overflow", "_watchers", "_workers", "dead_lettered", "name")
+
+    def __init__(
+        self,
+        name: str,
+        actor: Actor[M] | Callable[[], Actor[M]],
+        *,
+        capacity: float = DEFAULT_CAPACITY,
+        overflow: Overflow = BLOCK,
+        concurrency: int = 1,
+        order_by: Callable[[M], Hashable] | None = None,
+        policy: RestartPolicy[Any] | None = None,
+        ordered: bool = False,
+        dead_letters: Callable[[DeadLetter[M]], object] | None = None,
+    ) -> None:
+        if not isinstance(overflow, Overflow):
+            raise TypeError(f"overflow of {name!r} must be an Overflow, not {overflow!r}")
+        shared = isinstance(actor, Actor)
+        if not shared and (not callable(actor) or inspect.iscoroutinefunction(actor)):
+            raise TypeError(f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}")
+        make: Callable[[], Actor[M]] = (lambda: actor) if isinstance(actor, Actor) else actor
+        self.name = name
+        self.dead_lettered = 0
+        self._overflow = overflow
+        self._dead_letters = dead_letters
+        self._watchers: list[Callable[[Terminated], object]] = []
+        key = None if order_by is None else _unwrapping(order_by)
+        self._workers: Workers[Any] = Workers(
+            name,
+            self,
+            lambda: _Performer(make(), self),
+            shared=shared,
+            capacity=capacity,
+            concurrency=concurrency,
+            order_by=key,
+            ordered=ordered,
+            policy=policy,
+        )
+
+    def spec(
+        self,
+        *,
+        restart: RestartType = PERMANENT,
+        significant: bool = False,
+        policy: RestartPolicy[Any] | None = None,
+    ) -> ChildSpec:
+        """The child that runs this actor; put it into one place of one tree.
+
+        Args:
+            restart: PERMANENT, TRANSIENT or TEMPORARY.
+            significant: whether its end counts for the supervisor's auto_shutdown.
+            policy: an outermost policy, which hears only what the actor's own lets through.
+        """
+        return self._workers.spec(restart=restart, significant=significant, policy=policy)
+
+    # Telling and asking
+
+    async def tell(self, message: M) -> None:
+        """Give the actor a message; waits while its mailbox is full, if that is its rule.
+
+        A checkpoint only when it waits. Messages of one sender arrive in the order of their
+        `tell`. Cancelled: the message was not given.
+
+        Raises:
+            ActorStopped: if the actor is gone for good; the message is in the error.
+        """
+        mailbox = self._workers.mailbox
+        while mailbox.size >= mailbox.capacity or mailbox.closed:
+            if mailbox.closed or self._overflow is not BLOCK:
+                self.tell_nowait(message)
+                return
+            await mailbox.wait_space()
+        mailbox.put(message)
+
+    def tell_nowait(self, message: M) -> None:
+        """Give the actor a message without waiting.
+
+        Raises:
+            MailboxFull: if the rule is BLOCK and the mailbox is full; the message is in the error.
+            ActorStopped: if the actor is gone for good; the message is in the error.
+        """
+        mailbox = self._workers.mailbox
+        if mailbox.size < mailbox.capacity and not mailbox.closed:
+            mailbox.put(message)
+        else:
+            self._offer(message)
+
+    def _offer(self, message: M | Ask[M]) -> None:
+        mailbox = self._workers.mailbox
+        bare = message.message if isinstance(message, Ask) else message
+        if mailbox.closed:
+            raise ActorStopped(f"actor {self.name!r} is gone; it takes no message", bare)
+        match verdict(self._overflow, mailbox.size, mailbox.capacity):
+            case Verdict.PUT:
+                mailbox.put(message)
+            case Verdict.WAIT:
+                raise MailboxFull(
+                    f"the mailbox of {self.name!r} holds {mailbox.size} messages; use tell(), which waits", bare
+                )
+            case Verdict.DEAD_LETTER:
+                self._bury(message, "overflow")
+            case Verdict.DROP:
+                mailbox.dropped += 1
+                self._refuse(message)
+            case Verdict.REPLACE:
+                dropped = mailbox.drop_oldest()
+                if dropped is not None:
+                    self._refuse(dropped)
+                mailbox.put(message)
+
+    async def ask(self, message: M, timeout: float = inf) -> Any:  # noqa: ASYNC109 - see the docstring
+        """Give the actor a message and wait for what its `receive` returns.
+
+        Args:
+            message: the question.
+            timeout: seconds to wait, the time in the mailbox included; its own parameter, because
+                a timeout is an answer here (AskTimeout), not a cancellation of the caller.
+
+        Raises:
+            AskTimeout: if no reply came in time; the actor may still do what it was asked.
+            ActorStopped: if the actor is gone for good.
+            WouldDeadlock: if an actor asks itself.
+            Exception: what `receive` raised, when no attempt is left.
+
+        Cancelled: the actor may still do what it was asked.
+        """
+        mailbox = self._workers.mailbox
+        slot = CURRENT_SLOT.get()
+        if slot is not None and slot.belongs_to(mailbox):
+            raise WouldDeadlock(f"actor {self.name!r} asks itself; it would wait for its own end")
+        ask = Ask(message)
+        if timeout == inf:
+            return await self._asked(ask)
+        with trio.move_on_after(timeout):
+            return await self._asked(ask)
+        raise AskTimeout(f"actor {self.name!r} did not reply within {timeout:g} s")
+
+    async def _asked(self, ask: Ask[M]) -> Any:
+        mailbox = self._workers.mailbox
+        if self._overflow is BLOCK and not mailbox.closed:
+            while mailbox.size >= mailbox.capacity:
+                await mailbox.wait_space()
+            mailbox.put(ask)
+        else:
+            self._offer(ask)
+        return await ask.wait()
+
+    # Watching
+
+    def watch(self, watcher: ActorRef[Any] | Callable[[Terminated], object]) -> None:
+        """Have a watcher told one `Terminated` when the actor is gone for good, at once if it is.
+
+        Args:
+            watcher: another actor's ref, or a callable that neither waits nor raises.
+        """
+        told = watcher.tell_nowait if isinstance(watcher, ActorRef) else watcher
+        if self._workers.mailbox.closed:
+            told(Terminated(self))
+        else:
+            self._watchers.append(told)
+
+    async def wait_terminated(self) -> None:
+        """Wait until the actor is gone for good. Cancelled: nothing has happened."""
+        gone = trio.Event()
+        self.watch(lambda _: gone.set())
+        await gone.wait()
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the actor is gone for good."""
+        return self._workers.mailbox.closed
+
+    def statistics(self) -> MailboxStatistics:
+        """What its mailbox holds and has seen."""
+        return self._workers.mailbox.statistics()
+
+    # What the mailbox reports
+
+    def given_up(self, message: M | Ask[M], failure: Failure) -> None:
+        """No attempt is left (see `Owner`)."""
+        if isinstance(message, Ask):
+            message.fail(failure.error)
+        else:
+            self._bury(message, "failed", failure)
+
+    def left_over(self, message: M | Ask[M]) -> None:
+        """The actor is gone for good (see `Owner`)."""
+        if isinstance(message, Ask):
+            message.fail(ActorStopped(f"actor {self.name!r} went before it replied", message.message))
+        else:
+            self._bury(message, "stopped")
+
+    def closed(self) -> None:
+        """The mailbox is closed (see `Owner`)."""
+        watchers, self._watchers = self._watchers, []
+        for told in watchers:
+            try:
+                told(Terminated(self))
+            except Exception:  # a user's watcher, or one whose own mailbox is full
+                logger.exception("a watcher of %r could not be told that it is gone", self.name)
+
+    def _refuse(self, message: M | Ask[M]) -> None:
+        if isinstance(message, Ask):
+            message.fail(MailboxFull(f"the mailbox of {self.name!r} dropped the question", message.message))
+
+    def _bury(self, message: M | Ask[M], reason: str, failure: Failure | None = None) -> None:
+        self.dead_lettered += 1
+        if isinstance(message, Ask):
+            self._refuse(message)
+            message = message.message
+        letter = DeadLetter(
+            self.name,
+            message,
+            reason,
+            None if failure is None else failure.error,
+            0 if failure is None else failure.attempt,
+        )
+        if self._dead_letters is None:
+            logger.warning("dead letter of %r (%s): %r", self.name, reason, letter.error)
+            return
+        try:
+            self._dead_letters(letter)
+        except Exception:  # a user's callback; the letter is in the log instead
+            logger.exception("dead_letters of %r raised for %r", self.name, letter)
+
+    def __repr__(self) -> str:
+        return f"ActorRef({self.name!r})"
+
+
+def _unwrapping(order_by: Callable[[M], Hashable]) -> Callable[[M | Ask[M]], Hashable]:
+    def key(message: M | Ask[M]) -> Hashable:
+        return order_by(message.message if isinstance(message, Ask) else message)
+
+    return key

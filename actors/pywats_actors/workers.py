@@ -1,0 +1,198 @@
+"""Workers: `concurrency` workers as a supervised group on one mailbox, with their waiting retries.
+
+The group's supervisor has the policy, so a breaker counts over all of them together. A message
+that waits for a retry leaves its worker and becomes a temporary child of the same supervisor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from math import inf
+from typing import Any, Final, Generic, TypeVar
+
+import trio
+from pywats_supervision import (
+    PERMANENT,
+    TEMPORARY,
+    ChildContext,
+    ChildSpec,
+    NotRunning,
+    RestartType,
+    Supervisor,
+)
+from pywats_supervision._system import current_runtime
+from pywats_supervision.policies import RestartPolicy
+
+from pywats_actors._cell import Performer, RetryLife, WorkerLife
+from pywats_actors._turns import News, Turns
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Owner, Slot
+
+__all__ = ["MAX_RETRYING", "Workers"]
+
+M = TypeVar("M")
+
+MAX_RETRYING: Final = 256
+"""Messages that may wait for a retry before their handler takes no fresh ones."""
+
+
+class Workers(Generic[M]):
+    """One mailbox, `concurrency` workers on it, and the retries that wait.
+
+    Args:
+        name: of the actor, for logs, snapshots and errors.
+        owner: hears of messages that are given up, or left over.
+        perform: makes who does the work; called at the begin of every life.
+        shared: `perform` gives the same one each time, so a retry must not start or stop it.
+        concurrency: how many messages may be in hand at once.
+        capacity: messages queued before senders wait.
+        order_by: gives the key of a message; those of one key are done one after the other.
+        ordered: a failing message is retried in its place and holds up all behind it; needs
+            `concurrency` 1.
+        policy: decides on failures; None leaves them to the restart intensity.
+        max_retrying: how many messages may wait for a retry before no fresh one is taken.
+        max_restarts: restarts not decided by the policy (for instance of `on_start`) ...
+        within: ... within so many seconds, before the group gives up towards its parent.
+        shutdown: seconds of grace for a worker to finish the message in hand.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if a value cannot work, alone or together with another.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        owner: Owner[M],
+        perform: Callable[[], Performer[M]],
+        *,
+        shared: bool = False,
+        concurrency: int = 1,
+        capacity: float = DEFAULT_CAPACITY,
+        order_by: Callable[[M], Hashable] | None = None,
+        ordered: bool = False,
+        policy: RestartPolicy[Any] | None = None,
+        max_retrying: int = MAX_RETRYING,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        shutdown: float = 5.0,
+    ) -> None:
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int):
+            raise TypeError(f"concurrency of {name!r} must be an int, not {concurrency!r}")
+        if concurrency < 1:
+            raise ValueError(f"concurrency of {name!r} must be at least 1, not {concurrency}")
+        if ordered and (concurrency > 1 or order_by is not None):
+            raise ValueError(
+                f"{name!r} is ordered, which takes concurrency=1 and no order_by; for order per key use order_by alone"
+            )
+        self.name = name
+        self.mailbox: Mailbox[M] = Mailbox(name, owner, capacity=capacity, order_by=order_by)
+        self._perform = perform
+        self._shared = shared
+        self._policy = policy
+        self._max_retrying = max_retrying
+        self._max_restarts = max_restarts
+        self._within = within
+        self._shutdown = shutdown
+        self._turns = Turns(self._contested)
+        self._news = News()
+        self._started = 0
+        self._supervisor: Supervisor | None = None
+        aside = None if ordered or policy is None else self
+        self.mailbox.slots.extend(
+            Slot(self.mailbox, f"worker-{number}", aside) for number in range(1, concurrency + 1)
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+        """Run the group; a child's start, as `Supervisor.run` is.
+
+        Cancelled: what was in hand or queued stays in the mailbox for the next run.
+        """
+        runtime = current_runtime()
+        self.mailbox.clock = runtime.clock
+        self._turns = Turns(self._contested)
+        child.on_gone(self.mailbox.close)
+        workers = [self._worker(slot, runtime.ticks) for slot in self.mailbox.slots]
+        retries = [self._retry(slot) for slot in self.mailbox.asides.values()]
+        self._supervisor = Supervisor(
+            workers + retries,
+            name=self.name,
+            policy=self._policy,
+            max_restarts=self._max_restarts,
+            within=self._within,
+        )
+        try:
+            await self._supervisor.run(task_status=task_status, child=child)
+        finally:
+            self._supervisor = None
+
+    run.is_supervisor = True  # type: ignore[attr-defined] # what ChildSpec looks for
+
+    def spec(
+        self,
+        *,
+        restart: RestartType = PERMANENT,
+        significant: bool = False,
+        policy: RestartPolicy[Any] | None = None,
+    ) -> ChildSpec:
+        """The child that runs this group; put it into one place of one tree.
+
+        One worker whose retries stay in their place needs no group: its life is the child, and
+        its policy the child's, which is half the cost.
+
+        Args:
+            restart: PERMANENT, TRANSIENT or TEMPORARY.
+            significant: whether its end counts for the supervisor's auto_shutdown.
+            policy: an outermost policy, which hears only what the group's own lets through.
+        """
+        slots = self.mailbox.slots
+        alone = len(slots) == 1 and slots[0].aside is None and (policy is None or self._policy is None)
+        return ChildSpec(
+            self.name,
+            self._run_alone if alone else self.run,
+            restart,
+            shutdown=self._shutdown if alone else None,
+            significant=significant,
+            policy=(policy or self._policy) if alone else policy,
+        )
+
+    async def _run_alone(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+        child.on_gone(self.mailbox.close)
+        runtime = current_runtime()
+        self.mailbox.clock = runtime.clock
+        life = self._life(self.mailbox.slots[0], None, runtime.ticks)
+        await life.run(task_status=task_status, child=child)
+
+    def _life(self, slot: Slot[M], turns: Turns | None, ticks: Callable[[], float]) -> WorkerLife[M]:
+        return WorkerLife(
+            self.mailbox, slot, turns, self._news, self._perform, ticks, max_retrying=self._max_retrying
+        )
+
+    def _worker(self, slot: Slot[M], ticks: Callable[[], float]) -> ChildSpec:
+        return ChildSpec(slot.name, self._life(slot, self._turns, ticks).run, shutdown=self._shutdown, start_timeout=inf)
+
+    def _retry(self, slot: Slot[M]) -> ChildSpec:
+        self._started += 1
+        life = RetryLife(
+            self.mailbox,
+            slot,
+            self._turns,
+            self._news,
+            self._perform,
+            current_runtime().ticks,
+            shared=self._shared,
+            max_retrying=self._max_retrying,
+        )
+        return ChildSpec(f"retry-{self._started}", life.run, restart=TEMPORARY, shutdown=self._shutdown)
+
+    def set_aside(self, slot: Slot[M], delay: float) -> None:
+        """Start a life for the slot's message after `delay` seconds (see `Aside`)."""
+        if self._supervisor is None:
+            return
+        try:
+            self._supervisor.start_child_nowait(self._retry(slot), delay=delay)
+        except NotRunning:
+            return  # stopping: the slot stays aside in the mailbox, and the next run takes it up
+
+    def _contested(self) -> None:
+        for slot in self.mailbox.slots:
+            slot.pause = True

@@ -1,0 +1,393 @@
+"""The core of a bus: what both faces share, and the only place where events are accepted.
+
+Everything that must survive a crash in the tree is owned here: subscriptions and their
+mailboxes, the ledger, the inbox of the router, the dead letters. All calls are made on the
+trio thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
+from math import inf
+from typing import Any, Final, TypeVar
+
+import trio
+from pywats_actors.mailbox import Mailbox
+from pywats_actors.workers import Workers
+from pywats_supervision import RestartType, Runtime
+from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.policies import Backoff, RestartPolicy, compose
+from pywats_supervision.policies.decision import Failure
+
+from pywats_events.bus._policy_actor import Burial, PolicyPerformer
+from pywats_events.bus._routing_actor import INBOX, Door, Route, RouterPerformer, Routes, chosen
+from pywats_events.bus._subscriptions import OUTERMOST, Subscription
+from pywats_events.bus._system_events import SystemEvents
+from pywats_events.bus._tree import Tree, tree
+from pywats_events.errors import BusNotRunning, BusStopped, NotAnEvent
+from pywats_events.handlers._binding import checked_types, takes_of
+from pywats_events.handlers._handler_actor import CURRENT_HAND, HandlerPerformer
+from pywats_events.handlers.handler_chain import HandlerChain
+from pywats_events.models.event import Event
+from pywats_events.models.event_types import EventType
+from pywats_events.policies.circuit_breaker import CircuitBreaker
+from pywats_events.policies.error_policy import ErrorPolicy
+from pywats_events.policies.retry_policy import NoRetryPolicy, RetryPolicy
+from pywats_events.settlement import Ledger, Outcome, Receipt, Waits
+from pywats_events.transports._life import TransportLife
+from pywats_events.transports.base_transport import BaseTransport
+
+__all__ = ["DEFAULT_CAPACITY", "DEFAULT_GRACE", "BusCore"]
+
+M = TypeVar("M")
+
+DEFAULT_CAPACITY: Final = 1024
+"""Events a subscription may hold before publishers of its types wait."""
+DEFAULT_GRACE: Final = 5.0
+"""Seconds that a stop gives to what was accepted."""
+
+logger = logging.getLogger("pywats_events")
+
+
+class BusCore:
+    """One bus, behind either face.
+
+    Args:
+        name: for logs, snapshots and the `source` of system events.
+        waits: how its receipts wait.
+        retry_policy: of subscriptions without one of their own; None means no retries.
+        error_policy: where dead letters go, and the breaker of subscriptions without one.
+        capacity: events a subscription may hold before publishers of its types wait.
+        middleware: wraps every handler.
+        runtime: where time, ids and chance come from; None takes those of the tree around it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        waits: Waits,
+        *,
+        retry_policy: RetryPolicy | None,
+        error_policy: ErrorPolicy | None,
+        capacity: float,
+        middleware: HandlerChain | None,
+        runtime: Runtime | None,
+    ) -> None:
+        _check_kind("retry_policy", retry_policy, RetryPolicy)
+        _check_kind("error_policy", error_policy, ErrorPolicy)
+        _check_kind("middleware", middleware, HandlerChain)
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name must be a non-empty str, not {name!r}")
+        self.name = name
+        self.capacity = capacity
+        self.retry_policy = retry_policy
+        self.error_policy = error_policy or ErrorPolicy()
+        self.ledger = Ledger(waits)
+        self.running = False
+        self.subscriptions: list[Subscription] = []
+        self.transports: list[BaseTransport] = []
+        self.on_event: list[Callable[[Event], object]] = []
+        self.on_error: list[Callable[[Event, Exception], object]] = []
+        self.system = SystemEvents(self)
+        self.tree: Tree | None = None
+        self._middleware = middleware
+        self._runtime = runtime
+        self._router: Workers[Receipt] = Workers(
+            "bus", _Kept(), RouterPerformer, shared=True, capacity=INBOX, ordered=True
+        )
+        self._store: Workers[Burial] = Workers(
+            "store",
+            _Kept(),
+            partial(PolicyPerformer, self.error_policy, self),
+            shared=True,
+            capacity=inf,
+            ordered=True,
+        )
+        self.inbox: Mailbox[Receipt] = self._router.mailbox
+        self.door = Door(self.inbox)
+        self.routes = Routes(())
+
+    # Accepting events
+
+    def route(self, event: Event) -> Route:
+        """The route of an event.
+
+        Raises:
+            NotAnEvent: if it is none.
+        """
+        if not isinstance(event, Event):
+            raise NotAnEvent(f"publish takes an Event, not {event!r}; build one with Event(event_type=..., payload=...)")
+        return self.routes[event.event_type]
+
+    def hand(self) -> HandlerPerformer | None:
+        """The handler that the caller runs in, if it is one of this bus and has a message in hand."""
+        hand = CURRENT_HAND.get()
+        if hand is None or hand.bus is not self or hand.receipt is None:
+            return None
+        return hand
+
+    def check_open(self) -> None:
+        """Raise unless a publish from outside is welcome."""
+        if not self.running:
+            raise BusNotRunning(f"bus {self.name!r} is not running; start it before you publish")
+        if not self.door.open:
+            raise BusStopped(f"bus {self.name!r} is stopping; it accepts no more events")
+
+    def accept(self, event: Event, route: Route) -> Receipt:
+        """Accept an event; never waits. HOT: tests/benchmarks/bench_route.py."""
+        takers = route.takers
+        if route.filtered:
+            takers = chosen(event, takers)
+        receipt = Receipt(event, takers, self.ledger, len(takers) or 1)
+        self.ledger.accepted += 1
+        self.inbox.put(receipt)
+        if self.on_event:
+            self._tell(self.on_event, event)
+        return receipt
+
+    def keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
+        """Keep an event, published inside a handler, with the message in its hand."""
+        self.route(event)
+        receipt = Receipt(event, (), self.ledger, 1, routed=-1)
+        hand.publish(receipt)
+        return receipt
+
+    def enter(self, kept: Iterable[Receipt], parent: Receipt | None) -> None:
+        """Accept what was kept: by a handler until its return, or by a thread until this one's turn."""
+        for receipt in kept:
+            route = self.routes[receipt.event.event_type]
+            takers = chosen(receipt.event, route.takers) if route.filtered else route.takers
+            receipt.takers = takers
+            receipt.pending = len(takers) or 1
+            receipt.routed = 0
+            if parent is not None:
+                receipt.parent = parent
+                parent.pending += 1
+            self.ledger.accepted += 1
+            self.inbox.put(receipt)
+            if self.on_event:
+                self._tell(self.on_event, receipt.event)
+
+    # Subscriptions
+
+    def subscribe(
+        self,
+        handler: Any,
+        *,
+        event_types: Iterable[EventType | str] | None = None,
+        name: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        breaker: CircuitBreaker | None = None,
+        concurrency: int = 1,
+        order_by: Callable[[Event], Hashable] | None = None,
+        ordered: bool = False,
+        filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
+        priority: int | None = None,
+        capacity: float | None = None,
+        shutdown: float = 5.0,
+    ) -> Subscription:
+        """Add a subscription; see `AsyncEventBus.subscribe`."""
+        _check_kind("retry_policy", retry_policy, RetryPolicy)
+        _check_kind("breaker", breaker, CircuitBreaker)
+        if filter is not None and not callable(filter):
+            raise TypeError(f"filter must be a callable that takes an event, or None, not {filter!r}")
+        make = None
+        if isinstance(handler, type) or (not hasattr(handler, "handle") and event_types is None):
+            if not callable(handler):
+                raise TypeError(f"handler {handler!r} has no `handle` method and makes no handlers")
+            make, handler = handler, handler()
+        takes = takes_of(handler) if event_types is None else checked_types(event_types, handler)
+        subscription = Subscription(
+            self,
+            self._free_name(name or str(getattr(handler, "name", None) or _name_of(handler))),
+            handler,
+            make=make,
+            event_types=takes,
+            wants=_wants(handler, filter),
+            priority=priority if priority is not None else int(getattr(handler, "priority", 100)),
+            policy=self._policy(retry_policy, breaker),
+            concurrency=concurrency,
+            capacity=self.capacity if capacity is None else capacity,
+            order_by=order_by,
+            ordered=ordered,
+            shutdown=checked_duration("shutdown", shutdown),
+        )
+        self.subscriptions.append(subscription)
+        self._compile()
+        if self.tree is not None and self.running:
+            self.tree.handlers.start_child_nowait(subscription.spec())
+        return subscription
+
+    def unsubscribe(self, handler: Any) -> Subscription | None:
+        """Take a subscription, named by itself, its handler or its name, out of the table."""
+        for subscription in self.subscriptions:
+            if handler in (subscription, subscription.handler, subscription.name):
+                self.subscriptions.remove(subscription)
+                self._compile()
+                return subscription
+        return None
+
+    def _compile(self) -> None:
+        self.routes = Routes(tuple(self.subscriptions))
+
+    def _policy(self, retry: RetryPolicy | None, breaker: CircuitBreaker | None) -> RestartPolicy[Any]:
+        retry = retry or self.retry_policy or NoRetryPolicy()
+        breaker = breaker or self.error_policy.circuit_breaker
+        return retry if breaker is None else compose(retry, breaker)
+
+    def _free_name(self, name: str) -> str:
+        taken = {subscription.name for subscription in self.subscriptions}
+        if name not in taken:
+            return name
+        number = 2
+        while f"{name}-{number}" in taken:
+            number += 1
+        return f"{name}-{number}"
+
+    # Transports
+
+    def register_transport(self, transport: BaseTransport) -> None:
+        """Add a transport; it starts with the bus, or at once if that runs."""
+        if not isinstance(transport, BaseTransport):
+            raise TypeError(f"transport must be a BaseTransport, not {transport!r}")
+        if any(other.name == transport.name for other in self.transports):
+            raise ValueError(f"there is a transport {transport.name!r} already; give this one another name")
+        self.transports.append(transport)
+        if self.tree is not None and self.running:
+            self.tree.transports.start_child_nowait(self._transport_spec(transport))
+
+    def _transport_spec(self, transport: BaseTransport) -> Any:
+        return TransportLife(transport, Backoff(**OUTERMOST)).spec()
+
+    # Running
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Run the tree until it is stopped or fails."""
+        self.tree = tree(
+            self.name,
+            store=self._store.spec(restart=RestartType.PERMANENT, policy=Backoff(**OUTERMOST)),
+            router=self._router.spec(),
+            system=self.system.spec(),
+            handlers=[subscription.spec() for subscription in self.subscriptions],
+            transports=[self._transport_spec(transport) for transport in self.transports],
+            runtime=self._runtime,
+        )
+        self.running = True
+        self._over = trio.Event()
+        try:
+            await self.tree.root.run(task_status=task_status)
+        finally:
+            self.running = False
+            self.door.close()
+            self._over.set()
+            for workers in (self._router, self._store, self.system.workers, *self._all_workers()):
+                workers.mailbox.close()
+
+    def _all_workers(self) -> list[Workers[Receipt]]:
+        return [subscription.workers for subscription in self.subscriptions]
+
+    async def stop(self, grace: float) -> None:
+        """Stop the inputs, let what was accepted settle, then stop the tree.
+
+        Args:
+            grace: seconds for all of it; what is not settled then is handed back.
+        """
+        running = self.tree
+        if running is None or not self.running:
+            return
+        self.door.close()
+        deadline = trio.current_time() + grace
+        with trio.move_on_at(deadline):
+            await running.root.stop_child("transports")
+            await self.wait_idle()
+        if trio.current_time() >= deadline:
+            for subscription in self.subscriptions:
+                subscription.abandon()
+        await running.root.stop(max(0.0, deadline - trio.current_time()))
+
+    async def wait_stopped(self) -> None:
+        """Wait until the tree has ended. Cancelled: nothing has happened."""
+        await self._over.wait()
+
+    async def wait_idle(self) -> None:
+        """Wait until every accepted event is settled.
+
+        Cancelled: nothing has happened. One task at a time.
+        """
+        while self.ledger.unsettled:
+            idle = trio.Event()
+            self.ledger.idle = idle.set
+            try:
+                await idle.wait()
+            finally:
+                self.ledger.idle = None
+
+    # What the actors report
+
+    def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]:
+        """A handler's call inside the middleware."""
+        return call if self._middleware is None else self._middleware.wrap(call)
+
+    def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None:
+        """A subscription gave an event up; the policy actor takes it from here."""
+        self._store.mailbox.put(Burial(receipt, subscription.name, failure))
+
+    def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
+        """One attempt of a handler failed."""
+        logger.info(
+            "event %s: %r failed: %s", event.id, subscription.name, error, extra={"actor": subscription.name}
+        )
+        self._tell(self.on_error, event, error)
+        self.system.handler_failed(subscription.name, event, error)
+
+    def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None:
+        """An event is among the dead letters."""
+        self.system.dead_lettered(event, name, error, attempts)
+
+    def _tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
+        for callback in tuple(callbacks):
+            try:
+                callback(*args)
+            except Exception:  # a user's callback; the event goes its way
+                logger.exception("a callback of bus %r raised", self.name)
+
+
+class _Kept:
+    """The owner of a mailbox whose messages are receipts that must end when the bus does."""
+
+    def given_up(self, message: Any, failure: Failure) -> None:
+        """Not reached: the bus's own actors have no policy that skips."""
+        raise AssertionError(f"{message!r} was given up: {failure!r}")
+
+    def left_over(self, message: Any) -> None:
+        """The bus ended first: what it held is handed back."""
+        if isinstance(message, Burial):
+            message.receipt.conclude(message.name, Outcome.HANDED_BACK)
+            return
+        for taker in message.takers[message.routed :]:
+            message.conclude(taker.name, Outcome.HANDED_BACK)
+        if not message.takers:
+            message.one_less()
+
+    def closed(self) -> None:
+        """Nobody watches these."""
+
+
+def _check_kind(what: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{what} must be a {kind.__name__} or None, not {value!r}")
+
+
+def _name_of(handler: object) -> str:
+    return getattr(handler, "__name__", None) or type(handler).__name__
+
+
+def _wants(handler: object, given: Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:
+    """The handler's own filter and the subscription's, as one; None if both take everything."""
+    own = getattr(handler, "filter_of_events", None)
+    own = own() if callable(own) else None
+    if own is None or given is None:
+        return own or given
+    return lambda event: own(event) and given(event)

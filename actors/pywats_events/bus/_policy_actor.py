@@ -1,0 +1,74 @@
+"""The policy actor: error policy and dead letters, as an actor of its own ("store" in the tree).
+
+Every event whose handler gave up comes here, and settles only when its dead letter is kept:
+while the queue of dead letters fails, nothing is settled and the event stays in hand.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import msgspec
+from pywats_supervision import ChildContext
+from pywats_supervision.policies.decision import Failure
+
+from pywats_events.models.event import Event
+from pywats_events.policies.error_policy import ErrorPolicy
+from pywats_events.settlement import Outcome, Receipt
+
+__all__ = ["Burial", "PolicyPerformer"]
+
+logger = logging.getLogger("pywats_events")
+
+
+class Burial(msgspec.Struct, frozen=True):
+    """An event that one subscription gave up.
+
+    Attributes:
+        receipt: of the event.
+        name: of the subscription.
+        failure: the last one, with the error and the number of attempts.
+    """
+
+    receipt: Receipt
+    name: str
+    failure: Failure
+
+
+class Announces(Protocol):
+    """What the policy actor needs of its bus."""
+
+    def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None: ...
+
+
+class PolicyPerformer:
+    """One life of the policy actor."""
+
+    __slots__ = ("_bus", "_policy")
+
+    def __init__(self, policy: ErrorPolicy, bus: Announces) -> None:
+        self._policy = policy
+        self._bus = bus
+
+    async def start(self, context: ChildContext) -> None:
+        """Begin a life."""
+
+    async def stop(self) -> None:
+        """End a life."""
+
+    async def handle(self, burial: Burial) -> None:
+        """Keep the dead letter, then settle."""
+        receipt, failure = burial.receipt, burial.failure
+        attempts = failure.attempt
+        logger.error(
+            "event %s: %r gave up after %d attempts: %s",
+            receipt.event.id,
+            burial.name,
+            attempts,
+            type(failure.error).__name__,
+            extra={"event_id": receipt.event.id, "actor": burial.name, "attempt": attempts},
+        )
+        self._policy.dead_letter(receipt.event, failure.error, burial.name, attempts)
+        receipt.conclude(burial.name, Outcome.DEAD_LETTERED)
+        self._bus.dead_lettered(receipt.event, burial.name, failure.error, attempts)

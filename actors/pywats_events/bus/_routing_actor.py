@@ -1,0 +1,159 @@
+"""The routing actor: takes accepted events and gives each to the subscriptions that take it.
+
+It never waits: back-pressure is at the door (`Door`), where a publish from outside waits while a
+subscription it goes to is full. A restarted router resumes where it was: what it had in hand is
+in its mailbox, and how far it had come is in the receipt.
+
+HOT: tests/benchmarks/bench_route.py.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+import trio
+from pywats_actors.mailbox import Mailbox
+from pywats_supervision import ChildContext
+
+from pywats_events.bus._subscriptions import Subscription
+from pywats_events.models.event import Event
+from pywats_events.models.event_types import EventType
+from pywats_events.routing._table import RoutingTable
+from pywats_events.settlement import Outcome, Receipt
+
+__all__ = ["INBOX", "Door", "Route", "RouterPerformer", "Routes"]
+
+INBOX: Final = 1024
+"""Accepted events that wait for the router; it is woken at once, so this only bounds a burst."""
+
+
+class Route:
+    """Where one type of event goes.
+
+    Attributes:
+        takers: the subscriptions, in the order of their dispatch.
+        filtered: one of them has a filter.
+        open_until: while the bus has accepted fewer events in all, none of them can be full.
+    """
+
+    __slots__ = ("filtered", "open_until", "takers")
+
+    def __init__(self, takers: tuple[Subscription, ...]) -> None:
+        self.takers = takers
+        self.filtered = any(taker.wants is not None for taker in takers)
+        self.open_until = -inf
+
+    def margin(self, inbox: Mailbox[Receipt]) -> float:
+        """How many events can be accepted now before a taker, or the router's inbox, is full."""
+        waiting = inbox.size
+        least = inbox.capacity - waiting
+        for taker in self.takers:
+            mailbox = taker.mailbox
+            least = min(least, mailbox.capacity - mailbox.size - waiting)
+        return least
+
+
+class Routes(dict[EventType, Route]):
+    """The routes by event type, each compiled when it is first looked up."""
+
+    def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
+        super().__init__()
+        self._table: RoutingTable[Subscription] = RoutingTable.compile(subscriptions)
+
+    def __missing__(self, event_type: EventType) -> Route:
+        route = self[event_type] = Route(self._table.lookup(event_type))
+        return route
+
+
+class Door:
+    """Where publishers from outside wait.
+
+    Attributes:
+        open: False once the inputs are stopped.
+    """
+
+    __slots__ = ("_closed", "inbox", "open")
+
+    def __init__(self, inbox: Mailbox[Receipt]) -> None:
+        self.inbox = inbox
+        self.open = True
+        self._closed = trio.Event()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self.open = False
+        self._closed.set()
+
+    async def wait(self, route: Route, accepted: int) -> None:
+        """Wait until an event on `route` can be accepted, or the door closes.
+
+        Cancelled: nothing has happened. Several tasks may wait.
+        """
+        while self.open:
+            margin = route.margin(self.inbox)
+            if margin > 0:
+                route.open_until = accepted + margin
+                return
+            full = next((taker.mailbox for taker in route.takers if taker.mailbox.full), None)
+            if full is None:
+                # The router has not run yet; it empties the inbox in its next turn.
+                await trio.lowlevel.checkpoint()
+            elif full.closed:
+                return
+            else:
+                await self._space_or_close(full)
+
+    async def _space_or_close(self, mailbox: Mailbox[Receipt]) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def closed() -> None:
+                await self._closed.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(closed)
+            await mailbox.wait_space()
+            nursery.cancel_scope.cancel()
+
+
+class RouterPerformer:
+    """One life of the routing actor."""
+
+    __slots__ = ()
+
+    async def start(self, context: ChildContext) -> None:
+        """Begin a life."""
+
+    async def stop(self) -> None:
+        """End a life."""
+
+    async def handle(self, receipt: Receipt) -> None:
+        """Give one event to its takers. HOT."""
+        takers = receipt.takers
+        position, count = receipt.routed, len(takers)
+        while position < count:
+            taker = takers[position]
+            if taker.mailbox.closed:
+                receipt.conclude(taker.name, Outcome.DROPPED)
+            else:
+                taker.mailbox.put(receipt)
+            receipt.routed = position = position + 1
+        if not count:
+            receipt.ledger.unrouted += 1
+            receipt.one_less()
+
+
+def chosen(event: Event, takers: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
+    """The takers whose filter lets the event through.
+
+    A filter is user code: one that raises is its own subscription's failure, so the event goes
+    there, and raises again where that subscription's policy hears of it.
+    """
+    wanted = []
+    for taker in takers:
+        try:
+            if taker.wants is None or taker.wants(event):
+                wanted.append(taker)
+        except Exception:  # noqa: BLE001 - raised again by the worker, for its own policy
+            wanted.append(taker)
+    return tuple(wanted)

@@ -1,0 +1,163 @@
+"""Subscriptions: who takes which events, with the mailbox that waits for them.
+
+They belong to the bus object, above the tree, so no crash in the tree can lose one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
+
+from pywats_actors.blocking import Blocking
+from pywats_actors.mailbox import Mailbox
+from pywats_actors.workers import Workers
+from pywats_supervision import ChildSpec
+from pywats_supervision.policies import Backoff, RestartPolicy
+from pywats_supervision.policies.decision import Failure
+
+from pywats_events.handlers._binding import Binding, bound
+from pywats_events.handlers._handler_actor import HandlerPerformer
+from pywats_events.models.event import Event
+from pywats_events.models.event_types import EventType
+from pywats_events.settlement import Outcome, Receipt
+
+__all__ = ["Bus", "Subscription"]
+
+OUTERMOST = {"initial": 0.5, "maximum": 60.0}
+"""Seconds: how a child of handlers, transports and observers comes back after it gave up."""
+
+
+class Bus(Protocol):
+    """What a subscription needs of its bus."""
+
+    @property
+    def running(self) -> bool: ...
+
+    def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]: ...
+    def enter(self, caused: list[Receipt], parent: Receipt) -> None: ...
+    def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
+    def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None: ...
+
+
+class Subscription:
+    """One handler, or one factory of handlers, with what it takes and how it is supervised.
+
+    Attributes:
+        name: unique in its bus; that of the handler, numbered if it is taken.
+        event_types: what it takes; empty for all.
+        priority: lower is dispatched to first.
+        wants: the filter; None takes all.
+        mailbox: what it has been given and has not done.
+    """
+
+    __slots__ = (
+        "_blocking",
+        "_first",
+        "_make",
+        "bus",
+        "event_types",
+        "handler",
+        "mailbox",
+        "name",
+        "policy",
+        "priority",
+        "wants",
+        "workers",
+    )
+
+    def __init__(
+        self,
+        bus: Bus,
+        name: str,
+        handler: object,
+        *,
+        make: Callable[[], object] | None,
+        event_types: tuple[EventType, ...],
+        wants: Callable[[Event], bool] | None,
+        priority: int,
+        policy: RestartPolicy[Any],
+        concurrency: int,
+        capacity: float,
+        order_by: Callable[[Event], Hashable] | None,
+        ordered: bool,
+        shutdown: float,
+    ) -> None:
+        self.bus = bus
+        self.name = name
+        self.handler = handler
+        self.event_types = event_types
+        self.wants = wants
+        self.priority = priority
+        self.policy = policy
+        self._make = make
+        self._first: Binding | None = bound(handler)
+        self._blocking = Blocking(concurrency) if self._first.blocking else None
+        self.workers: Workers[Receipt] = Workers(
+            name,
+            self,
+            self._perform,
+            shared=make is None,
+            concurrency=concurrency,
+            capacity=capacity,
+            order_by=None if order_by is None else lambda receipt: order_by(receipt.event),
+            ordered=ordered,
+            policy=policy,
+            shutdown=shutdown,
+        )
+        self.mailbox: Mailbox[Receipt] = self.workers.mailbox
+
+    def spec(self) -> ChildSpec:
+        """The child that runs its workers."""
+        return self.workers.spec(policy=Backoff(**OUTERMOST))
+
+    def _perform(self) -> HandlerPerformer:
+        """Make the performer of one life: on the one instance, or on a fresh one."""
+        binding = self._first
+        if binding is None or self._make is not None:
+            binding = binding or bound(self._make() if self._make is not None else self.handler)
+            self._first = None if self._make is not None else binding
+        return HandlerPerformer(self, binding, self.bus.wrapped(self._caller(binding)))
+
+    def _caller(self, binding: Binding) -> Callable[[Event], Any]:
+        if binding.is_async:
+            return binding.call
+        if self._blocking is not None:
+            run, call = self._blocking.run, binding.call
+
+            async def in_thread(event: Event) -> Any:
+                return await run(call, event)
+
+            return in_thread
+
+        async def inline(event: Event) -> Any:
+            return binding.call(event)
+
+        return inline
+
+    def abandon(self) -> None:
+        """The bus stops for good and the grace is over: leave blocking calls behind."""
+        if self._blocking is not None:
+            self._blocking.abandon()
+
+    # What its worker reports (see Office)
+
+    def enter(self, caused: list[Receipt], parent: Receipt) -> None:
+        """Let what the handler published enter the bus."""
+        self.bus.enter(caused, parent)
+
+    def failed(self, event: Event, error: Exception) -> None:
+        """Hear of a failed attempt."""
+        self.bus.report_failure(self, event, error)
+
+    # What its mailbox reports (see Owner)
+
+    def given_up(self, message: Receipt, failure: Failure) -> None:
+        """No attempt is left: it becomes a dead letter."""
+        self.bus.bury(message, self, failure)
+
+    def left_over(self, message: Receipt) -> None:
+        """Its turn never came: dropped with the subscription, or handed back at the bus's end."""
+        message.conclude(self.name, Outcome.DROPPED if self.bus.running else Outcome.HANDED_BACK)
+
+    def closed(self) -> None:
+        """The mailbox has given back all it held."""

@@ -1,0 +1,135 @@
+"""System events: what happens in the bus becomes events, once, and cannot loop.
+
+They have a bounded lane of their own that drops the oldest, are never journaled, and hold up
+nothing: a subscription that is full does not get them. A failure while one is handled is logged
+and counted, and makes no other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from pywats_actors.mailbox import Mailbox
+from pywats_actors.workers import Workers
+from pywats_supervision import ChildContext, ChildSpec
+from pywats_supervision.policies.decision import Failure
+
+from pywats_events.bus._routing_actor import Routes, chosen
+from pywats_events.models.event import Event
+from pywats_events.models.event_types import EventType
+from pywats_events.settlement import Ledger, Receipt
+
+__all__ = ["LANE", "SystemEvents"]
+
+LANE: Final = 1024
+"""System events that may wait to be routed; beyond it the oldest are dropped, and counted."""
+
+
+class Bus(Protocol):
+    """What the system events need of their bus."""
+
+    name: str
+    routes: Routes
+    ledger: Ledger
+    running: bool
+
+
+class SystemEvents:
+    """Makes system events and routes them.
+
+    Attributes:
+        made: how many were made.
+        failed: how many could not be handled.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.made = 0
+        self.failed = 0
+        self.workers: Workers[Event] = Workers(
+            "system events", self, lambda: self, shared=True, capacity=LANE, ordered=True
+        )
+        self._mailbox: Mailbox[Event] = self.workers.mailbox
+
+    def spec(self) -> ChildSpec:
+        """The child that routes them."""
+        return self.workers.spec()
+
+    @property
+    def dropped(self) -> int:
+        """How many were dropped because nobody took them fast enough."""
+        return self._mailbox.dropped
+
+    def announce(self, event_type: EventType, **payload: Any) -> None:
+        """Make a system event, if anybody takes it; never waits."""
+        if not self._bus.running or not self._bus.routes[event_type].takers:
+            return
+        self.made += 1
+        if self._mailbox.full:
+            self._mailbox.drop_oldest()
+        self._mailbox.put(Event(event_type=event_type, payload=payload, source=self._bus.name))
+
+    def handler_failed(self, name: str, event: Event, error: Exception) -> None:
+        """One attempt of a handler failed."""
+        if event.event_type.is_system:
+            self.failed += 1
+            return
+        self.announce(
+            EventType.HANDLER_ERROR,
+            handler=name,
+            event_id=event.id,
+            event_type=str(event.event_type),
+            attempt=event.attempt,
+            error_type=type(error).__name__,
+            error_message=str(error),
+        )
+
+    def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None:
+        """An event is among the dead letters."""
+        if event.event_type.is_system:
+            return
+        self.announce(
+            EventType.EVENT_DEAD_LETTER,
+            handler=name,
+            event_id=event.id,
+            event_type=str(event.event_type),
+            attempts=attempts,
+            error_type=type(error).__name__,
+            error_message=str(error),
+        )
+
+    # The routing of them, as an actor (see Performer)
+
+    async def start(self, context: ChildContext) -> None:
+        """Begin a life."""
+
+    async def stop(self) -> None:
+        """End a life."""
+
+    async def handle(self, event: Event) -> None:
+        """Give one to its takers, unless they are full."""
+        takers = [
+            taker
+            for taker in chosen(event, self._bus.routes[event.event_type].takers)
+            if not taker.mailbox.full and not taker.mailbox.closed
+        ]
+        if not takers:
+            self._mailbox.dropped += 1
+            return
+        receipt = Receipt(event, tuple(takers), self._bus.ledger, len(takers))
+        self._bus.ledger.accepted += 1
+        for taker in takers:
+            taker.mailbox.put(receipt)
+
+    # What its mailbox reports (see Owner)
+
+    def given_up(self, message: Event, failure: Failure) -> None:
+        """It could not be routed."""
+        self.failed += 1
+
+    def left_over(self, message: Event) -> None:
+        """The bus ended first."""
+        self._mailbox.dropped += 1
+
+    def closed(self) -> None:
+        """Nobody watches it."""

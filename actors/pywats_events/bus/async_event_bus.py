@@ -1,0 +1,450 @@
+"""AsyncEventBus: the bus on trio."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import AbstractAsyncContextManager
+from math import inf
+from types import TracebackType
+from typing import Any, Self, final
+
+import trio
+from pywats_supervision import ChildSpec, Runtime, Supervisor, SupervisorSnapshot
+from pywats_supervision.core.spec import checked_duration
+
+from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
+from pywats_events.bus._subscriptions import Subscription
+from pywats_events.errors import BusFull, BusNotRunning, WouldDeadlock
+from pywats_events.handlers.handler_chain import HandlerChain
+from pywats_events.models.event import Event
+from pywats_events.models.event_types import EventType
+from pywats_events.policies.circuit_breaker import CircuitBreaker
+from pywats_events.policies.error_policy import ErrorPolicy
+from pywats_events.policies.retry_policy import RetryPolicy
+from pywats_events.settlement import Receipt
+from pywats_events.transports.base_transport import BaseTransport
+
+__all__ = ["AsyncEventBus"]
+
+logger = logging.getLogger("pywats_events")
+
+
+@final
+class AsyncEventBus:
+    """Publish and subscribe, on trio, with supervised handlers and transports.
+
+    Example:
+        ```python
+        async with AsyncEventBus() as bus:
+            bus.subscribe(MyHandler())
+            receipt = await bus.publish(event)
+            await receipt.wait_settled()
+        ```
+
+    Args:
+        name: for logs, snapshots and the `source` of system events.
+        retry_policy: of subscriptions without one of their own; None means that a failed event is a
+            dead letter at once.
+        error_policy: where dead letters go, and the breaker of subscriptions without one.
+        capacity: events a subscription may hold before publishers of its types wait; at least 1.
+        middleware: wraps every handler.
+        runtime: where time, ids and chance come from; None takes those of the tree around it.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if a value cannot work.
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        retry_policy: RetryPolicy | None = None,
+        error_policy: ErrorPolicy | None = None,
+        *,
+        capacity: float = DEFAULT_CAPACITY,
+        middleware: HandlerChain | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._core = BusCore(
+            name,
+            self,
+            retry_policy=retry_policy,
+            error_policy=error_policy,
+            capacity=capacity,
+            middleware=middleware,
+            runtime=runtime,
+        )
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
+
+    # Publishing
+
+    async def publish(self, event: Event, *, now: bool = False) -> Receipt:
+        """Publish an event. HOT: tests/benchmarks/bench_route.py.
+
+        From outside it waits while a subscription that the event goes to is full; it is a
+        checkpoint only when it waits. Inside a handler it never waits: the event stays with the
+        message in hand and enters the bus when the handler returns, or is discarded if it fails.
+
+        Args:
+            event: the event.
+            now: inside a handler, enter the bus at once, whatever becomes of the handler.
+
+        Returns:
+            The receipt, which tells when every handler is done with it.
+
+        Raises:
+            NotAnEvent: if it is no Event.
+            BusNotRunning: if the bus does not run.
+            BusStopped: if it is stopping, and the caller is not one of its handlers.
+            OutboxOverflow: if a handler publishes more than 1,000 events for one.
+
+        Cancelled: the event was not accepted.
+        """
+        core = self._core
+        hand = core.hand()
+        if hand is not None:
+            return core.keep(event, hand) if not now else core.accept(event, core.route(event))
+        core.check_open()
+        route = core.route(event)
+        if core.ledger.accepted >= route.open_until:
+            await core.door.wait(route, core.ledger.accepted)
+            core.check_open()
+        return core.accept(event, route)
+
+    def publish_nowait(self, event: Event, *, now: bool = False) -> Receipt:
+        """Publish an event without waiting.
+
+        Args:
+            event: the event.
+            now: as for `publish`.
+
+        Raises:
+            BusFull: if a subscription that the event goes to is full; the event is in the error.
+            NotAnEvent: as for `publish`; so are the others.
+        """
+        core = self._core
+        hand = core.hand()
+        if hand is not None:
+            return core.keep(event, hand) if not now else core.accept(event, core.route(event))
+        core.check_open()
+        route = core.route(event)
+        if core.ledger.accepted >= route.open_until:
+            margin = route.margin(core.inbox)
+            if margin <= 0:
+                raise BusFull(
+                    f"bus {self.name!r}: a subscription to {event.event_type} is full; use publish(), which waits", event
+                )
+            route.open_until = core.ledger.accepted + margin
+        return core.accept(event, route)
+
+    # Subscriptions
+
+    def subscribe(
+        self,
+        handler: Any,
+        *,
+        event_types: Iterable[EventType | str] | None = None,
+        name: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        breaker: CircuitBreaker | None = None,
+        concurrency: int = 1,
+        order_by: Callable[[Event], Hashable] | None = None,
+        ordered: bool = False,
+        filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
+        priority: int | None = None,
+        capacity: float | None = None,
+        shutdown: float = 5.0,
+    ) -> Subscription:
+        """Have a handler called for the events it takes; before the start or while the bus runs.
+
+        Args:
+            handler: an instance, kept across restarts; a class or factory, which gives a fresh one
+                for each life; or, with `event_types`, a plain function of an event.
+            event_types: what it takes, if the handler does not say; empty takes all.
+            name: unique in the bus; default the handler's.
+            retry_policy: of this subscription; None takes the bus's.
+            breaker: of this subscription; None takes the error policy's, if it has one.
+            concurrency: how many events may be in hand at once, at least 1.
+            order_by: gives the key of an event; those of one key are handled one after the other.
+            ordered: a failing event is retried in its place and holds up all behind it.
+            filter: given an event, says whether it is taken; what it raises is a failure of this
+                subscription.
+            priority: lower is dispatched to first; default the handler's.
+            capacity: events it may hold before publishers of its types wait; default the bus's.
+            shutdown: seconds of grace for the event in hand when the handler is stopped.
+
+        Returns:
+            The subscription, for `unsubscribe`.
+
+        Raises:
+            TypeError: if there is nothing to call, or an argument is of the wrong type.
+            ValueError: if a value cannot work.
+        """
+        return self._core.subscribe(
+            handler,
+            event_types=event_types,
+            name=name,
+            retry_policy=retry_policy,
+            breaker=breaker,
+            concurrency=concurrency,
+            order_by=order_by,
+            ordered=ordered,
+            filter=filter,
+            priority=priority,
+            capacity=capacity,
+            shutdown=shutdown,
+        )
+
+    async def unsubscribe(self, handler: Any) -> bool:
+        """Take a subscription away: no new events, those it has are handled, then it stops.
+
+        Args:
+            handler: the subscription, its handler, or its name.
+
+        Returns:
+            Whether there was one.
+
+        Cancelled: the subscription takes no new events any more; what it has is dropped when the
+        bus next stops it.
+        """
+        subscription = self._core.unsubscribe(handler)
+        if subscription is None:
+            await trio.lowlevel.checkpoint()
+            return False
+        tree = self._core.tree
+        if tree is not None and self._core.running:
+            await subscription.workers.wait_idle()
+            await tree.handlers.remove_child(subscription.name)
+        return True
+
+    register_handler = subscribe
+    unregister_handler = unsubscribe
+
+    def register_transport(self, transport: BaseTransport) -> None:
+        """Add a transport; it starts with the bus, or at once if that runs.
+
+        Raises:
+            TypeError: if it is no BaseTransport.
+            ValueError: if there is one of that name.
+        """
+        self._core.register_transport(transport)
+        transport.set_event_bus(self)
+
+    # Running
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the bus until it is stopped, for instance by `nursery.start(bus.run)`.
+
+        Raises:
+            Exception: what the tree could not deal with.
+
+        Cancelled: everything is cancelled at once; unsettled events are handed back.
+        """
+        self._token = trio.lowlevel.current_trio_token()
+        await self._core.run(task_status)
+
+    async def stop(self, timeout: float = DEFAULT_GRACE) -> None:
+        """Stop the inputs, let what was accepted be handled, then stop everything.
+
+        Args:
+            timeout: seconds for all of it; what is not settled then is handed back.
+
+        Raises:
+            WouldDeadlock: inside a handler of this bus; use `request_stop` there.
+
+        Cancelled: the bus goes on stopping.
+        """
+        if self._core.hand() is not None:
+            raise WouldDeadlock(f"a handler of bus {self.name!r} cannot wait for its end; use request_stop()")
+        await self._core.stop(checked_duration("timeout", timeout))
+
+    def request_stop(self, timeout: float = DEFAULT_GRACE) -> None:
+        """Ask for a stop, without waiting; also inside a handler.
+
+        Args:
+            timeout: seconds, as for `stop`.
+        """
+        core, grace = self._core, checked_duration("timeout", timeout)
+        if core.tree is not None and core.running:
+            trio.lowlevel.spawn_system_task(core.stop, grace)
+
+    async def __aenter__(self) -> Self:
+        """Start the bus; it is up when this returns."""
+        self._nursery = trio.open_nursery()
+        nursery = await self._nursery.__aenter__()
+        try:
+            await nursery.start(self.run)
+        except BaseException as error:
+            await self._leave(self._nursery, error)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Stop the bus within its grace, or at once if the block failed."""
+        nursery = self._nursery
+        if nursery is None:
+            raise BusNotRunning(f"bus {self.name!r} was not entered")
+        try:
+            await self._core.stop(DEFAULT_GRACE if error is None else 0.0)
+        except BaseException as late:  # noqa: BLE001 - the nursery has to be left, and says what comes of it
+            error = late
+        return await self._leave(nursery, error)
+
+    async def _leave(
+        self, nursery: AbstractAsyncContextManager[trio.Nursery], error: BaseException | None
+    ) -> bool | None:
+        """Leave the nursery; what the tree failed with comes out bare, not in the nursery's group."""
+        try:
+            return await nursery.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        except BaseExceptionGroup as group:
+            raise unwrapped(group) from None
+
+    async def wait_stopped(self) -> None:
+        """Wait until the bus has ended. Cancelled: nothing has happened."""
+        await self._core.wait_stopped()
+
+    async def wait_idle(self) -> None:
+        """Wait until every accepted event is settled. Cancelled: nothing has happened."""
+        await self._core.wait_idle()
+
+    # What can be seen
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._core.name
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs."""
+        return self._core.running
+
+    @property
+    def handler_count(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._core.subscriptions)
+
+    @property
+    def transport_count(self) -> int:
+        """How many transports are registered."""
+        return len(self._core.transports)
+
+    @property
+    def queue_size(self) -> int:
+        """How many accepted events are not settled."""
+        return self._core.ledger.unsettled
+
+    @property
+    def error_policy(self) -> ErrorPolicy:
+        """The error policy, with the dead letters."""
+        return self._core.error_policy
+
+    def get_handlers(self, event_type: EventType) -> list[Any]:
+        """The handlers that take events of a type, in the order of their dispatch."""
+        return [taker.handler for taker in self._core.routes[event_type].takers]
+
+    def snapshot(self) -> SupervisorSnapshot:
+        """The bus's tree at this moment."""
+        tree = self._core.tree
+        return Supervisor((), name=self.name).snapshot() if tree is None else tree.root.snapshot()
+
+    def on_event(self, callback: Callable[[Event], object]) -> None:
+        """Have `callback(event)` called for each accepted event; it must not wait."""
+        self._core.on_event.append(callback)
+
+    def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
+        """Have `callback(event, error)` called for each failed attempt; it must not wait."""
+        self._core.on_error.append(callback)
+
+    def spec(self, name: str | None = None) -> ChildSpec:
+        """The bus as a child of another supervisor.
+
+        Args:
+            name: of the child; default the bus's.
+        """
+        return ChildSpec(name or self.name, self.run)
+
+    # How receipts wait, and what transports need (see Waits and Port)
+
+    @property
+    def port(self) -> AsyncEventBus:
+        """What its transports publish to."""
+        return self
+
+    @property
+    def sync(self) -> bool:
+        """Whether plain code stands here: no."""
+        return False
+
+    async def wait_settled(self, receipt: Receipt) -> None:
+        """Wait, on trio, until a receipt is settled."""
+        if receipt.settled:
+            await trio.lowlevel.checkpoint()
+            return
+        settled = trio.Event()
+        receipt.add_done_callback(lambda _: settled.set())
+        await settled.wait()
+
+    def wait(self, receipt: Receipt, timeout: float | None) -> None:
+        """Refuse: on trio one awaits."""
+        del timeout
+        if not receipt.settled:
+            raise WouldDeadlock("receipt.wait() waits in a plain thread; use `await receipt.wait_settled()` on trio")
+
+    def callback_failed(self, receipt: Receipt, error: Exception) -> None:
+        """A done callback of a receipt raised."""
+        logger.error("a done callback of event %s raised", receipt.event.id, exc_info=error)
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call it on the bus's thread: at once there, soon from any other."""
+        if self._token is None or _here(self._token):
+            function(*args)
+        else:
+            self._token.run_sync_soon(function, *args)
+
+    async def publish_on_trio(self, event: Event) -> Receipt:
+        """Publish for a transport, on trio; waits at the door."""
+        return await self.publish(event)
+
+    def publish_from_thread(self, event: Event) -> Receipt:
+        """Publish for a transport; on the bus's own thread it never waits."""
+        core = self._core
+        hand = core.hand()
+        if hand is not None:
+            return core.keep(event, hand)
+        core.check_open()
+        if self._token is not None and _here(self._token):
+            return core.accept(event, core.route(event))
+        core.route(event)
+        receipt = Receipt(event, (), core.ledger, 1, routed=-1)
+        self.call_soon(self._enter, receipt)
+        return receipt
+
+    def _enter(self, receipt: Receipt) -> None:
+        self._core.enter((receipt,), None)
+
+    def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
+        """Make a system event for a transport."""
+        self.call_soon(lambda: self._core.system.announce(event_type, **payload))
+
+    def __repr__(self) -> str:
+        state = "running" if self.is_running else "not running"
+        return f"AsyncEventBus({self.name!r}, {self.handler_count} handlers, {state})"
+
+
+def unwrapped(group: BaseException) -> BaseException:
+    """The one error in a nursery's group of one; a group of several stays."""
+    while type(group) in {ExceptionGroup, BaseExceptionGroup} and len(group.exceptions) == 1:  # type: ignore[attr-defined]
+        group = group.exceptions[0]  # type: ignore[attr-defined]
+    return group
+
+
+def _here(token: trio.lowlevel.TrioToken) -> bool:
+    """Whether this code runs in the trio run of that token."""
+    return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
+
+

@@ -1,0 +1,492 @@
+"""EventBus: the bus for plain code; trio runs in a thread of its own behind it."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, final
+
+import trio
+from pywats_supervision import Runtime, SupervisorSnapshot
+from pywats_supervision.core.spec import checked_duration
+
+from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
+from pywats_events.bus._subscriptions import Subscription
+from pywats_events.bus._thread import TrioThread, wait_for
+from pywats_events.bus.async_event_bus import AsyncEventBus, unwrapped
+from pywats_events.errors import BusFailed, BusNotRunning, BusStopped, UnsettledTimeout, WouldDeadlock
+from pywats_events.handlers._handler_actor import CURRENT_HAND
+from pywats_events.handlers.handler_chain import HandlerChain
+from pywats_events.models.event import Event
+from pywats_events.models.event_types import EventType
+from pywats_events.policies.circuit_breaker import CircuitBreaker
+from pywats_events.policies.error_policy import ErrorPolicy
+from pywats_events.policies.retry_policy import RetryPolicy
+from pywats_events.settlement import Outcome, Receipt
+from pywats_events.transports.base_transport import BaseTransport
+
+__all__ = ["EventBus"]
+
+T = TypeVar("T")
+
+LANE: Final = 1024
+"""Events that threads may have published and the bus's thread has not seen yet."""
+
+logger = logging.getLogger("pywats_events")
+
+
+@final
+class EventBus:
+    """Publish and subscribe from plain code, with supervised handlers and transports.
+
+    It may be called from any thread. A script that ends without `stop()` drains within the grace
+    and exits.
+
+    Example:
+        ```python
+        bus = EventBus()
+        bus.subscribe(MyHandler())
+        bus.start()
+        bus.publish(event).wait(timeout=5)
+        bus.stop()
+        ```
+
+    Args:
+        name: for logs, snapshots and the `source` of system events.
+        retry_policy: of subscriptions without one of their own; None means that a failed event is a
+            dead letter at once.
+        error_policy: where dead letters go, and the breaker of subscriptions without one.
+        capacity: events a subscription may hold before publishers of its types wait; at least 1.
+        middleware: wraps every handler.
+        runtime: where time, ids and chance come from; None takes the real ones.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if a value cannot work.
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        retry_policy: RetryPolicy | None = None,
+        error_policy: ErrorPolicy | None = None,
+        *,
+        capacity: float = DEFAULT_CAPACITY,
+        middleware: HandlerChain | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._bus = AsyncEventBus(
+            name, retry_policy, error_policy, capacity=capacity, middleware=middleware, runtime=runtime
+        )
+        self._core = self._bus._core  # noqa: SLF001 - the two faces of one core
+        self._core.ledger.waits = self
+        self._thread: TrioThread | None = None
+        self._nursery: trio.Nursery | None = None
+        self._lane: deque[Receipt] = deque()
+        self._armed = False
+
+    # Running
+
+    def start(self) -> None:
+        """Start the bus in its thread, and wait until it is up. Starting twice changes nothing.
+
+        Raises:
+            Exception: what kept it from starting.
+            BusStopped: if it was stopped before; build another.
+        """
+        if self._thread is not None:
+            self._check_process(self._thread)
+            if self._thread.ended:
+                raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
+            return
+        thread = TrioThread(f"EventBus {self.name}", self._main, self.request_stop)
+        self._thread = thread
+        try:
+            thread.start()
+        except BaseException:
+            self._thread = None
+            raise
+
+    async def _main(self, up: Callable[[], None]) -> None:
+        try:
+            async with trio.open_nursery() as self._nursery:
+                await self._nursery.start(self._bus.run)
+                up()
+                await self._bus.wait_stopped()
+                self._nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise unwrapped(group) from None
+        finally:
+            self._return_lane()
+
+    def stop(self, timeout: float = DEFAULT_GRACE) -> None:
+        """Stop the inputs, let what was accepted be handled, then stop everything.
+
+        On the bus's own thread or in a handler it only asks. Stopping twice changes nothing.
+
+        Args:
+            timeout: seconds for all of it; what is not settled then is handed back.
+
+        Raises:
+            BusFailed: if the bus had failed.
+        """
+        thread = self._thread
+        if thread is None:
+            return
+        self._check_process(thread)
+        self.request_stop(timeout)
+        if thread.here or CURRENT_HAND.get() is not None:
+            return
+        thread.join(None)
+        self._check_failure(thread)
+
+    def request_stop(self, timeout: float = DEFAULT_GRACE) -> None:
+        """Ask for a stop, without waiting; from any thread, also inside a handler.
+
+        Args:
+            timeout: seconds, as for `stop`.
+        """
+        grace = checked_duration("timeout", timeout)
+        if self._thread is not None and not self._thread.ended:
+            try:
+                self._thread.call_soon(self._bus.request_stop, grace)
+            except RuntimeError:
+                return  # it has ended meanwhile, which is what was asked for
+
+    def __enter__(self) -> Self:
+        """Start the bus."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the bus within its grace."""
+        self.stop()
+
+    # Publishing
+
+    def publish(self, event: Event, *, now: bool = False, timeout: float | None = None) -> Receipt:
+        """Publish an event, from any thread.
+
+        From outside it waits while a subscription that the event goes to is full. On the bus's own
+        thread it never waits; inside a handler the event stays with the message in hand and enters
+        the bus when the handler returns.
+
+        Args:
+            event: the event.
+            now: inside a handler, enter the bus at once, whatever becomes of the handler.
+            timeout: seconds to wait for space; None waits for ever.
+
+        Returns:
+            The receipt: `receipt.wait()` waits until every handler is done with the event.
+
+        Raises:
+            NotAnEvent: if it is no Event.
+            BusNotRunning: before `start`.
+            BusStopped: after, or during, `stop`.
+            BusFailed: if the bus failed.
+            TimeoutError: if there is no space in time; the event was not accepted.
+        """
+        core = self._core
+        hand = core.hand()
+        if hand is not None and not now:
+            return core.keep(event, hand)
+        thread = self._running()
+        route = core.route(event)
+        if thread.here:
+            return core.accept(event, route)
+        if hand is None:
+            while len(self._lane) >= LANE or route.margin(core.inbox) <= len(self._lane):
+                self._await(partial(self._space, event), timeout)
+                thread = self._running()
+        receipt = Receipt(event, (), core.ledger, 1, routed=-1)
+        self._lane.append(receipt)
+        if not self._armed:
+            self._armed = True
+            thread.call_soon(self._take_lane)
+        return receipt
+
+    publish_async = publish
+    publish_nowait = publish
+
+    async def _space(self, event: Event) -> None:
+        route = self._core.route(event)
+        self._take_lane()
+        await self._core.door.wait(route, self._core.ledger.accepted)
+        await trio.lowlevel.checkpoint()
+
+    def _take_lane(self) -> None:
+        """Accept what threads have published; on the bus's thread."""
+        self._armed = False  # before the lane is emptied: who comes later arms it again
+        lane = self._lane
+        while lane:
+            self._core.enter((lane.popleft(),), None)
+
+    def _return_lane(self) -> None:
+        """The bus has ended: hand back what it never saw."""
+        while self._lane:
+            self._lane.popleft().conclude("", Outcome.HANDED_BACK)
+
+    # Subscriptions
+
+    def subscribe(
+        self,
+        handler: Any,
+        *,
+        event_types: Iterable[EventType | str] | None = None,
+        name: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        breaker: CircuitBreaker | None = None,
+        concurrency: int = 1,
+        order_by: Callable[[Event], Hashable] | None = None,
+        ordered: bool = False,
+        filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
+        priority: int | None = None,
+        capacity: float | None = None,
+        shutdown: float = 5.0,
+    ) -> Subscription:
+        """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`."""
+        return self._on_bus(
+            partial(
+                self._bus.subscribe,
+                handler,
+                event_types=event_types,
+                name=name,
+                retry_policy=retry_policy,
+                breaker=breaker,
+                concurrency=concurrency,
+                order_by=order_by,
+                ordered=ordered,
+                filter=filter,
+                priority=priority,
+                capacity=capacity,
+                shutdown=shutdown,
+            )
+        )
+
+    def unsubscribe(self, handler: Any, timeout: float | None = None) -> bool:
+        """Take a subscription away: no new events, those it has are handled, then it stops.
+
+        Args:
+            handler: the subscription, its handler, or its name.
+            timeout: seconds to wait for that; None waits for ever.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            WouldDeadlock: on the bus's own thread or in a handler.
+            TimeoutError: if it has not stopped in time; it goes on stopping.
+        """
+        if self._thread is None or self._thread.ended:
+            return self._core.unsubscribe(handler) is not None
+        return self._await(partial(self._bus.unsubscribe, handler), timeout)
+
+    register_handler = subscribe
+    unregister_handler = unsubscribe
+
+    def register_transport(self, transport: BaseTransport) -> None:
+        """Add a transport; it starts with the bus, or at once if that runs.
+
+        Raises:
+            TypeError: if it is no BaseTransport.
+            ValueError: if there is one of that name.
+        """
+        self._on_bus(partial(self._bus.register_transport, transport))
+        transport.set_event_bus(self)
+
+    # What can be seen
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._bus.name
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs."""
+        return self._bus.is_running
+
+    @property
+    def handler_count(self) -> int:
+        """How many subscriptions there are."""
+        return self._bus.handler_count
+
+    @property
+    def transport_count(self) -> int:
+        """How many transports are registered."""
+        return self._bus.transport_count
+
+    @property
+    def queue_size(self) -> int:
+        """How many accepted events are not settled."""
+        return self._bus.queue_size + len(self._lane)
+
+    @property
+    def error_policy(self) -> ErrorPolicy:
+        """The error policy, with the dead letters."""
+        return self._bus.error_policy
+
+    def get_handlers(self, event_type: EventType) -> list[Any]:
+        """The handlers that take events of a type, in the order of their dispatch."""
+        return self._bus.get_handlers(event_type)
+
+    def snapshot(self) -> SupervisorSnapshot:
+        """The bus's tree at this moment."""
+        return self._on_bus(self._bus.snapshot)
+
+    def on_event(self, callback: Callable[[Event], object]) -> None:
+        """Have `callback(event)` called, on the bus's thread, for each accepted event."""
+        self._bus.on_event(callback)
+
+    def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
+        """Have `callback(event, error)` called, on the bus's thread, for each failed attempt."""
+        self._bus.on_error(callback)
+
+    def wait_idle(self, timeout: float | None = None) -> None:
+        """Wait until every accepted event is settled.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            TimeoutError: if some are not in time.
+            WouldDeadlock: on the bus's own thread or in a handler.
+        """
+        self._await(self._bus.wait_idle, timeout)
+
+    # How receipts wait, and what transports need (see Waits and Port)
+
+    @property
+    def port(self) -> EventBus:
+        """What its transports publish to."""
+        return self
+
+    @property
+    def sync(self) -> bool:
+        """Whether plain code stands here: yes."""
+        return True
+
+    async def wait_settled(self, receipt: Receipt) -> None:
+        """Wait, on trio, until a receipt is settled."""
+        await self._bus.wait_settled(receipt)
+
+    def wait(self, receipt: Receipt, timeout: float | None) -> None:
+        """Wait, in a plain thread, until a receipt is settled."""
+        if receipt.settled:
+            return
+        self._check_may_wait("receipt.wait()")
+        try:
+            wait_for(receipt.future, timeout)
+        except TimeoutError:
+            waiting = [taker.name for taker in receipt.takers if taker.name not in receipt.outcomes]
+            raise UnsettledTimeout(
+                f"event {receipt.event.id} is not settled after {timeout:g} s; pending at: "
+                f"{', '.join(waiting) or 'the bus'}, {receipt.pending} in all"
+            ) from None
+
+    def callback_failed(self, receipt: Receipt, error: Exception) -> None:
+        """A done callback of a receipt raised."""
+        self._bus.callback_failed(receipt, error)
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call it on the bus's thread: at once there, soon from any other."""
+        thread = self._thread
+        if thread is None or thread.here or thread.ended:
+            function(*args)
+            return
+        try:
+            thread.call_soon(function, *args)
+        except RuntimeError:
+            function(*args)  # it has ended meanwhile; nobody else can touch what it left
+
+    async def publish_on_trio(self, event: Event) -> Receipt:
+        """Publish for a transport, on trio; waits at the door."""
+        return await self._bus.publish(event)
+
+    def publish_from_thread(self, event: Event) -> Receipt:
+        """Publish for a transport, from any thread."""
+        return self.publish(event)
+
+    def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
+        """Make a system event for a transport."""
+        self.call_soon(lambda: self._core.system.announce(event_type, **payload))
+
+    # Between the threads
+
+    def _running(self) -> TrioThread:
+        thread = self._thread
+        if thread is None:
+            raise BusNotRunning(f"bus {self.name!r} is not running; call start() before you publish")
+        self._check_process(thread)
+        if thread.ended or not self._core.door.open:
+            self._check_failure(thread)
+            raise BusStopped(f"bus {self.name!r} is stopped or stopping; it accepts no more events")
+        return thread
+
+    def _check_process(self, thread: TrioThread) -> None:
+        if thread.forked:
+            raise BusNotRunning(
+                f"bus {self.name!r} runs in the process that forked this one; build a bus after the fork"
+            )
+
+    def _check_failure(self, thread: TrioThread) -> None:
+        failure = thread.failure
+        if failure is not None:
+            raise BusFailed(f"bus {self.name!r} failed: {type(failure).__name__}: {failure}") from failure
+
+    def _check_may_wait(self, what: str) -> None:
+        thread = self._thread
+        if (thread is not None and thread.here) or CURRENT_HAND.get() is not None:
+            raise WouldDeadlock(
+                f"{what} would wait for the bus {self.name!r} on the bus's own thread, or inside one of its handlers"
+            )
+
+    def _on_bus(self, call: Callable[[], T]) -> T:
+        """Make a sync call on the bus's thread and wait for its result."""
+        thread = self._thread
+        if thread is None or thread.here or thread.ended:
+            return call()
+        future: Future[T] = Future()
+        thread.call_soon(_into, future, call)
+        return wait_for(future, None)
+
+    def _await(self, call: Callable[[], Any], timeout: float | None) -> Any:
+        """Run an async call on the bus's thread and wait for its result."""
+        self._check_may_wait("this call")
+        thread = self._running()
+        future: Future[Any] = Future()
+
+        async def into() -> None:
+            try:
+                result = await call()
+            except Exception as error:  # noqa: BLE001 - it is the waiting thread's
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            finally:
+                if not future.done():
+                    future.set_exception(BusStopped(f"bus {self.name!r} stopped meanwhile"))
+
+        def spawn() -> None:
+            if self._nursery is not None:
+                self._nursery.start_soon(into)
+
+        thread.call_soon(spawn)
+        return wait_for(future, timeout)
+
+    def __repr__(self) -> str:
+        state = "running" if self.is_running else "not running"
+        return f"EventBus({self.name!r}, {self.handler_count} handlers, {state})"
+
+
+def _into(future: Future[T], call: Callable[[], T]) -> None:
+    try:
+        future.set_result(call())
+    except Exception as error:  # noqa: BLE001 - it is the waiting thread's
+        future.set_exception(error)

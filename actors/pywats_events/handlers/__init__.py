@@ -1,0 +1,21 @@
+"""Handlers: what is done with events."""
+
+from pywats_events.handlers.base_handler import BaseHandler, FilteringHandler, SyncHandler
+from pywats_events.handlers.handler_chain import (
+    ChainMiddleware,
+    EnrichmentMiddleware,
+    HandlerChain,
+    LoggingMiddleware,
+    ValidationMiddleware,
+)
+
+__all__ = [
+    "BaseHandler",
+    "ChainMiddleware",
+    "EnrichmentMiddleware",
+    "FilteringHandler",
+    "HandlerChain",
+    "LoggingMiddleware",
+    "SyncHandler",
+    "ValidationMiddleware",
+]

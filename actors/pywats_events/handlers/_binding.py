@@ -1,0 +1,127 @@
+"""How to call this handler, found out once when it subscribes.
+
+Handlers come in many shapes: `event_types` as property, method or attribute, `handle` sync or
+async, hooks there or not, an instance or a class. Here that ends; nobody else asks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from pywats_events.handlers.base_handler import BaseHandler
+from pywats_events.models.event_types import EventType
+
+__all__ = ["Binding", "bound", "takes_of"]
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """One handler object, ready to be called.
+
+    Attributes:
+        handler: the object.
+        call: its `handle`.
+        is_async: whether `call` is to be awaited.
+        blocking: whether `call` is run in a worker thread; sync ones are, unless the handler has
+            `blocking = False`, which promises that it never waits.
+        on_start: its hook, sync or async; None without one.
+        on_stop: likewise.
+        on_error: likewise, given the event and the error.
+    """
+
+    handler: object
+    call: Callable[[Any], Any]
+    is_async: bool
+    blocking: bool
+    on_start: Callable[[], Any] | None
+    on_stop: Callable[[], Any] | None
+    on_error: Callable[[Any, Exception], Any] | None
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__ counts as well
+    )
+
+
+def _hook(handler: object, name: str) -> Any:
+    """A hook of the handler; None where it is the empty one of BaseHandler."""
+    hook = getattr(handler, name, None)
+    if hook is None or getattr(hook, "__func__", None) is getattr(BaseHandler, name, None):
+        return None
+    return hook
+
+
+def bound(handler: object) -> Binding:
+    """Find out how to call a handler.
+
+    Raises:
+        TypeError: if it has nothing to be called.
+    """
+    call = getattr(handler, "handle", None)
+    if call is None and callable(handler) and not inspect.isclass(handler):
+        call = handler
+    if not callable(call):
+        raise TypeError(
+            f"handler {handler!r} has no `handle` method; give it `def handle(self, event)` or "
+            "`async def handle(self, event)`"
+        )
+    is_async = _is_async(call)
+    return Binding(
+        handler=handler,
+        call=call,
+        is_async=is_async,
+        blocking=not is_async and bool(getattr(handler, "blocking", True)),
+        on_start=_hook(handler, "on_start"),
+        on_stop=_hook(handler, "on_stop"),
+        on_error=_hook(handler, "on_error"),
+    )
+
+
+def takes_of(handler: object) -> tuple[EventType, ...]:
+    """The event types a handler names, by property, method or attribute; empty means all.
+
+    Raises:
+        TypeError: if it names none in any of these ways, or something that is no event type.
+    """
+    named = getattr(handler, "event_types", None)
+    if callable(named) and not isinstance(named, type):
+        named = named()
+    if named is None:
+        raise TypeError(
+            f"handler {handler!r} names no `event_types`; give it a list (an empty one takes all events), "
+            "or name them in subscribe(..., event_types=[...])"
+        )
+    return checked_types(named, handler)
+
+
+def checked_types(named: Iterable[Any], handler: object) -> tuple[EventType, ...]:
+    """Return event types given as such or as text.
+
+    Raises:
+        TypeError: if one is neither.
+    """
+    if isinstance(named, str | EventType):
+        named = [named]
+    try:
+        return tuple(EventType(one) if isinstance(one, str) else _checked(one) for one in named)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"event_types of handler {handler!r}: {error}") from error
+
+
+def _checked(one: object) -> EventType:
+    if not isinstance(one, EventType):
+        raise TypeError(f"{one!r} is not an EventType")
+    return one
+
+
+async def call_hook(hook: Callable[..., Any] | None, *args: Any) -> None:
+    """Call a hook that may be sync or async."""
+    if hook is None:
+        return
+    result = hook(*args)
+    if isinstance(result, Awaitable):
+        await result

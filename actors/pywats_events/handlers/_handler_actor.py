@@ -1,0 +1,128 @@
+"""A handler as an actor: receives, publishes what it caused, settles.
+
+One `HandlerPerformer` per life of a worker. Events published inside a handler stay with the
+message in hand (the outbox) and enter the bus when the handler returns, in one step with its
+outcome; a crash discards them, so that a retry makes no doubles.
+
+HOT: tests/benchmarks/bench_route.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
+
+from pywats_actors._cell import CURRENT_SLOT
+from pywats_actors.mailbox import Slot
+from pywats_supervision import ChildContext
+
+from pywats_events.errors import OutboxOverflow
+from pywats_events.handlers._binding import Binding, call_hook
+from pywats_events.models.event import Event
+from pywats_events.settlement import Outcome, Receipt
+
+__all__ = ["CURRENT_HAND", "MAX_OUTBOX", "HandlerPerformer", "Office"]
+
+MAX_OUTBOX: Final = 1000
+"""Events one message may cause; more is a handler that runs away, and its failure."""
+
+
+class Office(Protocol):
+    """What a handler's worker needs of its subscription and the bus behind it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def bus(self) -> object: ...
+
+    @property
+    def wants(self) -> Callable[[Event], bool] | None:
+        """The subscription's filter; None takes all."""
+        ...
+
+    def enter(self, caused: list[Receipt], parent: Receipt) -> None:
+        """Let what a handler published enter the bus."""
+        ...
+
+    def failed(self, event: Event, error: Exception) -> None:
+        """Hear of a failed attempt."""
+        ...
+
+
+CURRENT_HAND: Final[ContextVar[HandlerPerformer | None]] = ContextVar("pywats_hand", default=None)
+"""The handler's life that the current task, or the worker thread it started, belongs to."""
+
+
+class HandlerPerformer:
+    """One life of a handler's worker, as its cell sees it."""
+
+    __slots__ = ("_binding", "_call", "_office", "_slot", "_wants", "outbox", "receipt")
+
+    def __init__(self, office: Office, binding: Binding, call: Callable[[Event], Awaitable[Any]]) -> None:
+        self._office = office
+        self._binding = binding
+        self._call = call
+        self._wants = office.wants
+        slot: Slot[Receipt] | None = CURRENT_SLOT.get()
+        if slot is None:
+            raise RuntimeError("a handler's performer is made by the life that it serves")
+        self._slot = slot
+        self.outbox: list[Receipt] = []
+        self.receipt: Receipt | None = None
+        CURRENT_HAND.set(self)
+
+    @property
+    def bus(self) -> object:
+        """The bus whose handler this is."""
+        return self._office.bus
+
+    async def start(self, context: ChildContext) -> None:
+        """Begin a life."""
+        del context
+        await call_hook(self._binding.on_start)
+
+    async def stop(self) -> None:
+        """End a life."""
+        await call_hook(self._binding.on_stop)
+
+    async def handle(self, receipt: Receipt) -> None:
+        """Handle one event. HOT."""
+        event: Event = receipt.event
+        self.receipt = receipt
+        try:
+            if self._slot.attempt > 1:
+                event = event.with_attempt(self._slot.attempt)
+            if self._wants is None or self._wants(event):
+                await self._call(event)
+        except Exception as error:
+            self.receipt = None
+            self.outbox.clear()
+            await self._failed(event, error)
+            raise
+        self.receipt = None
+        if self.outbox:
+            caused, self.outbox = self.outbox, []
+            self._office.enter(caused, receipt)
+        if len(receipt.takers) > 1 or receipt.exceptional is not None:
+            receipt.conclude(self._office.name, Outcome.HANDLED)
+        else:
+            receipt.one_less()
+
+    async def _failed(self, event: Event, error: Exception) -> None:
+        self._office.failed(event, error)
+        await call_hook(self._binding.on_error, event, error)
+
+    def publish(self, receipt: Receipt) -> None:
+        """Keep an event, published while a message is in hand, until that is done.
+
+        Raises:
+            OutboxOverflow: if there are too many.
+        """
+        if len(self.outbox) >= MAX_OUTBOX:
+            raise OutboxOverflow(
+                f"handler {self._office.name!r} published more than {MAX_OUTBOX} events while handling one; "
+                "publish(..., now=True) does not collect them"
+            )
+        self.outbox.append(receipt)

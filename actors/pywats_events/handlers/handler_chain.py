@@ -1,0 +1,157 @@
+"""HandlerChain: middleware around handlers.
+
+Each middleware is given the event and what comes next; it may look, change the event, or stop it
+there. The chain is put together when it changes, not per event.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeAlias
+
+from pywats_events.models.event import Event
+
+__all__ = [
+    "ChainMiddleware",
+    "EnrichmentMiddleware",
+    "HandlerChain",
+    "LoggingMiddleware",
+    "Next",
+    "ValidationMiddleware",
+]
+
+Next: TypeAlias = Callable[[Event], Awaitable[Any]]
+"""What comes next: another middleware, or the handler."""
+
+logger = logging.getLogger("pywats_events")
+
+
+class ChainMiddleware:
+    """Base of middleware; this one lets everything through."""
+
+    async def process(self, event: Event, next_handler: Next) -> Any:
+        """Deal with one event.
+
+        Args:
+            event: the event.
+            next_handler: to be awaited with the event, or another, to go on; not calling it stops
+                the event here, as handled.
+
+        Returns:
+            What the handler returned, as a rule.
+        """
+        return await next_handler(event)
+
+
+class HandlerChain:
+    """Several middlewares, the first outermost."""
+
+    def __init__(self) -> None:
+        self._middlewares: list[ChainMiddleware] = []
+        self._run: Next = _nothing
+
+    def add(self, middleware: ChainMiddleware) -> Self:
+        """Add a middleware inside those that are there.
+
+        Returns:
+            The chain itself.
+
+        Raises:
+            TypeError: if it has no `process`.
+        """
+        if not callable(getattr(middleware, "process", None)):
+            raise TypeError(f"a middleware needs `async def process(self, event, next_handler)`, not {middleware!r}")
+        self._middlewares.append(middleware)
+        self._run = self.wrap(_nothing)
+        return self
+
+    def wrap(self, handle: Next) -> Next:
+        """A handler's call inside the middlewares that are there now."""
+        for middleware in reversed(self._middlewares):
+            handle = _wrapped(middleware, handle)
+        return handle
+
+    async def execute(self, event: Event) -> Any:
+        """Run an event through the chain alone, with nothing behind it.
+
+        Returns:
+            What the last middleware returned; None if there is none.
+        """
+        return await self._run(event)
+
+    def clear(self) -> None:
+        """Take all middlewares out."""
+        self._middlewares.clear()
+        self._run = _nothing
+
+    def __len__(self) -> int:
+        return len(self._middlewares)
+
+
+async def _nothing(event: Event) -> None:
+    del event
+
+
+def _wrapped(middleware: ChainMiddleware, handle: Next) -> Next:
+    process = middleware.process
+
+    def call(event: Event) -> Awaitable[Any]:
+        return process(event, handle)
+
+    return call
+
+
+class LoggingMiddleware(ChainMiddleware):
+    """Logs each event before and after it is handled.
+
+    Args:
+        log_level: of the log lines; a failure is logged as an error.
+    """
+
+    def __init__(self, log_level: int = logging.DEBUG) -> None:
+        self.log_level = log_level
+
+    async def process(self, event: Event, next_handler: Next) -> Any:
+        """Log, go on, log."""
+        logger.log(self.log_level, "event %s (%s) is being handled", event.id, event.event_type)
+        try:
+            result = await next_handler(event)
+        except Exception:
+            logger.exception("event %s (%s) failed", event.id, event.event_type)
+            raise
+        logger.log(self.log_level, "event %s (%s) was handled", event.id, event.event_type)
+        return result
+
+
+class ValidationMiddleware(ChainMiddleware):
+    """Stops events that a validator does not like; they count as handled, and are logged.
+
+    Args:
+        validator: given an event, says whether it is valid; what it raises is the handler's failure.
+    """
+
+    def __init__(self, validator: Callable[[Event], bool]) -> None:
+        self.validator = validator
+
+    async def process(self, event: Event, next_handler: Next) -> Any:
+        """Go on with a valid event."""
+        if not self.validator(event):
+            logger.warning("event %s (%s) is not valid and was not handled", event.id, event.event_type)
+            return None
+        return await next_handler(event)
+
+
+class EnrichmentMiddleware(ChainMiddleware):
+    """Hands on what an enricher makes of the event.
+
+    Args:
+        enricher: given an event, returns the one to hand on.
+    """
+
+    def __init__(self, enricher: Callable[[Event], Event]) -> None:
+        self.enricher = enricher
+
+    async def process(self, event: Event, next_handler: Next) -> Any:
+        """Go on with the enriched event."""
+        return await next_handler(self.enricher(event))

@@ -1,0 +1,1 @@
+"""To whom an event goes (pure)."""

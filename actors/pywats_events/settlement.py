@@ -1,0 +1,222 @@
+"""When is an event settled? The receipt of one event, and the rule.
+
+An event is settled when every subscription it went to has come to an outcome and every event
+published while handling it is settled too. Pure: the waiting is in `bus`.
+
+HOT: `Receipt` is made once per event; tests/benchmarks/bench_route.py.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import msgspec
+
+__all__ = ["Ledger", "Outcome", "Receipt", "Waits"]
+
+
+class Outcome(enum.Enum):
+    """What became of an event at one subscription."""
+
+    HANDLED = "handled"
+    """Its handler returned."""
+    DEAD_LETTERED = "dead_lettered"
+    """No attempt was left; it is among the dead letters."""
+    DROPPED = "dropped"
+    """The subscription was taken away before its turn came, or it was a system event too many."""
+    HANDED_BACK = "handed_back"
+    """The bus ended before its turn came; whoever it came from still has it."""
+    UNROUTED = "unrouted"
+    """No subscription took it."""
+
+
+class Named(Protocol):
+    """A subscription, as far as a receipt is concerned."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
+class Waits(Protocol):
+    """How a receipt waits; the bus that gave it knows."""
+
+    async def wait_settled(self, receipt: Receipt) -> None:
+        """Wait on trio."""
+        ...
+
+    def wait(self, receipt: Receipt, timeout: float | None) -> None:
+        """Wait in a plain thread."""
+        ...
+
+    def callback_failed(self, receipt: Receipt, error: Exception) -> None:
+        """A done callback raised."""
+        ...
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call it on the bus's thread: at once there, soon from any other."""
+        ...
+
+
+class Ledger(msgspec.Struct):
+    """What a bus counts of all its events.
+
+    Attributes:
+        accepted: events accepted, the published ones of handlers included.
+        settled: events settled.
+        unrouted: of these, events that no subscription took.
+        waits: how its receipts wait.
+        idle: called when the last unsettled event is settled; None while nobody waits for that.
+    """
+
+    waits: Waits
+    accepted: int = 0
+    settled: int = 0
+    unrouted: int = 0
+    idle: Callable[[], object] | None = None
+
+    @property
+    def unsettled(self) -> int:
+        """Events accepted and not settled."""
+        return self.accepted - self.settled
+
+
+class Receipt(msgspec.Struct, eq=False, weakref=True):
+    """What `publish` returns: that an event was accepted, and later what became of it.
+
+    Attributes:
+        event: the event.
+        pending: subscriptions without an outcome, and unsettled events that it caused.
+    """
+
+    event: Any
+    takers: tuple[Named, ...]
+    ledger: Ledger
+    pending: int
+    parent: Receipt | None = None
+    exceptional: dict[str, Outcome] | None = None
+    callbacks: list[Callable[[Receipt], object]] | None = None
+    routed: int = 0
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the event is in the bus; False while it waits for its publishing handler to return."""
+        return self.routed >= 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has come to an end everywhere."""
+        return self.pending == 0
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """The outcome per subscription so far, by its name."""
+        if not self.takers:
+            return MappingProxyType({"": Outcome.UNROUTED} if self.settled else {})
+        if self.settled and len(self.takers) == 1 and not self.exceptional:
+            return MappingProxyType({self.takers[0].name: Outcome.HANDLED})
+        return MappingProxyType(dict(self.exceptional or {}))
+
+    @property
+    def handed_back(self) -> bool:
+        """Whether it, or an event it caused, was handed back: then its source must not forget it."""
+        return self.exceptional is not None and Outcome.HANDED_BACK in self.exceptional.values()
+
+    def add_done_callback(self, callback: Callable[[Receipt], object]) -> None:
+        """Have `callback(receipt)` called when it is settled, at once if it is.
+
+        It is called on the bus's thread and must not wait.
+        """
+        self.ledger.waits.call_soon(self._add_callback, callback)
+
+    def _add_callback(self, callback: Callable[[Receipt], object]) -> None:
+        if self.pending == 0:
+            self._call(callback)
+        elif self.callbacks is None:
+            self.callbacks = [callback]
+        else:
+            self.callbacks.append(callback)
+
+    def call_back(self) -> None:
+        """Call each callback, once."""
+        callbacks, self.callbacks = self.callbacks, None
+        for callback in callbacks or ():
+            self._call(callback)
+
+    def _call(self, callback: Callable[[Receipt], object]) -> None:
+        try:
+            callback(self)
+        except Exception as error:  # noqa: BLE001 - a user's callback; it must not end whoever settles
+            self.ledger.waits.callback_failed(self, error)
+
+    @property
+    def future(self) -> Future[Receipt]:
+        """A future that is done when the receipt is settled, for asyncio (`wrap_future`) and Qt."""
+        future: Future[Receipt] = Future()
+        self.add_done_callback(lambda receipt: future.cancelled() or future.set_result(receipt))
+        return future
+
+    async def wait_settled(self) -> None:
+        """Wait, on trio, until it is settled.
+
+        Cancelled: nothing has happened. Several tasks may wait.
+        """
+        await self.ledger.waits.wait_settled(self)
+
+    def wait(self, timeout: float | None = None) -> Receipt:
+        """Wait, in a plain thread, until it is settled.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            UnsettledTimeout: if it is not settled in time; it says who has it.
+            WouldDeadlock: on the bus's own thread or in a handler's.
+        """
+        self.ledger.waits.wait(self, timeout)
+        return self
+
+    # What the bus does
+
+    def conclude(self, name: str, outcome: Outcome) -> None:
+        """Record the outcome at one subscription, if it is not the plain HANDLED of the only one."""
+        if self.exceptional is None:
+            self.exceptional = {}
+        self.exceptional[name] = outcome
+        self.one_less()
+
+    def one_less(self) -> None:
+        """One subscription, or one caused event, has come to an end; settle what that settles.
+
+        Not recursive: a chain of events that cause each other may be thousands long.
+        """
+        receipt: Receipt | None = self
+        while receipt is not None:
+            receipt.pending -= 1
+            if receipt.pending:
+                return
+            ledger = receipt.ledger
+            ledger.settled += 1
+            parent = receipt.parent
+            if parent is not None and receipt.handed_back:
+                parent.taint(receipt)
+            if receipt.callbacks:
+                receipt.call_back()
+            if ledger.idle is not None and ledger.settled == ledger.accepted:
+                ledger.idle()
+            receipt = parent
+
+    def taint(self, child: Receipt) -> None:
+        """An event that this one caused was handed back, so this one is not done either."""
+        if self.exceptional is None:
+            self.exceptional = {}
+        self.exceptional[f"caused {child.event.id}"] = Outcome.HANDED_BACK
+
+    def __repr__(self) -> str:
+        state = "settled" if self.settled else f"{self.pending} pending"
+        return f"Receipt({self.event!r}, {state}, {dict(self.outcomes)})"

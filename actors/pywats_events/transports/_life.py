@@ -1,0 +1,61 @@
+"""A transport as a supervised child: connect, wait for a stop or a failure, disconnect.
+
+It is up before it connects, so that a station starts without its broker; a failure to connect is
+a failure of the running child, which its outermost Backoff answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+from pywats_supervision import ChildContext, ChildSpec
+from pywats_supervision.policies import RestartPolicy
+
+from pywats_events.transports.base_transport import BaseTransport, TransportState
+
+__all__ = ["TransportLife"]
+
+
+class TransportLife:
+    """The lives of one transport."""
+
+    def __init__(self, transport: BaseTransport, policy: RestartPolicy[Any]) -> None:
+        self._transport = transport
+        self._policy = policy
+
+    def spec(self) -> ChildSpec:
+        """The child that runs it."""
+        return ChildSpec(self._transport.name, self.run, policy=self._policy)
+
+    async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+        """Live once; what a supervisor starts."""
+        transport = self._transport
+        child.describe = transport.get_stats
+        over = trio.Event()
+        failures: list[Exception] = []
+        token = trio.lowlevel.current_trio_token()
+
+        def fail(error: Exception) -> None:
+            failures.append(error)
+            token.run_sync_soon(over.set)
+
+        child.on_stopping(over.set)
+        transport.attach(fail)
+        task_status.started()
+        transport._set_state(TransportState.CONNECTING)  # noqa: SLF001 - this is its life
+        try:
+            try:
+                await transport.start_async()
+                await over.wait()
+            finally:
+                transport.attach(None)
+                with trio.CancelScope(shield=True), trio.move_on_at(min(child.deadline, trio.current_time() + 2)):
+                    await transport.stop_async()
+        except Exception as error:
+            if error not in failures:
+                transport._set_state(TransportState.ERROR)  # noqa: SLF001 - this is its life
+                transport._notify_error(error)  # noqa: SLF001 - this is its life
+            raise
+        if failures:
+            raise failures[0]

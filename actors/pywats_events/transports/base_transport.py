@@ -1,0 +1,219 @@
+"""BaseTransport: what connects a bus to one outside source.
+
+A transport turns what its source sends into events and publishes them; how it is started again
+after a failure is its supervisor's business, so it fails plainly and never reconnects itself.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pywats_supervision._system import current_runtime
+
+from pywats_events.errors import BusNotRunning
+from pywats_events.models.event import Event
+from pywats_events.models.event_types import EventType
+from pywats_events.settlement import Receipt
+
+__all__ = ["BaseTransport", "Port", "TransportState"]
+
+logger = logging.getLogger("pywats_events")
+
+
+class TransportState(enum.Enum):
+    """How a transport stands to its source."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECONNECTING = "reconnecting"
+    ERROR = "error"
+
+
+class Port(Protocol):
+    """What a bus is to its transports."""
+
+    @property
+    def sync(self) -> bool:
+        """Whether plain code stands at the other face, so that waiting in a thread makes sense."""
+        ...
+
+    async def publish_on_trio(self, event: Event) -> Receipt:
+        """Publish on trio; waits at the door."""
+        ...
+
+    def publish_from_thread(self, event: Event) -> Receipt:
+        """Publish from any thread; waits at the door, but never on the bus's own thread."""
+        ...
+
+    def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
+        """Make a system event; from any thread, never waits."""
+        ...
+
+
+class BaseTransport(abc.ABC):
+    """Base of transports.
+
+    Simple ones implement `start` and `stop`, call `publish_event` from wherever their source calls
+    them, and `fail` when the connection is lost. Ones on trio override `start_async` and
+    `stop_async`, or `serve`, which is their whole life.
+
+    Args:
+        name: unique in its bus.
+    """
+
+    def __init__(self, name: str = "transport") -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name of a transport must be a non-empty str, not {name!r}")
+        self._name = name
+        self._state = TransportState.DISCONNECTED
+        self._port: Port | None = None
+        self._bus: Any = None
+        self._fail: Callable[[Exception], object] | None = None
+        self._on_connect: list[Callable[[], object]] = []
+        self._on_disconnect: list[Callable[[], object]] = []
+        self._on_error: list[Callable[[Exception], object]] = []
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    @property
+    def state(self) -> TransportState:
+        """How it stands to its source."""
+        return self._state
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is connected."""
+        return self._state is TransportState.CONNECTED
+
+    @property
+    def event_bus(self) -> Any:
+        """The bus it is registered with; None before."""
+        return self._bus
+
+    def set_event_bus(self, event_bus: Any) -> None:
+        """Called by `register_transport`.
+
+        Args:
+            event_bus: an EventBus or AsyncEventBus.
+        """
+        self._bus = event_bus
+        self._port = event_bus.port
+
+    # Life
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Connect to the source; called in a worker thread, and may block. Raise if it fails."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Disconnect from the source; called in a worker thread, and may block."""
+
+    async def start_async(self) -> None:
+        """Connect to the source, on trio; by default `start` in a worker thread."""
+        await current_runtime().run_blocking(self.start)
+
+    async def stop_async(self) -> None:
+        """Disconnect from the source, on trio; by default `stop` in a worker thread."""
+        await current_runtime().run_blocking(self.stop)
+
+    def fail(self, error: Exception) -> None:
+        """Say that the connection is lost: this life ends with `error`, and the supervisor decides.
+
+        From any thread; without effect when the transport does not run.
+        """
+        self._set_state(TransportState.ERROR)
+        self._notify_error(error)
+        if self._fail is not None:
+            self._fail(error)
+
+    def attach(self, fail: Callable[[Exception], object] | None) -> None:
+        """Called by its life: where `fail` is to be reported; None when the life is over."""
+        self._fail = fail
+
+    # Publishing
+
+    def publish_event(self, event: Event) -> Receipt:
+        """Publish an event, from any thread.
+
+        Returns:
+            Its receipt: acknowledge to the source when it is settled, and not if it was handed back.
+
+        Raises:
+            BusNotRunning: if there is no bus, or it does not run.
+            BusStopped: if it is stopping.
+        """
+        return self._ported().publish_from_thread(event)
+
+    async def publish_event_async(self, event: Event) -> Receipt:
+        """Publish an event, on trio; waits while a subscription it goes to is full.
+
+        Cancelled: the event was not accepted.
+
+        Raises:
+            BusNotRunning: if there is no bus, or it does not run.
+            BusStopped: if it is stopping.
+        """
+        return await self._ported().publish_on_trio(event)
+
+    def _ported(self) -> Port:
+        if self._port is None:
+            raise BusNotRunning(f"transport {self._name!r} belongs to no bus; register it with one first")
+        return self._port
+
+    # State
+
+    def _set_state(self, state: TransportState) -> None:
+        before, self._state = self._state, state
+        if state is TransportState.CONNECTED and before is not TransportState.CONNECTED:
+            self._announce(EventType.TRANSPORT_CONNECTED)
+            self._tell(self._on_connect)
+        elif state is TransportState.DISCONNECTED and before is TransportState.CONNECTED:
+            self._announce(EventType.TRANSPORT_DISCONNECTED)
+            self._tell(self._on_disconnect)
+
+    def _notify_error(self, error: Exception) -> None:
+        self._announce(EventType.TRANSPORT_ERROR, error_type=type(error).__name__, error_message=str(error))
+        self._tell(self._on_error, error)
+
+    def _announce(self, event_type: EventType, **details: Any) -> None:
+        if self._port is not None:
+            self._port.announce(event_type, {"transport": self._name, **details})
+
+    def _tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
+        for callback in tuple(callbacks):
+            try:
+                callback(*args)
+            except Exception:  # a user's callback; the transport goes its way
+                logger.exception("a callback of transport %r raised", self._name)
+
+    def on_connect(self, callback: Callable[[], object]) -> None:
+        """Have `callback()` called when it has connected."""
+        self._on_connect.append(callback)
+
+    def on_disconnect(self, callback: Callable[[], object]) -> None:
+        """Have `callback()` called when it has disconnected."""
+        self._on_disconnect.append(callback)
+
+    def on_error(self, callback: Callable[[Exception], object]) -> None:
+        """Have `callback(error)` called when it fails."""
+        self._on_error.append(callback)
+
+    def get_subscribed_topics(self) -> list[str]:
+        """What it listens to at its source; none by default."""
+        return []
+
+    def get_stats(self) -> dict[str, Any]:
+        """What a person would want to see of it, in plain values."""
+        return {"name": self._name, "state": self._state.value, "is_connected": self.is_connected}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self._name!r}, state={self._state.value})"
