@@ -420,6 +420,16 @@ class Mailbox(Generic[M]):
             self.owner.left_over(message)
         self.owner.closed()
 
+    def holds(self, message: M) -> bool:
+        """Whether a message is queued, in hand or waiting for its retry; looks at all of them."""
+        hands = (*self.slots, *self.asides.values())
+        return (
+            any(slot.item is message for slot in hands)
+            or any(queued is message for queued in (*self.ready, *(self._tail or ())))
+            or any(granted is message for _, granted in self._granted or ())
+            or (self._order is not None and self._order.waits(message))
+        )
+
     def statistics(self) -> MailboxStatistics:
         """What it holds and has seen, at this moment."""
         return MailboxStatistics(

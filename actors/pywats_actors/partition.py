@@ -47,6 +47,10 @@ class KeyOrder(Generic[M]):
         """How many keys are held."""
         return len(self._held)
 
+    def waits(self, message: M) -> bool:
+        """Whether a message waits for its key."""
+        return any(waiting is message for queue in self._held.values() for waiting in queue or ())
+
     def take_waiting(self) -> list[M]:
         """Take out all that waits, in order per key, and hold nothing any more."""
         messages = [message for queue in self._held.values() for message in queue or ()]

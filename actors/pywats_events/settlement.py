@@ -34,12 +34,16 @@ class Outcome(enum.Enum):
     """No subscription took it."""
 
 
-class Named(Protocol):
+class Taker(Protocol):
     """A subscription, as far as a receipt is concerned."""
 
     @property
     def name(self) -> str:
         """Its name."""
+        ...
+
+    def holds(self, receipt: Receipt) -> bool:
+        """Whether the event waits there, or is in hand."""
         ...
 
 
@@ -95,7 +99,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     """
 
     event: Any
-    takers: tuple[Named, ...]
+    takers: tuple[Taker, ...]
     ledger: Ledger
     pending: int
     parent: Receipt | None = None
@@ -115,12 +119,18 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """The outcome per subscription so far, by its name."""
-        if not self.takers:
-            return MappingProxyType({"": Outcome.UNROUTED} if self.settled else {})
-        if self.settled and len(self.takers) == 1 and not self.exceptional:
-            return MappingProxyType({self.takers[0].name: Outcome.HANDLED})
-        return MappingProxyType(dict(self.exceptional or {}))
+        """The outcome per subscription so far, by its name.
+
+        Only what is not plain HANDLED is written down: one entry per delivery would cost more than
+        the delivery.
+        """
+        outcomes = dict(self.exceptional or {})
+        for taker in self.takers[: self.routed]:
+            if taker.name not in outcomes and (self.settled or not taker.holds(self)):
+                outcomes[taker.name] = Outcome.HANDLED
+        if self.settled and not outcomes:
+            outcomes[""] = Outcome.UNROUTED
+        return MappingProxyType(outcomes)
 
     @property
     def handed_back(self) -> bool:
@@ -184,7 +194,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     # What the bus does
 
     def conclude(self, name: str, outcome: Outcome) -> None:
-        """Record the outcome at one subscription, if it is not the plain HANDLED of the only one."""
+        """Record an outcome at one subscription that is not HANDLED."""
         if self.exceptional is None:
             self.exceptional = {}
         self.exceptional[name] = outcome

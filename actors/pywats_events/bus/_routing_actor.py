@@ -20,7 +20,7 @@ from pywats_events.bus._subscriptions import Subscription
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.routing._table import RoutingTable
-from pywats_events.settlement import Outcome, Receipt
+from pywats_events.settlement import Receipt
 
 __all__ = ["INBOX", "Door", "Route", "RouterPerformer", "Routes"]
 
@@ -130,15 +130,12 @@ class RouterPerformer:
     async def handle(self, receipt: Receipt) -> None:
         """Give one event to its takers. HOT."""
         takers = receipt.takers
-        position, count = receipt.routed, len(takers)
-        while position < count:
-            taker = takers[position]
-            if taker.mailbox.closed:
-                receipt.conclude(taker.name, Outcome.DROPPED)
-            else:
-                taker.mailbox.put(receipt)
-            receipt.routed = position = position + 1
-        if not count:
+        position = receipt.routed
+        for taker in takers if not position else takers[position:]:
+            taker.put(receipt)
+            position += 1
+            receipt.routed = position
+        if not takers:
             receipt.ledger.unrouted += 1
             receipt.one_less()
 

@@ -61,6 +61,7 @@ class Subscription:
         "name",
         "policy",
         "priority",
+        "put",
         "wants",
         "workers",
     )
@@ -105,6 +106,12 @@ class Subscription:
             shutdown=shutdown,
         )
         self.mailbox: Mailbox[Receipt] = self.workers.mailbox
+        self.put: Callable[[Receipt], None] = self.mailbox.put
+        """Gives it an event; never waits."""
+
+    def holds(self, receipt: Receipt) -> bool:
+        """Whether the event waits here, or is in hand."""
+        return self.mailbox.holds(receipt)
 
     def spec(self) -> ChildSpec:
         """The child that runs its workers."""
@@ -160,4 +167,5 @@ class Subscription:
         message.conclude(self.name, Outcome.DROPPED if self.bus.running else Outcome.HANDED_BACK)
 
     def closed(self) -> None:
-        """The mailbox has given back all it held."""
+        """The mailbox has given back all it held; what still comes goes the same way."""
+        self.put = self.left_over

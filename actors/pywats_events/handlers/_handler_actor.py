@@ -20,7 +20,7 @@ from pywats_supervision import ChildContext
 from pywats_events.errors import OutboxOverflow
 from pywats_events.handlers._binding import Binding, call_hook
 from pywats_events.models.event import Event
-from pywats_events.settlement import Outcome, Receipt
+from pywats_events.settlement import Receipt
 
 __all__ = ["CURRENT_HAND", "MAX_OUTBOX", "HandlerPerformer", "Office"]
 
@@ -105,8 +105,8 @@ class HandlerPerformer:
         if self.outbox:
             caused, self.outbox = self.outbox, []
             self._office.enter(caused, receipt)
-        if len(receipt.takers) > 1 or receipt.exceptional is not None:
-            receipt.conclude(self._office.name, Outcome.HANDLED)
+        if receipt.pending > 1:
+            receipt.pending -= 1
         else:
             receipt.one_less()
 
