@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from trio.testing import MockClock
+
 from pywats_supervision import (
     PERMANENT,
     TEMPORARY,
@@ -15,13 +17,10 @@ from pywats_supervision import (
     Supervisor,
 )
 from pywats_supervision.testing import Puppet, Recording, expect_tree, running, settled
-
 from support.policies import Answers, restarting
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
-
-async def test_one_for_one_restarts_only_the_failed_child() -> None:
+async def test_one_for_one_restarts_only_the_failed_child(autojump_clock: MockClock) -> None:
     diary: list[str] = []
     a, b, c = (Puppet(name, diary=diary) for name in "abc")
     async with running(Supervisor([a.spec(), b.spec(), c.spec()])):
@@ -43,7 +42,7 @@ async def test_one_for_one_restarts_only_the_failed_child() -> None:
     ],
 )
 async def test_permanent_always_transient_after_a_failure_temporary_never(
-    restart: RestartType, fails: bool, lives: int
+    restart: RestartType, fails: bool, lives: int, autojump_clock: MockClock
 ) -> None:
     puppet = Puppet("a")
     async with running(Supervisor([puppet.spec(restart=restart)])):
@@ -55,7 +54,7 @@ async def test_permanent_always_transient_after_a_failure_temporary_never(
         assert puppet.lives == lives
 
 
-async def test_the_specification_of_a_temporary_child_goes_with_it() -> None:
+async def test_the_specification_of_a_temporary_child_goes_with_it(autojump_clock: MockClock) -> None:
     puppet, other = Puppet("a"), Puppet("b")
     tree = Supervisor([puppet.spec(restart=TEMPORARY), other.spec(restart=TRANSIENT)])
     events = Recording(tree)
@@ -68,7 +67,7 @@ async def test_the_specification_of_a_temporary_child_goes_with_it() -> None:
         await tree.start_child(Puppet("a").spec())
 
 
-async def test_a_temporary_child_is_not_restarted_by_a_policy_either() -> None:
+async def test_a_temporary_child_is_not_restarted_by_a_policy_either(autojump_clock: MockClock) -> None:
     puppet = Puppet("a")
     policy = restarting()
     async with running(tree := Supervisor([puppet.spec(restart=TEMPORARY, policy=policy)])):
@@ -78,7 +77,7 @@ async def test_a_temporary_child_is_not_restarted_by_a_policy_either() -> None:
         assert len(policy.heard) == 1
 
 
-async def test_a_permanent_child_that_returned_is_a_failure_for_its_policy() -> None:
+async def test_a_permanent_child_that_returned_is_a_failure_for_its_policy(autojump_clock: MockClock) -> None:
     policy = restarting(5.0)
     puppet = Puppet("a")
     async with running(tree := Supervisor([puppet.spec(policy=policy)])):
@@ -88,7 +87,9 @@ async def test_a_permanent_child_that_returned_is_a_failure_for_its_policy() -> 
         assert isinstance(policy.heard[0].error, ChildReturned)
 
 
-async def test_the_return_of_a_transient_child_is_no_failure_for_its_policy() -> None:
+async def test_the_return_of_a_transient_child_is_no_failure_for_its_policy(
+    autojump_clock: MockClock,
+) -> None:
     policy = restarting(5.0)
     puppet = Puppet("a")
     async with running(Supervisor([puppet.spec(policy=policy, restart=TRANSIENT)])):
@@ -99,7 +100,9 @@ async def test_the_return_of_a_transient_child_is_no_failure_for_its_policy() ->
 
 @pytest.mark.parametrize("listens", [True, False])
 @pytest.mark.parametrize("says_up", [True, False])
-async def test_each_shape_of_a_start_is_restarted_and_stopped(listens: bool, says_up: bool) -> None:
+async def test_each_shape_of_a_start_is_restarted_and_stopped(
+    listens: bool, says_up: bool, autojump_clock: MockClock
+) -> None:
     puppet = Puppet("a", listens=listens, says_up=says_up)
     async with running(Supervisor([puppet.spec()])):
         await settled()
@@ -110,7 +113,9 @@ async def test_each_shape_of_a_start_is_restarted_and_stopped(listens: bool, say
     assert ("asked a" in puppet.diary) is listens
 
 
-async def test_a_life_knows_its_number_and_what_was_decided_after_the_last_crash() -> None:
+async def test_a_life_knows_its_number_and_what_was_decided_after_the_last_crash(
+    autojump_clock: MockClock,
+) -> None:
     puppet = Puppet("a")
     policy = restarting(1.0)
     async with running(tree := Supervisor([puppet.spec(policy=policy)])):
@@ -123,7 +128,9 @@ async def test_a_life_knows_its_number_and_what_was_decided_after_the_last_crash
         assert puppet.context.last == policy.answer(policy.heard[0])
 
 
-async def test_a_life_inherits_nothing_from_the_one_before_it_nor_from_who_restarted_it() -> None:
+async def test_a_life_inherits_nothing_from_the_one_before_it_nor_from_who_restarted_it(
+    autojump_clock: MockClock,
+) -> None:
     from contextvars import ContextVar
 
     inherited: ContextVar[str] = ContextVar("inherited", default="clean")
@@ -146,7 +153,7 @@ async def test_a_life_inherits_nothing_from_the_one_before_it_nor_from_who_resta
     assert seen == ["clean"] * 3
 
 
-async def test_a_dynamic_supervisor_forgets_what_came_to_rest() -> None:
+async def test_a_dynamic_supervisor_forgets_what_came_to_rest(autojump_clock: MockClock) -> None:
     a, b, c = Puppet("a"), Puppet("b"), Puppet("c")
     async with running(tree := DynamicSupervisor()):
         await tree.start_child(a.spec(restart=TRANSIENT))
@@ -160,7 +167,7 @@ async def test_a_dynamic_supervisor_forgets_what_came_to_rest() -> None:
         assert b.lives == 2
 
 
-async def test_the_uptime_that_a_policy_hears_is_that_of_the_failed_life() -> None:
+async def test_the_uptime_that_a_policy_hears_is_that_of_the_failed_life(autojump_clock: MockClock) -> None:
     import trio
 
     policy = Answers(lambda failure: None)

@@ -117,7 +117,7 @@ class BusCore:
         Raises:
             NotAnEvent: if it is none.
         """
-        if not isinstance(event, Event):
+        if event.__class__ is not Event:
             raise NotAnEvent(f"publish takes an Event, not {event!r}; build one with Event(event_type=..., payload=...)")
         return self.routes[event.event_type]
 
@@ -275,6 +275,7 @@ class BusCore:
             runtime=self._runtime,
         )
         self.running = True
+        self.door.open = True
         self._over = trio.Event()
         try:
             await self.tree.root.run(task_status=task_status)

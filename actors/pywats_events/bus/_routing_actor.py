@@ -70,14 +70,14 @@ class Door:
     """Where publishers from outside wait.
 
     Attributes:
-        open: False once the inputs are stopped.
+        open: whether the bus runs and its inputs are not stopped.
     """
 
     __slots__ = ("_closed", "inbox", "open")
 
     def __init__(self, inbox: Mailbox[Receipt]) -> None:
         self.inbox = inbox
-        self.open = True
+        self.open = False
         self._closed = trio.Event()
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from pywats_supervision.core.spec import checked_duration
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.errors import BusFull, BusNotRunning, WouldDeadlock
+from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
@@ -103,10 +104,11 @@ class AsyncEventBus:
         Cancelled: the event was not accepted.
         """
         core = self._core
-        hand = core.hand()
+        hand = CURRENT_HAND.get() and core.hand()
         if hand is not None:
             return core.keep(event, hand) if not now else core.accept(event, core.route(event))
-        core.check_open()
+        if not core.door.open:
+            core.check_open()
         route = core.route(event)
         if core.ledger.accepted >= route.open_until:
             await core.door.wait(route, core.ledger.accepted)

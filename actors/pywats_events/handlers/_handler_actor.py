@@ -71,6 +71,7 @@ class HandlerPerformer:
         self._slot = slot
         self.outbox: list[Receipt] = []
         self.receipt: Receipt | None = None
+        """The event in hand, or the last one: between two no user code runs that could publish."""
         CURRENT_HAND.set(self)
 
     @property
@@ -85,6 +86,7 @@ class HandlerPerformer:
 
     async def stop(self) -> None:
         """End a life."""
+        self.receipt = None
         await call_hook(self._binding.on_stop)
 
     async def handle(self, receipt: Receipt) -> None:
@@ -101,7 +103,6 @@ class HandlerPerformer:
             self.outbox.clear()
             await self._failed(event, error)
             raise
-        self.receipt = None
         if self.outbox:
             caused, self.outbox = self.outbox, []
             self._office.enter(caused, receipt)
