@@ -16,11 +16,11 @@ from math import inf
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import trio
-from pywats_supervision import ChildContext
-from pywats_supervision.core.policy_in_use import PolicyInUse
 
 from pywats_actors._turns import News, Turns
 from pywats_actors.mailbox import Mailbox, Slot
+from pywats_supervision import ChildContext
+from pywats_supervision.core.policy_in_use import PolicyInUse
 
 __all__ = ["CURRENT_SLOT", "Performer", "RetryLife", "WorkerLife"]
 
@@ -185,9 +185,8 @@ class WorkerLife(_Life[M]):
             if turns is not None and turns.in_line:
                 self._give_turn()
             if not mailbox.ready and not mailbox.fill_nowait():
-                if turns is not None:
-                    self._give_turn()
-                    self._news.tell()
+                self._give_turn()
+                self._news.tell()
                 await mailbox.fill()
             elif not self._has_turn:
                 await self._take_turn()
@@ -212,9 +211,7 @@ class WorkerLife(_Life[M]):
         self._give_turn()
         await self._news.wait(until)
 
-    async def _resume(
-        self, child: ChildContext, message: M, handle: Callable[[M], Awaitable[Any]]
-    ) -> bool:
+    async def _resume(self, child: ChildContext, message: M, handle: Callable[[M], Awaitable[Any]]) -> bool:
         """Take up what an earlier life left in hand; False if a stop came first."""
         slot = self._slot
         while not child.stopping:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import trio
+
 from pywats_supervision._system import current_runtime
 
 __all__ = ["Blocking"]

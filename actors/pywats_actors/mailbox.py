@@ -18,10 +18,10 @@ from math import inf
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import trio
-from pywats_supervision.policies.decision import Decision, Failure, Retry, Skip, Verdict
 
 from pywats_actors.errors import ActorStopped
 from pywats_actors.partition import KeyOrder
+from pywats_supervision.policies.decision import Decision, Failure, Retry, Skip, Verdict
 
 __all__ = ["Aside", "Mailbox", "MailboxStatistics", "Owner", "Slot", "checked_capacity"]
 
@@ -77,7 +77,19 @@ class Slot(Generic[M]):
         key: the key it holds, if the mailbox orders by keys and `keyed`.
     """
 
-    __slots__ = ("_mailbox", "_mark", "aside", "attempt", "due", "item", "key", "keyed", "name", "pause", "probe")
+    __slots__ = (
+        "_mailbox",
+        "_mark",
+        "aside",
+        "attempt",
+        "due",
+        "item",
+        "key",
+        "keyed",
+        "name",
+        "pause",
+        "probe",
+    )
 
     def __init__(self, mailbox: Mailbox[M], name: str, aside: Aside | None = None) -> None:
         self._mailbox = mailbox

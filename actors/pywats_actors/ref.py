@@ -10,9 +10,6 @@ from math import inf
 from typing import Any, Generic, TypeVar
 
 import trio
-from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
-from pywats_supervision.policies import RestartPolicy
-from pywats_supervision.policies.decision import Failure
 
 from pywats_actors._ask import Ask
 from pywats_actors._cell import CURRENT_SLOT
@@ -21,6 +18,9 @@ from pywats_actors.errors import ActorStopped, AskTimeout, MailboxFull, WouldDea
 from pywats_actors.mailbox import DEFAULT_CAPACITY, MailboxStatistics
 from pywats_actors.overflow import BLOCK, Overflow, Verdict, verdict
 from pywats_actors.workers import Workers
+from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
+from pywats_supervision.policies import RestartPolicy
+from pywats_supervision.policies.decision import Failure
 
 __all__ = ["ActorRef", "DeadLetter", "Terminated"]
 
@@ -131,7 +131,9 @@ class ActorRef(Generic[M]):
             raise TypeError(f"overflow of {name!r} must be an Overflow, not {overflow!r}")
         shared = isinstance(actor, Actor)
         if not shared and (not callable(actor) or inspect.iscoroutinefunction(actor)):
-            raise TypeError(f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}")
+            raise TypeError(
+                f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}"
+            )
         make: Callable[[], Actor[M]] = (lambda: actor) if isinstance(actor, Actor) else actor
         self.name = name
         self.dead_lettered = 0
@@ -209,7 +211,8 @@ class ActorRef(Generic[M]):
                 mailbox.put(message)
             case Verdict.WAIT:
                 raise MailboxFull(
-                    f"the mailbox of {self.name!r} holds {mailbox.size} messages; use tell(), which waits", bare
+                    f"the mailbox of {self.name!r} holds {mailbox.size} messages; use tell(), which waits",
+                    bare,
                 )
             case Verdict.DEAD_LETTER:
                 self._bury(message, "overflow")

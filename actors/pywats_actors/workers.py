@@ -11,6 +11,10 @@ from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 import trio
+
+from pywats_actors._cell import Performer, RetryLife, WorkerLife
+from pywats_actors._turns import News, Turns
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Owner, Slot
 from pywats_supervision import (
     PERMANENT,
     TEMPORARY,
@@ -22,10 +26,6 @@ from pywats_supervision import (
 )
 from pywats_supervision._system import current_runtime
 from pywats_supervision.policies import RestartPolicy
-
-from pywats_actors._cell import Performer, RetryLife, WorkerLife
-from pywats_actors._turns import News, Turns
-from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Owner, Slot
 
 __all__ = ["MAX_RETRYING", "Workers"]
 
@@ -168,7 +168,9 @@ class Workers(Generic[M]):
         )
 
     def _worker(self, slot: Slot[M], ticks: Callable[[], float]) -> ChildSpec:
-        return ChildSpec(slot.name, self._life(slot, self._turns, ticks).run, shutdown=self._shutdown, start_timeout=inf)
+        return ChildSpec(
+            slot.name, self._life(slot, self._turns, ticks).run, shutdown=self._shutdown, start_timeout=inf
+        )
 
     def _retry(self, slot: Slot[M]) -> ChildSpec:
         self._started += 1
@@ -183,6 +185,20 @@ class Workers(Generic[M]):
             max_retrying=self._max_retrying,
         )
         return ChildSpec(f"retry-{self._started}", life.run, restart=TEMPORARY, shutdown=self._shutdown)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued, in hand or waiting for a retry."""
+        mailbox = self.mailbox
+        return not mailbox.size and not mailbox.asides and all(slot.item is None for slot in mailbox.slots)
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is queued, in hand or waiting for a retry, or the group is gone for good.
+
+        Cancelled: nothing has happened. Several tasks may wait.
+        """
+        while not self.idle and not self.mailbox.closed:
+            await self._news.wait(inf)
 
     def set_aside(self, slot: Slot[M], delay: float) -> None:
         """Start a life for the slot's message after `delay` seconds (see `Aside`)."""

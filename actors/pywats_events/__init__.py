@@ -4,7 +4,6 @@
 """
 
 import pywats_supervision  # noqa: F401 - first: it tells when another distribution lies over this one
-
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.bus.event_bus import EventBus
 from pywats_events.handlers.base_handler import BaseHandler

@@ -35,7 +35,9 @@ class Counting(BaseHandler):
 
 async def route(handlers: int, count: int) -> float:
     """Deliveries per second to some handlers."""
-    bus = AsyncEventBus(retry_policy=RetryPolicy(), error_policy=ErrorPolicy(circuit_breaker=CircuitBreaker()))
+    bus = AsyncEventBus(
+        retry_policy=RetryPolicy(), error_policy=ErrorPolicy(circuit_breaker=CircuitBreaker())
+    )
     counting = [Counting() for _ in range(handlers)]
     for handler in counting:
         bus.subscribe(handler)
@@ -52,5 +54,7 @@ async def route(handlers: int, count: int) -> float:
 
 def measure(rounds: int) -> dict[str, float]:
     """Ratios to trio-chan."""
-    speeds = interleaved(rounds, chan=trio_chan, route1=partial(route, 1, 50_000), fan8=partial(route, 8, 8_000))
+    speeds = interleaved(
+        rounds, chan=trio_chan, route1=partial(route, 1, 50_000), fan8=partial(route, 8, 8_000)
+    )
     return {name: speeds[name] / speeds["chan"] for name in PROMISES}

@@ -9,6 +9,7 @@ import time
 from statistics import median, quantiles
 
 import trio
+
 from benchmarks.yardstick import timed
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
 

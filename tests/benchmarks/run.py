@@ -59,7 +59,9 @@ def main() -> int:
     """Measure, print, write; the exit status says whether every promise is kept."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("benches", nargs="*", help="names such as 'route'; all by default")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (default 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds, of which the median counts (default 5)"
+    )
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     sys.path.insert(0, str(HERE.parent))

@@ -14,13 +14,9 @@ from math import inf
 from typing import Any, Final, TypeVar
 
 import trio
+
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
-from pywats_supervision import RestartType, Runtime
-from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.policies import Backoff, RestartPolicy, compose
-from pywats_supervision.policies.decision import Failure
-
 from pywats_events.bus._policy_actor import Burial, PolicyPerformer
 from pywats_events.bus._routing_actor import INBOX, Door, Route, RouterPerformer, Routes, chosen
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription
@@ -38,6 +34,10 @@ from pywats_events.policies.retry_policy import NoRetryPolicy, RetryPolicy
 from pywats_events.settlement import Ledger, Outcome, Receipt, Waits
 from pywats_events.transports._life import TransportLife
 from pywats_events.transports.base_transport import BaseTransport
+from pywats_supervision import RestartType, Runtime
+from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.policies import Backoff, RestartPolicy, compose
+from pywats_supervision.policies.decision import Failure
 
 __all__ = ["DEFAULT_CAPACITY", "DEFAULT_GRACE", "BusCore"]
 
@@ -118,7 +118,9 @@ class BusCore:
             NotAnEvent: if it is none.
         """
         if event.__class__ is not Event:
-            raise NotAnEvent(f"publish takes an Event, not {event!r}; build one with Event(event_type=..., payload=...)")
+            raise NotAnEvent(
+                f"publish takes an Event, not {event!r}; build one with Event(event_type=..., payload=...)"
+            )
         return self.routes[event.event_type]
 
     def hand(self) -> HandlerPerformer | None:

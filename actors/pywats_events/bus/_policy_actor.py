@@ -10,12 +10,12 @@ import logging
 from typing import Protocol
 
 import msgspec
-from pywats_supervision import ChildContext
-from pywats_supervision.policies.decision import Failure
 
 from pywats_events.models.event import Event
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome, Receipt
+from pywats_supervision import ChildContext
+from pywats_supervision.policies.decision import Failure
 
 __all__ = ["Burial", "PolicyPerformer"]
 

@@ -13,14 +13,14 @@ from math import inf
 from typing import Final
 
 import trio
-from pywats_actors.mailbox import Mailbox
-from pywats_supervision import ChildContext
 
+from pywats_actors.mailbox import Mailbox
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.routing._table import RoutingTable
 from pywats_events.settlement import Receipt
+from pywats_supervision import ChildContext
 
 __all__ = ["INBOX", "Door", "Route", "RouterPerformer", "Routes"]
 

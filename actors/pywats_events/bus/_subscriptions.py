@@ -11,15 +11,14 @@ from typing import Any, Protocol
 from pywats_actors.blocking import Blocking
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
-from pywats_supervision import ChildSpec
-from pywats_supervision.policies import Backoff, RestartPolicy
-from pywats_supervision.policies.decision import Failure
-
 from pywats_events.handlers._binding import Binding, bound
 from pywats_events.handlers._handler_actor import HandlerPerformer
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Outcome, Receipt
+from pywats_supervision import ChildSpec
+from pywats_supervision.policies import Backoff, RestartPolicy
+from pywats_supervision.policies.decision import Failure
 
 __all__ = ["Bus", "Subscription"]
 

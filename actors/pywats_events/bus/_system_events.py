@@ -11,13 +11,12 @@ from typing import Any, Final, Protocol
 
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
-from pywats_supervision import ChildContext, ChildSpec
-from pywats_supervision.policies.decision import Failure
-
 from pywats_events.bus._routing_actor import Routes, chosen
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Ledger, Receipt
+from pywats_supervision import ChildContext, ChildSpec
+from pywats_supervision.policies.decision import Failure
 
 __all__ = ["LANE", "SystemEvents"]
 
@@ -60,7 +59,7 @@ class SystemEvents:
         """How many were dropped because nobody took them fast enough."""
         return self._mailbox.dropped
 
-    def announce(self, event_type: EventType, **payload: Any) -> None:
+    def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
         """Make a system event, if anybody takes it; never waits."""
         if not self._bus.running or not self._bus.routes[event_type].takers:
             return
@@ -76,12 +75,14 @@ class SystemEvents:
             return
         self.announce(
             EventType.HANDLER_ERROR,
-            handler=name,
-            event_id=event.id,
-            event_type=str(event.event_type),
-            attempt=event.attempt,
-            error_type=type(error).__name__,
-            error_message=str(error),
+            {
+                "handler": name,
+                "event_id": event.id,
+                "event_type": str(event.event_type),
+                "attempt": event.attempt,
+                "error_type": type(error).__name__,
+                "error_message": str(error),
+            },
         )
 
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None:
@@ -90,12 +91,14 @@ class SystemEvents:
             return
         self.announce(
             EventType.EVENT_DEAD_LETTER,
-            handler=name,
-            event_id=event.id,
-            event_type=str(event.event_type),
-            attempts=attempts,
-            error_type=type(error).__name__,
-            error_message=str(error),
+            {
+                "handler": name,
+                "event_id": event.id,
+                "event_type": str(event.event_type),
+                "attempts": attempts,
+                "error_type": type(error).__name__,
+                "error_message": str(error),
+            },
         )
 
     # The routing of them, as an actor (see Performer)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
-from math import inf
 from types import TracebackType
 from typing import Any, Self, final
 
 import trio
-from pywats_supervision import ChildSpec, Runtime, Supervisor, SupervisorSnapshot
-from pywats_supervision.core.spec import checked_duration
 
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
 from pywats_events.bus._subscriptions import Subscription
@@ -25,6 +22,8 @@ from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
+from pywats_supervision import ChildSpec, Runtime, Supervisor, SupervisorSnapshot
+from pywats_supervision.core.spec import checked_duration
 
 __all__ = ["AsyncEventBus"]
 
@@ -136,7 +135,8 @@ class AsyncEventBus:
             margin = route.margin(core.inbox)
             if margin <= 0:
                 raise BusFull(
-                    f"bus {self.name!r}: a subscription to {event.event_type} is full; use publish(), which waits", event
+                    f"bus {self.name!r}: a subscription to {event.event_type} is full; publish() waits",
+                    event,
                 )
             route.open_until = core.ledger.accepted + margin
         return core.accept(event, route)
@@ -247,7 +247,7 @@ class AsyncEventBus:
         self._token = trio.lowlevel.current_trio_token()
         await self._core.run(task_status)
 
-    async def stop(self, timeout: float = DEFAULT_GRACE) -> None:
+    async def stop(self, timeout: float = DEFAULT_GRACE) -> None:  # noqa: ASYNC109 - a grace, not a limit of this call
         """Stop the inputs, let what was accepted be handled, then stop everything.
 
         Args:
@@ -301,7 +301,9 @@ class AsyncEventBus:
     ) -> bool | None:
         """Leave the nursery; what the tree failed with comes out bare, not in the nursery's group."""
         try:
-            return await nursery.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
+            return await nursery.__aexit__(
+                type(error) if error else None, error, error.__traceback__ if error else None
+            )
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
 
@@ -395,7 +397,9 @@ class AsyncEventBus:
         """Refuse: on trio one awaits."""
         del timeout
         if not receipt.settled:
-            raise WouldDeadlock("receipt.wait() waits in a plain thread; use `await receipt.wait_settled()` on trio")
+            raise WouldDeadlock(
+                "receipt.wait() waits in a plain thread; use `await receipt.wait_settled()` on trio"
+            )
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
@@ -431,7 +435,7 @@ class AsyncEventBus:
 
     def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
         """Make a system event for a transport."""
-        self.call_soon(lambda: self._core.system.announce(event_type, **payload))
+        self.call_soon(lambda: self._core.system.announce(event_type, payload))
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
@@ -448,5 +452,3 @@ def unwrapped(group: BaseException) -> BaseException:
 def _here(token: trio.lowlevel.TrioToken) -> bool:
     """Whether this code runs in the trio run of that token."""
     return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
-
-

@@ -11,8 +11,6 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, final
 
 import trio
-from pywats_supervision import Runtime, SupervisorSnapshot
-from pywats_supervision.core.spec import checked_duration
 
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
 from pywats_events.bus._subscriptions import Subscription
@@ -28,6 +26,8 @@ from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
 from pywats_events.transports.base_transport import BaseTransport
+from pywats_supervision import Runtime, SupervisorSnapshot
+from pywats_supervision.core.spec import checked_duration
 
 __all__ = ["EventBus"]
 
@@ -415,7 +415,7 @@ class EventBus:
 
     def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
         """Make a system event for a transport."""
-        self.call_soon(lambda: self._core.system.announce(event_type, **payload))
+        self.call_soon(lambda: self._core.system.announce(event_type, payload))
 
     # Between the threads
 
@@ -444,7 +444,7 @@ class EventBus:
         thread = self._thread
         if (thread is not None and thread.here) or CURRENT_HAND.get() is not None:
             raise WouldDeadlock(
-                f"{what} would wait for the bus {self.name!r} on the bus's own thread, or inside one of its handlers"
+                f"{what} would wait for the bus {self.name!r} on its own thread, or inside one of its handlers"
             )
 
     def _on_bus(self, call: Callable[[], T]) -> T:

@@ -15,12 +15,11 @@ from typing import Any, Final, Protocol
 
 from pywats_actors._cell import CURRENT_SLOT
 from pywats_actors.mailbox import Slot
-from pywats_supervision import ChildContext
-
 from pywats_events.errors import OutboxOverflow
 from pywats_events.handlers._binding import Binding, call_hook
 from pywats_events.models.event import Event
 from pywats_events.settlement import Receipt
+from pywats_supervision import ChildContext
 
 __all__ = ["CURRENT_HAND", "MAX_OUTBOX", "HandlerPerformer", "Office"]
 

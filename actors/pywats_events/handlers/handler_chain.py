@@ -61,7 +61,9 @@ class HandlerChain:
             TypeError: if it has no `process`.
         """
         if not callable(getattr(middleware, "process", None)):
-            raise TypeError(f"a middleware needs `async def process(self, event, next_handler)`, not {middleware!r}")
+            raise TypeError(
+                f"a middleware needs `async def process(self, event, next_handler)`, not {middleware!r}"
+            )
         self._middlewares.append(middleware)
         self._run = self.wrap(_nothing)
         return self

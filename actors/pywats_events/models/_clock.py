@@ -13,56 +13,64 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Final
 
-import uuid_utils
-from pywats_supervision.runtime import CURRENT_RUNTIME
+from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 
-__all__ = ["id_of", "new_id", "next_sequence", "now", "simulated", "time_of", "wall_clock"]
+__all__ = ["id_of", "is_real", "new_id", "next_sequence", "now", "time_of", "wall_clock"]
 
 wall_clock: Final[Callable[[], int]] = time.time_ns
-
-_PROCESS: Final = int.from_bytes(os.urandom(4), "big") >> 2
-"""30 random bits of this process, so that two processes make no equal ids."""
+"""Nanoseconds since 1970, UTC, on the real clock."""
 
 next_sequence: Final[Callable[[], int]] = count(int.from_bytes(os.urandom(3), "big")).__next__
 """The number of an event in this process, from a random start."""
 
 
+class _Process:
+    """30 random bits that tell this process's ids from those of others."""
 
-def simulated() -> tuple[str, int] | None:
-    """An id and a time from the current Runtime, if that has a clock of its own."""
-    runtime = CURRENT_RUNTIME.get()
-    if runtime is None or runtime.wall_clock is wall_clock:
-        return None
-    return runtime.ids(), runtime.wall_clock()
+    bits: int
+
+    def __init__(self) -> None:
+        self.draw()
+        if hasattr(os, "register_at_fork"):
+            # A forked child goes on with the same numbers.
+            os.register_at_fork(after_in_child=self.draw)
+
+    def draw(self) -> None:
+        self.bits = int.from_bytes(os.urandom(4), "big") >> 2
+
+
+_PROCESS: Final = _Process()
+_VARIANT: Final = 0x2 << 62
+_FORMAT: Final = "%012x7%03x%016x"
 
 
 def id_of(at: int, sequence: int) -> str:
     """The text of a time-ordered UUID (RFC 9562, version 7) for an event made at a time.
 
-    Its random part is 30 bits of this process and the event's number in it, with the part of the
-    millisecond in front (method 3 of the RFC), so ids sort by creation within a process.
+    Its parts are the millisecond, the 4,096th of it (method 3 of the RFC), the event's number, and
+    bits of this process. So ids sort by creation within a process, as far as its clock does.
 
     Args:
         at: nanoseconds since 1970, UTC.
         sequence: what `next_sequence` gave.
     """
     milliseconds, rest = divmod(at, 1_000_000)
-    value = (
-        (milliseconds & 0xFFFF_FFFF_FFFF) << 80
-        | 0x7 << 76
-        | (rest * 4096 // 1_000_000) << 64
-        | 0x2 << 62
-        | (sequence & 0xFFFF_FFFF) << 30
-        | _PROCESS
-    )
-    text = f"{value:032x}"
+    low = _VARIANT | (sequence & 0xFFFF_FFFF) << 30 | _PROCESS.bits
+    text = _FORMAT % (milliseconds & 0xFFFF_FFFF_FFFF, (rest << 12) // 1_000_000, low)
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def is_real(runtime: Runtime) -> bool:
+    """Whether a runtime is that of the real machine, so that ids and times can be built later."""
+    return runtime.wall_clock is wall_clock
 
 
 def new_id() -> str:
     """The text of a new time-ordered UUID."""
-    given = simulated()
-    return str(uuid_utils.uuid7()) if given is None else given[0]
+    runtime = CURRENT_RUNTIME.get()
+    if runtime is None or is_real(runtime):
+        return id_of(wall_clock(), next_sequence())
+    return runtime.ids()
 
 
 def time_of(at: int) -> datetime:
@@ -73,5 +81,5 @@ def time_of(at: int) -> datetime:
 
 def now() -> datetime:
     """The present time, aware and in UTC."""
-    given = simulated()
-    return time_of(wall_clock() if given is None else given[1])
+    runtime = CURRENT_RUNTIME.get()
+    return time_of(wall_clock() if runtime is None else runtime.wall_clock())

@@ -3,22 +3,23 @@
 Making one costs a struct, a counter and one reading of the clock; the text of the id and the
 datetime are built when they are first read. HOT: tests/benchmarks/bench_route.py.
 
-Write events with `to_json`, `to_msgpack` or `to_dict`: encoding the struct itself by other means
-would miss what has not been read yet.
+Write events with `to_json`, `to_msgpack` or `to_dict`: msgspec's own encoders refuse a struct whose
+id or time has not been read yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, Self, TypeVar, final
+from typing import Any, ClassVar, Final, Self, TypeVar, final
 
 import msgspec
 from msgspec.structs import force_setattr
+from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 
 from pywats_events.errors import EventValidationError
 from pywats_events.models import _codec
-from pywats_events.models._clock import id_of, new_id, next_sequence, now, simulated, time_of, wall_clock
+from pywats_events.models._clock import id_of, is_real, next_sequence, time_of, wall_clock
 from pywats_events.models._metadata import EventMetadata
 from pywats_events.models._trace import child_trace
 from pywats_events.models.event_types import EventType
@@ -28,14 +29,30 @@ __all__ = ["Event", "EventMetadata"]
 T = TypeVar("T")
 
 
+@final
+class _Unread:
+    """Stands where an id or a time is built when it is first read."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "not read yet"
+
+    def __reduce__(self) -> str:
+        return "_UNREAD"
+
+
+_UNREAD: Final = _Unread()
+
+
 class _Fields(msgspec.Struct, eq=False, frozen=True, weakref=True):
-    """What an event is made of; `Event` reads some of it lazily."""
+    """What an event is made of; `Event` hides `id` and `timestamp` behind properties that fill them."""
 
     event_type: EventType
     payload: Any = msgspec.field(default_factory=dict)
-    source: str = ""
-    id: Any = None
-    timestamp: Any = None
+    source: str = "unknown"
+    id: Any = _UNREAD
+    timestamp: Any = _UNREAD
     source_topic: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
@@ -43,28 +60,25 @@ class _Fields(msgspec.Struct, eq=False, frozen=True, weakref=True):
     attempt: int = 1
     received_at: datetime | None = None
     type_name: str | None = None
+    custom: Mapping[str, Any] | None = None
     sequence: int = msgspec.field(default_factory=next_sequence)
     made_at: int = msgspec.field(default_factory=wall_clock)
-
-
-_raw_id: Final[Callable[[Any], Any]] = _Fields.id.__get__
-_raw_timestamp: Final[Callable[[Any], Any]] = _Fields.timestamp.__get__
-_put_id: Final[Callable[[Any, Any], None]] = _Fields.id.__set__
-_put_timestamp: Final[Callable[[Any, Any], None]] = _Fields.timestamp.__set__
+    runtime: Runtime | None = msgspec.field(default_factory=CURRENT_RUNTIME.get)
 
 
 @final
 class Event(_Fields, eq=False, frozen=True):
     """One thing that happened.
 
-    Two events are equal if all that is written of them is.
+    Two events are equal if all their fields are.
 
     Args:
         event_type: an EventType, or its dotted name; a name that nobody registered makes it
             CUSTOM, with the name kept in `type_name`.
         payload: a mapping, or a struct such as `TestResultEvent`; read both by `payload["unit_id"]`.
         source: who sent it.
-        id: the text of an id that is unique; default a time-ordered UUID.
+        id: a text that no other event has; default a time-ordered UUID. Of another value, such as
+            a `uuid.UUID`, its text.
         timestamp: when it happened, aware; default now, in UTC.
         source_topic: the topic or channel it came by.
         correlation_id: what belongs to one undertaking has the same.
@@ -73,75 +87,106 @@ class Event(_Fields, eq=False, frozen=True):
         attempt: which attempt at handling it this is, 1 for the first.
         received_at: when it reached this station, if that is known apart from `timestamp`.
         type_name: the name that its sender gave to a CUSTOM event's type.
+        custom: whatever else its sender said of it, such as headers.
 
     Raises:
-        EventValidationError: if a value is not what it has to be.
+        EventValidationError: if a type, a payload or a time is not what it has to be.
     """
+
+    _id: ClassVar[Any]
+    _timestamp: ClassVar[Any]
 
     def __post_init__(self) -> None:
         if self.event_type.__class__ is not EventType:
             self._take_type(self.event_type)
-        given = simulated()
-        if given is not None:
-            if _raw_id(self) is None:
-                _put_id(self, given[0])
-            force_setattr(self, "made_at", given[1])
-        if _raw_timestamp(self) is not None:
-            self._check_timestamp(_raw_timestamp(self))
+        if self.payload.__class__ is not dict:
+            self._check_payload(self.payload)
+        if self._timestamp is not _UNREAD:
+            self._take_timestamp(self._timestamp)
+        if self.runtime is not None and not is_real(self.runtime):
+            self._take_from(self.runtime)
 
     def _take_type(self, named: Any) -> None:
         if not isinstance(named, str) or not named:
-            raise EventValidationError(f"event_type must be an EventType or its name, not {named!r}")
+            raise EventValidationError(f"event_type must be an EventType or its dotted name, not {named!r}")
         if named in EventType:
             force_setattr(self, "event_type", EventType(named))
         else:
             force_setattr(self, "event_type", EventType.CUSTOM)
             force_setattr(self, "type_name", str(named))
 
-    def _check_timestamp(self, timestamp: Any) -> None:
-        if not isinstance(timestamp, datetime) or timestamp.tzinfo is None:
+    def _check_payload(self, payload: Any) -> None:
+        if not isinstance(payload, Mapping | msgspec.Struct):
+            raise EventValidationError(
+                f"payload must be a mapping or a struct with named fields, not {type(payload).__name__}"
+            )
+
+    def _take_timestamp(self, timestamp: Any) -> None:
+        if timestamp is None:
+            force_setattr(self, "_timestamp", _UNREAD)
+        elif not isinstance(timestamp, datetime) or timestamp.tzinfo is None:
             raise EventValidationError(
                 f"timestamp must be a datetime with a time zone, not {timestamp!r}; "
                 "for instance datetime.now(timezone.utc)"
             )
 
-    # `id` and `timestamp` hide the fields of the same names, which are filled when first read.
+    def _take_from(self, runtime: Runtime) -> None:
+        """Take id and time from a simulation now: read later, they would depend on who reads first."""
+        if self._id is _UNREAD:
+            force_setattr(self, "_id", runtime.ids())
+        force_setattr(self, "made_at", runtime.wall_clock())
+        force_setattr(self, "runtime", None)
 
     @property
     def id(self) -> str:  # type: ignore[override]
         """The text of its id."""
-        text = _raw_id(self)
-        if text is None:
-            text = id_of(self.made_at, self.sequence)
-            _put_id(self, text)
-        return str(text)
+        text = self._id
+        if text.__class__ is not str:
+            given = text is not _UNREAD and text is not None
+            text = str(text) if given else id_of(self.made_at, self.sequence)
+            force_setattr(self, "_id", text)
+        return text  # type: ignore[no-any-return]
 
     @property
     def timestamp(self) -> datetime:  # type: ignore[override]
         """When it happened; aware."""
-        moment: datetime | None = _raw_timestamp(self)
-        if moment is None:
+        moment = self._timestamp
+        if moment is _UNREAD:
             moment = time_of(self.made_at)
-            _put_timestamp(self, moment)
-        return moment
+            force_setattr(self, "_timestamp", moment)
+        return moment  # type: ignore[no-any-return]
+
+    @property
+    def event_id(self) -> str:
+        """The text of its id, by pywats-api 0.6's name."""
+        return self.id
 
     @classmethod
     def create(
         cls,
         event_type: EventType | str,
         payload: Any = None,
-        source: str = "",
+        source: str = "unknown",
         correlation_id: str | None = None,
         **fields: Any,
     ) -> Self:
-        """Make an event; the same as calling the class, as pywats-api 0.6 wrote it."""
-        return cls(
-            event_type,  # type: ignore[arg-type] # a name is taken too
-            {} if payload is None else payload,
-            source,
-            correlation_id=correlation_id,
-            **fields,
-        )
+        """Make an event as pywats-api 0.6 wrote it.
+
+        Args:
+            event_type: as for the class.
+            payload: as for the class; default an empty dict.
+            source: as for the class.
+            correlation_id: as for the class.
+            **fields: other fields of the class, or of 0.6's metadata (`event_id`, `retry_count`,
+                `trace_id`, `span_id`, `custom`).
+
+        Raises:
+            EventValidationError: as for the class.
+            TypeError: for a field that there is not.
+        """
+        given = _codec.renamed(fields)
+        payload = {} if payload is None else payload
+        return cls(event_type, payload, source, correlation_id=correlation_id, **given)  # type: ignore[arg-type]
 
     @property
     def metadata(self) -> EventMetadata:
@@ -155,32 +200,48 @@ class Event(_Fields, eq=False, frozen=True):
             source_topic=self.source_topic,
             trace=self.trace,
             retry_count=self.attempt - 1,
+            custom=self.custom or {},
         )
 
-    def derive(self, **changes: Any) -> Event:
-        """Make a new event that this one caused: a new id, and this one's as `causation_id`.
+    def derive(
+        self,
+        event_type: EventType | str | None = None,
+        payload: Any = None,
+        source: str | None = None,
+        **changes: Any,
+    ) -> Event:
+        """Make a new event that this one caused: a new id and time, and this one's id as `causation_id`.
+
+        It belongs to the same undertaking (`correlation_id`, else this one's id) and trace.
 
         Args:
-            **changes: fields that are not this one's.
+            event_type: default this one's.
+            payload: default this one's.
+            source: default this one's.
+            **changes: other fields that are not this one's.
         """
-        fresh = new_id()
-        fields: dict[str, Any] = {
-            "event_type": self.event_type,
-            "payload": self.payload,
-            "source": self.source,
-            "source_topic": self.source_topic,
-            "type_name": self.type_name,
-            "id": fresh,
-            "timestamp": now(),
-            "correlation_id": self.correlation_id or self.id,
-            "causation_id": self.id,
-            "trace": child_trace(self.trace, fresh.replace("-", "")[16:]),
-        }
-        return Event(**{**fields, **changes})
+        derived = Event(
+            **{
+                "event_type": self.event_type if event_type is None else event_type,
+                "payload": self.payload if payload is None else payload,
+                "source": self.source if source is None else source,
+                "type_name": self.type_name if event_type is None else None,
+                "source_topic": self.source_topic,
+                "correlation_id": self.correlation_id or self.id,
+                "causation_id": self.id,
+                "trace": self.trace,
+                "custom": self.custom,
+                **changes,
+            }
+        )
+        if derived.trace is not None and "trace" not in changes:
+            span = derived.id.replace("-", "")[-16:]
+            force_setattr(derived, "trace", child_trace(derived.trace, span))
+        return derived
 
     def with_attempt(self, attempt: int) -> Event:
-        """The same event as its handler is given it at a later attempt."""
-        return Event(**{**self._fields(), "attempt": attempt})
+        """The same event as its handler is given it at a later attempt, 1 for the first."""
+        return msgspec.structs.replace(self, attempt=attempt)
 
     def with_retry(self) -> Event:
         """The same event, one attempt later."""
@@ -197,39 +258,38 @@ class Event(_Fields, eq=False, frozen=True):
         """
         return _codec.payload_as(self.payload, kind)
 
-    # Writing and reading
-
     def _fields(self) -> dict[str, Any]:
-        return {
-            "event_type": self.event_type,
-            "payload": self.payload,
-            "source": self.source,
-            "id": self.id,
-            "timestamp": self.timestamp,
-            "source_topic": self.source_topic,
-            "correlation_id": self.correlation_id,
-            "causation_id": self.causation_id,
-            "trace": self.trace,
-            "attempt": self.attempt,
-            "received_at": self.received_at,
-            "type_name": self.type_name,
-        }
+        return {name: getattr(self, name) for name in _codec.FIELDS}
 
     def to_dict(self) -> dict[str, Any]:
-        """All there is to say of it, in plain values; fields that say nothing are left out."""
-        return _codec.written(self._fields())
+        """All there is to say of it, in plain values; fields that say nothing are left out.
+
+        Raises:
+            EventValidationError: if something in it cannot be written.
+        """
+        return _codec.to_plain(self._fields())
 
     def to_json(self) -> bytes:
-        """As JSON, in UTF-8."""
+        """As JSON, in UTF-8; numbers that JSON does not know are "NaN", "Infinity", "-Infinity".
+
+        Raises:
+            EventValidationError: if something in it cannot be written.
+        """
         return _codec.to_json(self._fields())
 
     def to_msgpack(self) -> bytes:
-        """As MessagePack."""
+        """As MessagePack; times are text, as in JSON, so that they keep their offsets.
+
+        Raises:
+            EventValidationError: if something in it cannot be written.
+        """
         return _codec.to_msgpack(self._fields())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Event:
         """Read what `to_dict` wrote, or pywats-api 0.6's of the same name.
+
+        Keys that are no fields are kept in `custom`.
 
         Raises:
             EventValidationError: if it is no event; it says what is missing or wrong.
@@ -257,13 +317,13 @@ class Event(_Fields, eq=False, frozen=True):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Event):
             return NotImplemented
-        return self._fields() == other._fields()
+        return self is other or (self.id == other.id and self._fields() == other._fields())
 
     def __hash__(self) -> int:
         return hash(self.id)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Event.from_dict, (self._fields(),)
+    def __reduce__(self) -> tuple[Callable[..., Event], tuple[Any, ...]]:
+        return _rebuilt, (self._fields(),)
 
     def __copy__(self) -> Event:
         return self
@@ -271,3 +331,12 @@ class Event(_Fields, eq=False, frozen=True):
     def __repr__(self) -> str:
         kind = self.type_name or str(self.event_type)
         return f"Event({kind}, id={self.id!r}, source={self.source!r})"
+
+
+# The slots behind the properties, by names of their own: reading them so costs no call.
+Event._id = _Fields.__dict__["id"]
+Event._timestamp = _Fields.__dict__["timestamp"]
+
+
+def _rebuilt(fields: dict[str, Any]) -> Event:
+    return Event(**fields)

@@ -13,17 +13,21 @@ from typing import Any, ClassVar, Final, final
 __all__ = ["EventType"]
 
 
+_KNOWN: Final[dict[str, EventType]] = {}
+"""The types by their dotted names: an enumeration is one, so this is module state on purpose."""
+
+
 class _Kinds(type):
     """Makes the class iterable and its attributes constant."""
 
     def __iter__(cls) -> Iterator[EventType]:
-        return iter(tuple(EventType._known.values()))
+        return iter(tuple(_KNOWN.values()))
 
     def __len__(cls) -> int:
-        return len(EventType._known)
+        return len(_KNOWN)
 
     def __contains__(cls, value: object) -> bool:
-        return isinstance(value, str) and str(value) in EventType._known
+        return isinstance(value, str) and str(value) in _KNOWN
 
     def __getitem__(cls, name: str) -> EventType:
         for kind in cls:
@@ -52,7 +56,7 @@ class EventType(str, metaclass=_Kinds):
     __slots__ = ("name",)
 
     name: str
-    _known: ClassVar[dict[str, EventType]] = {}
+    """Its constant-like name."""
 
     TEST_RESULT: ClassVar[EventType]
     TEST_STARTED: ClassVar[EventType]
@@ -83,7 +87,8 @@ class EventType(str, metaclass=_Kinds):
     CUSTOM: ClassVar[EventType]
 
     def __new__(cls, value: str) -> EventType:
-        known = cls._known.get(value)
+        """Look a type up by its dotted name."""
+        known = _KNOWN.get(value)
         if known is None:
             raise ValueError(f"there is no event type {value!r}; EventType.register({value!r}) adds it")
         return known
@@ -99,14 +104,14 @@ class EventType(str, metaclass=_Kinds):
         Raises:
             ValueError: if the name is empty, or has blanks or control characters.
         """
-        known = cls._known.get(value)
+        known = _KNOWN.get(value)
         if known is not None:
             return known
         if not value or not value.isprintable() or " " in value:
             raise ValueError(f"an event type must be a printable name without blanks, not {value!r}")
         kind = str.__new__(cls, value)
         kind.name = name or value.upper().replace(".", "_")
-        cls._known[value] = kind
+        _KNOWN[value] = kind
         return kind
 
     @property

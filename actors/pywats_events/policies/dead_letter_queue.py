@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 - msgspec reads it
 from typing import Any
 
 import msgspec

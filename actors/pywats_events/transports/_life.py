@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import trio
-from pywats_supervision import ChildContext, ChildSpec
-from pywats_supervision.policies import RestartPolicy
 
 from pywats_events.transports.base_transport import BaseTransport, TransportState
+from pywats_supervision import ChildContext, ChildSpec
+from pywats_supervision.policies import RestartPolicy
 
 __all__ = ["TransportLife"]
 
@@ -50,7 +50,10 @@ class TransportLife:
                 await over.wait()
             finally:
                 transport.attach(None)
-                with trio.CancelScope(shield=True), trio.move_on_at(min(child.deadline, trio.current_time() + 2)):
+                with (
+                    trio.CancelScope(shield=True),
+                    trio.move_on_at(min(child.deadline, trio.current_time() + 2)),
+                ):
                     await transport.stop_async()
         except Exception as error:
             if error not in failures:

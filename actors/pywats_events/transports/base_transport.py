@@ -12,12 +12,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pywats_supervision._system import current_runtime
-
 from pywats_events.errors import BusNotRunning
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
+from pywats_supervision._system import current_runtime
 
 __all__ = ["BaseTransport", "Port", "TransportState"]
 

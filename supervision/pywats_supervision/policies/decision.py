@@ -140,8 +140,8 @@ class Decision:
         verdict: what the policies had judged; the item's holder counts attempts by it.
     """
 
-    item: ItemDecision = Retry()  # noqa: RUF009 - frozen, so sharing it is safe
-    child: ChildDecision = Restart()  # noqa: RUF009 - frozen, so sharing it is safe
+    item: ItemDecision = Retry()
+    child: ChildDecision = Restart()
     verdict: Verdict = Verdict.CHARGED
 
 
