@@ -1,6 +1,66 @@
 """Events as data, and how they are written."""
 
+from __future__ import annotations
+
+from pywats_events.models.domain_events import (
+    AssetFaultEvent,
+    AssetState,
+    AssetStateChangedEvent,
+    CalibrationEvent,
+    InspectionResultEvent,
+    InstalledComponent,
+    MaintenanceEvent,
+    MaterialConsumedEvent,
+    MaterialInstalledEvent,
+    MaterialRejectedEvent,
+    Payload,
+    SeverityLevel,
+    TestAttachment,
+    TestCondition,
+    TestIssue,
+    TestMeasurement,
+    TestResult,
+    TestResultEvent,
+    TestStartedEvent,
+    TestStep,
+    UnitArrivedEvent,
+    UnitDepartedEvent,
+    UnitDisqualifiedEvent,
+    WorkCompletedEvent,
+    WorkOrderEvent,
+    WorkStartedEvent,
+)
 from pywats_events.models.event import Event, EventMetadata
 from pywats_events.models.event_types import EventType
 
-__all__ = ["Event", "EventMetadata", "EventType"]
+__all__ = [
+    "AssetFaultEvent",
+    "AssetState",
+    "AssetStateChangedEvent",
+    "CalibrationEvent",
+    "Event",
+    "EventMetadata",
+    "EventType",
+    "InspectionResultEvent",
+    "InstalledComponent",
+    "MaintenanceEvent",
+    "MaterialConsumedEvent",
+    "MaterialInstalledEvent",
+    "MaterialRejectedEvent",
+    "Payload",
+    "SeverityLevel",
+    "TestAttachment",
+    "TestCondition",
+    "TestIssue",
+    "TestMeasurement",
+    "TestResult",
+    "TestResultEvent",
+    "TestStartedEvent",
+    "TestStep",
+    "UnitArrivedEvent",
+    "UnitDepartedEvent",
+    "UnitDisqualifiedEvent",
+    "WorkCompletedEvent",
+    "WorkOrderEvent",
+    "WorkStartedEvent",
+]

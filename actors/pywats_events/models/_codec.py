@@ -7,16 +7,17 @@ NaN and the infinities, for which JSON has no number, are written as text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from pywats_events.errors import EventValidationError
-from pywats_events.models._payload import Payload, folded
+from pywats_events.models._payload import Payload, folded, plain
 from pywats_events.models._trace import make_trace
 from pywats_events.models.event_types import EventType
 
@@ -60,17 +61,10 @@ _BINARY: Final = (bytes, bytearray)
 # Writing
 
 
-def _plain(value: Any) -> Any:
-    """What msgspec does not know how to write."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a value of {type(value).__name__} cannot be written; use plain values or structs")
-
-
-_json: Final = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
-_msgpack: Final = msgspec.msgpack.Encoder()
+_json: Final = msgspec.json.Encoder(enc_hook=plain, decimal_format="number")
+_msgpack: Final = msgspec.msgpack.Encoder(enc_hook=plain)
+_NO_NUMBER: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+"""How NaN and the infinities begin in MessagePack, which writes each float as 0xCB and its 8 bytes."""
 
 
 def to_plain(fields: dict[str, Any]) -> dict[str, Any]:
@@ -90,20 +84,21 @@ def to_msgpack(fields: dict[str, Any]) -> bytes:
 
 
 def _to_builtins(said: dict[str, Any], kept: tuple[type, ...]) -> Any:
-    return msgspec.to_builtins(said, builtin_types=kept, enc_hook=_plain)
+    return msgspec.to_builtins(said, builtin_types=kept, enc_hook=plain)
 
 
 def _as_json(said: dict[str, Any]) -> bytes:
     data = _json.encode(said)
-    # msgspec writes null for what JSON has no number for; only then is a second look worth it.
-    if b"null" in data:
+    # msgspec writes null for what JSON has no number for. MessagePack tells, much faster than a walk
+    # in Python, whether one of the nulls is such a number.
+    if b"null" in data and _NO_NUMBER.search(_msgpack.encode(said)):
         data = _json.encode(_finite(_to_builtins(said, (Decimal,))))
     return data
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not isfinite(value):
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124
+        return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

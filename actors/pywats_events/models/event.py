@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final, Self, TypeVar, final
 
 import msgspec
 from msgspec.structs import force_setattr
-from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 
 from pywats_events.errors import EventValidationError
 from pywats_events.models import _codec
@@ -23,6 +22,7 @@ from pywats_events.models._clock import id_of, is_real, next_sequence, time_of, 
 from pywats_events.models._metadata import EventMetadata
 from pywats_events.models._trace import child_trace
 from pywats_events.models.event_types import EventType
+from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 
 __all__ = ["Event", "EventMetadata"]
 
@@ -38,36 +38,12 @@ class _Unread:
     def __repr__(self) -> str:
         return "not read yet"
 
-    def __reduce__(self) -> str:
-        return "_UNREAD"
 
-
-_UNREAD: Final = _Unread()
-
-
-class _Fields(msgspec.Struct, eq=False, frozen=True, weakref=True):
-    """What an event is made of; `Event` hides `id` and `timestamp` behind properties that fill them."""
-
-    event_type: EventType
-    payload: Any = msgspec.field(default_factory=dict)
-    source: str = "unknown"
-    id: Any = _UNREAD
-    timestamp: Any = _UNREAD
-    source_topic: str | None = None
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    trace: str | None = None
-    attempt: int = 1
-    received_at: datetime | None = None
-    type_name: str | None = None
-    custom: Mapping[str, Any] | None = None
-    sequence: int = msgspec.field(default_factory=next_sequence)
-    made_at: int = msgspec.field(default_factory=wall_clock)
-    runtime: Runtime | None = msgspec.field(default_factory=CURRENT_RUNTIME.get)
+_UNREAD: Final[Any] = _Unread()
 
 
 @final
-class Event(_Fields, eq=False, frozen=True):
+class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
     """One thing that happened.
 
     Two events are equal if all their fields are.
@@ -93,12 +69,31 @@ class Event(_Fields, eq=False, frozen=True):
         EventValidationError: if a type, a payload or a time is not what it has to be.
     """
 
+    event_type: EventType
+    payload: Any = msgspec.field(default_factory=dict)
+    source: str = "unknown"
+    id: str = _UNREAD
+    timestamp: datetime = _UNREAD
+    source_topic: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    trace: str | None = None
+    attempt: int = 1
+    received_at: datetime | None = None
+    type_name: str | None = None
+    custom: Mapping[str, Any] | None = None
+    sequence: int = msgspec.field(default_factory=next_sequence)
+    made_at: int = msgspec.field(default_factory=wall_clock)
+    runtime: Runtime | None = msgspec.field(default_factory=CURRENT_RUNTIME.get)
+
+    # The slots of `id` and `timestamp`; properties that fill them have their names (see the end of the file).
     _id: ClassVar[Any]
     _timestamp: ClassVar[Any]
 
     def __post_init__(self) -> None:
-        if self.event_type.__class__ is not EventType:
-            self._take_type(self.event_type)
+        kind: Any = self.event_type
+        if kind.__class__ is not EventType:
+            self._take_type(kind)
         if self.payload.__class__ is not dict:
             self._check_payload(self.payload)
         if self._timestamp is not _UNREAD:
@@ -132,13 +127,12 @@ class Event(_Fields, eq=False, frozen=True):
 
     def _take_from(self, runtime: Runtime) -> None:
         """Take id and time from a simulation now: read later, they would depend on who reads first."""
-        if self._id is _UNREAD:
+        if self._id is _UNREAD or self._id is None:
             force_setattr(self, "_id", runtime.ids())
         force_setattr(self, "made_at", runtime.wall_clock())
         force_setattr(self, "runtime", None)
 
-    @property
-    def id(self) -> str:  # type: ignore[override]
+    def _read_id(self) -> str:
         """The text of its id."""
         text = self._id
         if text.__class__ is not str:
@@ -147,8 +141,7 @@ class Event(_Fields, eq=False, frozen=True):
             force_setattr(self, "_id", text)
         return text  # type: ignore[no-any-return]
 
-    @property
-    def timestamp(self) -> datetime:  # type: ignore[override]
+    def _read_timestamp(self) -> datetime:
         """When it happened; aware."""
         moment = self._timestamp
         if moment is _UNREAD:
@@ -333,9 +326,14 @@ class Event(_Fields, eq=False, frozen=True):
         return f"Event({kind}, id={self.id!r}, source={self.source!r})"
 
 
-# The slots behind the properties, by names of their own: reading them so costs no call.
-Event._id = _Fields.__dict__["id"]
-Event._timestamp = _Fields.__dict__["timestamp"]
+def _read_by(name: str, read: Callable[[Event], Any]) -> None:
+    """Have a field read by a function, which finds what is in its slot under `_name`."""
+    type.__setattr__(Event, f"_{name}", Event.__dict__[name])
+    type.__setattr__(Event, name, property(read))
+
+
+_read_by("id", Event._read_id)  # noqa: SLF001 - of this file
+_read_by("timestamp", Event._read_timestamp)  # noqa: SLF001 - of this file
 
 
 def _rebuilt(fields: dict[str, Any]) -> Event:
