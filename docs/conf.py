@@ -17,6 +17,9 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = project
 
+# Each package has its own error of some names (WouldDeadlock); a bare name in "Raises" means the nearest.
+suppress_warnings = ["ref.python"]
+
 # Single backticks mean code, as in Markdown and in the docstrings.
 default_role = "code"
 autodoc_member_order = "bysource"

@@ -249,10 +249,6 @@ async def _brought_to(state: ChildState, tree: Supervisor, nursery: trio.Nursery
         await tree.stop_child("a")
     elif state is ChildState.STOPPING:
         nursery.start_soon(tree.stop_child, "a")
-    elif state is ChildState.PENDING:
-        await tree.start_child(Puppet("slow").spec())
-        tree.start_child_nowait(Puppet("z", stop_takes=2.0).spec())
-        await settled()
     await settled()
     return puppet
 
@@ -359,7 +355,8 @@ async def test_restart_child_in_the_first_start_holds_up_those_after_it(autojump
         nursery.start_soon(tree.run)
         await trio.sleep(5)
         await tree.restart_child("a")
-        assert diary == ["start a", "cancelled a", "end a", "start a", "up a", "start b"]
+        await settled()
+        assert diary == ["start a", "cancelled a", "end a", "start a", "up a", "start b", "up b"]
         assert trio.current_time() == 15
         await tree.stop()
 
@@ -380,7 +377,7 @@ async def test_restart_child_raises_the_last_error_when_the_supervisor_gives_up(
     with pytest.raises(RestartIntensityExceeded):
         async with running(tree := Supervisor([puppet.spec()], max_restarts=1)):
             puppet.plan(OSError("1"), OSError("2"))
-            with pytest.raises((OSError, trio.Cancelled), match="2"):
+            with pytest.raises(OSError, match="2"):
                 await tree.restart_child("a")
             await trio.sleep(1)
 
@@ -497,10 +494,8 @@ async def test_a_task_that_a_dead_life_left_elsewhere_may_call_about_its_success
             outcome.append("done")
 
         async def child() -> None:
-            if not outcome:
+            if trio.current_time() == 0:
                 elsewhere.start_soon(later)
-            await trio.sleep(1)
-            if trio.current_time() < 2:
                 raise OSError
             await trio.sleep_forever()
 

@@ -139,7 +139,7 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
             given = text is not _UNREAD and text is not None
             text = str(text) if given else id_of(self.made_at, self.sequence)
             force_setattr(self, "_id", text)
-        return text  # type: ignore[no-any-return]
+        return text
 
     def _read_timestamp(self) -> datetime:
         """When it happened; aware."""

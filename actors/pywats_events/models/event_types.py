@@ -30,10 +30,12 @@ class _Kinds(type):
         return isinstance(value, str) and str(value) in _KNOWN
 
     def __getitem__(cls, name: str) -> EventType:
-        for kind in cls:
-            if kind.name == name:
-                return kind
-        raise KeyError(name)
+        return cls.__members__[name]
+
+    @property
+    def __members__(cls) -> dict[str, EventType]:
+        """All event types by name."""
+        return {kind.name: kind for kind in cls}
 
     def __setattr__(cls, name: str, value: Any) -> None:
         raise AttributeError(f"EventType.{name} cannot be set; add a type with EventType.register(...)")

@@ -1,24 +1,27 @@
 """The routing table: who takes which type of event, compiled when subscriptions change (pure).
 
-The order of dispatch is by priority, lower first, then by the order of subscribing.
+The order of dispatch is by priority, lower first, then by the order of subscribing. A lookup is one
+`dict` access; a type that nobody named is worked out when it is first looked up.
+
+HOT: tests/benchmarks/bench_route.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Protocol, Self, TypeVar, final
 
 from pywats_events.models.event_types import EventType
 
-__all__ = ["RoutingTable", "Taker"]
+__all__ = ["RoutingTable", "Taker", "is_pattern"]
 
 
 class Taker(Protocol):
     """A subscription, as far as the table is concerned."""
 
     @property
-    def event_types(self) -> tuple[EventType, ...]:
-        """What it takes; empty for all."""
+    def event_types(self) -> Sequence[str]:
+        """Event types, and patterns such as "test.*"; empty for all but the bus's own."""
         ...
 
     @property
@@ -30,26 +33,51 @@ class Taker(Protocol):
 TakerT = TypeVar("TakerT", bound=Taker)
 
 
-class RoutingTable(Generic[TakerT]):
-    """An immutable table; a change of subscriptions makes a new one."""
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all event types that begin with it: "test.*"."""
+    return name.endswith(".*") and "*" not in name[:-1]
+
+
+@final
+class RoutingTable(dict[EventType, tuple[TakerT, ...]]):
+    """Those who take events of a type, by type; a change of subscriptions makes a new one."""
 
     __slots__ = ("_order",)
 
-    def __init__(self, order: tuple[TakerT, ...]) -> None:
-        self._order = order
+    _order: tuple[TakerT, ...]
 
     @classmethod
-    def compile(cls, takers: Iterable[TakerT]) -> RoutingTable[TakerT]:
-        """Make the table of some subscriptions, given in the order of subscribing."""
-        return cls(tuple(sorted(takers, key=lambda taker: taker.priority)))
+    def compile(cls, takers: Iterable[TakerT]) -> Self:
+        """Make the table of some subscriptions.
+
+        Args:
+            takers: in the order of subscribing.
+        """
+        table = cls()
+        table._order = tuple(sorted(takers, key=lambda taker: taker.priority))
+        for taker in table._order:
+            for name in taker.event_types:
+                if isinstance(name, EventType):
+                    table[name] = table[name]
+        return table
 
     def lookup(self, event_type: EventType) -> tuple[TakerT, ...]:
-        """Those that take events of a type, in the order of their dispatch.
+        """Those that take events of a type, in the order of their dispatch."""
+        return self[event_type]
 
-        A handler that takes all events is spared those of the bus itself, which it has to name.
-        """
-        return tuple(
-            taker
-            for taker in self._order
-            if event_type in taker.event_types or (not taker.event_types and not event_type.is_system)
-        )
+    def __missing__(self, event_type: EventType) -> tuple[TakerT, ...]:
+        takers = tuple(taker for taker in self._order if _takes(taker.event_types, event_type))
+        self[event_type] = takers
+        return takers
+
+
+def _takes(names: Sequence[str], event_type: EventType) -> bool:
+    """Whether a subscription to some names takes a type.
+
+    One that names nothing takes all events but those of the bus itself, which have to be named.
+    """
+    if not names:
+        return not event_type.is_system
+    return any(
+        name == event_type or (is_pattern(name) and event_type.startswith(name[:-1])) for name in names
+    )
