@@ -182,8 +182,6 @@ class WorkerLife(_Life[M]):
             return
         while not child.stopping:
             slot.pause = False
-            if turns is not None and turns.in_line:
-                self._give_turn()
             if not mailbox.ready and not mailbox.fill_nowait():
                 self._give_turn()
                 self._news.tell()
@@ -192,10 +190,14 @@ class WorkerLife(_Life[M]):
                 await self._take_turn()
             elif turns is not None and len(mailbox.asides) >= self._max_retrying:
                 await self._wait(inf)
-            elif mailbox.order_by is None and (self._policy is None or self._policy.unlimited):
-                await self._drain(handle)
             else:
-                await self._one(handle)
+                if mailbox.order_by is None and (self._policy is None or self._policy.unlimited):
+                    await self._drain(handle)
+                else:
+                    await self._one(handle)
+                if turns is not None and turns.in_line:
+                    # Only after work: whoever gives a turn back as soon as it has it never does any.
+                    self._give_turn()
 
     async def _take_turn(self) -> None:
         if self._turns is not None:

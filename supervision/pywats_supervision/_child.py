@@ -78,11 +78,17 @@ async def live(reports: Reports, child: Child, life: LifeScope) -> None:
                 await spec.start()
     except BaseException as error:  # noqa: BLE001 - lives end here; the split decides who hears of what
         parts = sorted_out(error)
-    reports.report_end(child, parts)
-    cancelled = parts.cancelled
-    del parts  # an error that its own traceback leads to would be garbage for the collector
-    if cancelled is not None:
+    if parts.cancelled is None:
+        # A child may answer the end of its tree by returning or failing; then too it was cancelled.
         try:
-            raise cancelled
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled as cancelled:
+            parts = parts._replace(cancelled=cancelled)
+    reports.report_end(child, parts)
+    cancellation = parts.cancelled
+    del parts  # an error that its own traceback leads to would be garbage for the collector
+    if cancellation is not None:
+        try:
+            raise cancellation
         finally:
-            del cancelled
+            del cancellation

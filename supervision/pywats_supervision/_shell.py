@@ -246,8 +246,11 @@ class Shell(abc.ABC):
         if decider is None:
             return
         child.shell = None
-        if not decider.killed:
-            self._look_for_the_end(decider, parts)
+        if parts.fatal is not None and self._fatal is None:
+            self._fatal = parts.fatal
+            self._nursery.cancel_scope.cancel()
+        if parts.fatal is not None or parts.cancelled is not None:
+            decider.kill()
         if decider.killed and parts.failure is not None and len(self._late) < KEPT_ERRORS:
             self._late.append(parts.failure)
         self._performing = True  # holders of items may start children from within this step
@@ -256,19 +259,6 @@ class Shell(abc.ABC):
         finally:
             self._performing = False
         self._perform()
-
-    def _look_for_the_end(self, decider: Decider, parts: Parts) -> None:
-        """Whether this end of a life is the end of all: a fatal exception, or a cancellation from outside.
-
-        A child may answer a cancellation by returning or failing, before the task of `run()`
-        hears of it; the deadline of what is around the child tells.
-        """
-        if parts.fatal is not None:
-            self._fatal = parts.fatal
-            decider.kill()
-            self._nursery.cancel_scope.cancel()
-        elif parts.cancelled is not None or trio.current_effective_deadline() == -inf:
-            decider.kill()
 
     def cancel_life(self, child: Child) -> None:
         """Cancel a child's present life, if it has one."""

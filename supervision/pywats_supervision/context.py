@@ -33,6 +33,8 @@ def log_safely(level: int, text: str, *args: object, error: BaseException | None
         *args: plain values.
         error: whose traceback is to be logged too.
     """
+    if not logger.isEnabledFor(level):
+        return
     try:
         logger.log(level, text, *args, exc_info=error)
     except Exception:  # noqa: BLE001 - a user's handler or filter; logging's own answer to it is this

@@ -493,13 +493,13 @@ async def test_a_task_that_a_dead_life_left_elsewhere_may_call_about_its_success
             await tree.restart_child("a")
             outcome.append("done")
 
-        async def child() -> None:
-            if trio.current_time() == 0:
+        async def life(child: ChildContext) -> None:
+            if child.number == 1:
                 elsewhere.start_soon(later)
                 raise OSError
             await trio.sleep_forever()
 
-        await tree.start_child(ChildSpec("a", child))
+        await tree.start_child(ChildSpec("a", life, shutdown=0))
         await trio.sleep(10)
         assert outcome == ["done"]
 

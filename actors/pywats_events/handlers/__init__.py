@@ -8,6 +8,7 @@ from pywats_events.handlers.handler_chain import (
     LoggingMiddleware,
     ValidationMiddleware,
 )
+from pywats_events.handlers.handler_registry import HandlerRegistry
 
 __all__ = [
     "BaseHandler",
@@ -15,6 +16,7 @@ __all__ = [
     "EnrichmentMiddleware",
     "FilteringHandler",
     "HandlerChain",
+    "HandlerRegistry",
     "LoggingMiddleware",
     "SyncHandler",
     "ValidationMiddleware",

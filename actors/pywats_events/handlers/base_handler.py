@@ -24,13 +24,20 @@ class BaseHandler(abc.ABC):
         name: for logs, dead letters and snapshots; default the name of the class.
         priority: lower is dispatched to first.
         enabled: whether it takes events at present.
+
+    Raises:
+        TypeError: if the priority is no whole number.
     """
 
+    # Defaults of the class, as subclasses need not call __init__.
     _name: str | None = None
     _priority: int = 100
     _enabled: bool = True
+    _watchers: tuple[Callable[[], object], ...] = ()
 
     def __init__(self, name: str | None = None, priority: int = 100, enabled: bool = True) -> None:
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise TypeError(f"priority must be a whole number, lower being first, not {priority!r}")
         self._name = name
         self._priority = priority
         self._enabled = enabled
@@ -47,17 +54,18 @@ class BaseHandler(abc.ABC):
 
     @property
     def enabled(self) -> bool:
-        """Whether it takes events; set it to change that while the bus runs."""
+        """Whether it takes events; may be set while the bus runs."""
         return self._enabled
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
         self._enabled = value
+        self._changed()
 
     @property
     @abc.abstractmethod
     def event_types(self) -> list[EventType]:
-        """The types it takes, as a property or a plain method; empty takes all but system events."""
+        """The types it takes, as a property or a plain method; empty takes all but the bus's own."""
 
     @abc.abstractmethod
     def handle(self, event: Event) -> Any:
@@ -77,13 +85,40 @@ class BaseHandler(abc.ABC):
         return not types or event.event_type in types
 
     async def on_start(self) -> None:
-        """Called at the begin of each life of its worker, before the first event."""
+        """Called at the beginning of each life of its worker, before the first event."""
 
     async def on_stop(self) -> None:
         """Called at the end of each life of its worker."""
 
     async def on_error(self, event: Event, error: Exception) -> None:
         """Called with each failure of `handle`, before the policies decide."""
+
+    # What a bus asks
+
+    def filter_of_events(self) -> Callable[[Event], bool] | None:
+        """What is to be asked about each event of its types; None if it takes them all.
+
+        That is known as long as nobody has overridden `can_handle`; so the usual handler costs no
+        question per event. A bus asks again when `watch` tells it to.
+        """
+        if self._enabled and type(self).can_handle is BaseHandler.can_handle:
+            return None
+        return self.can_handle
+
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Have `changed()` called when `filter_of_events` may have another answer.
+
+        It is called on the thread that made the change.
+        """
+        self._watchers = (*self._watchers, changed)
+
+    def unwatch(self, changed: Callable[[], object]) -> None:
+        """Call `changed` no more."""
+        self._watchers = tuple(watcher for watcher in self._watchers if watcher != changed)
+
+    def _changed(self) -> None:
+        for changed in self._watchers:
+            changed()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r}, enabled={self._enabled})"
@@ -104,20 +139,32 @@ class SyncHandler(BaseHandler):
 class FilteringHandler(BaseHandler):
     """A handler that takes an event only if all its filters agree."""
 
-    _filters: tuple[Callable[[Event], bool], ...] = ()
+    _filters: tuple[Callable[[Event], object], ...] = ()
 
-    def add_filter(self, filter_func: Callable[[Event], bool]) -> Self:
-        """Add a filter.
+    def add_filter(self, filter_func: Callable[[Event], object]) -> Self:
+        """Add a filter; also while the bus runs.
 
         Args:
-            filter_func: given an event, says whether to take it.
+            filter_func: given an event, says whether to take it; what it raises is a failure of
+                this handler.
 
         Returns:
             The handler itself.
+
+        Raises:
+            TypeError: if it cannot be called.
         """
+        if not callable(filter_func):
+            raise TypeError(f"filter_func must be a callable that takes an event, not {filter_func!r}")
         self._filters = (*self._filters, filter_func)
+        self._changed()
         return self
 
     def can_handle(self, event: Event) -> bool:
         """Whether it takes this event."""
         return super().can_handle(event) and all(agrees(event) for agrees in self._filters)
+
+    def filter_of_events(self) -> Callable[[Event], bool] | None:
+        """What is to be asked about each event of its types; None if it takes them all."""
+        own = type(self).can_handle is FilteringHandler.can_handle
+        return None if own and self._enabled and not self._filters else self.can_handle

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
+from pywats_events.errors import EventValidationError, NotAnEvent
 from pywats_events.models.event import Event
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 Next: TypeAlias = Callable[[Event], Awaitable[Any]]
 """What comes next: another middleware, or the handler."""
 
-logger = logging.getLogger("pywats_events")
+logger: Final = logging.getLogger("pywats_events")
 
 
 class ChainMiddleware:
@@ -91,7 +92,7 @@ class HandlerChain:
         return len(self._middlewares)
 
 
-async def _nothing(event: Event) -> None:
+async def _nothing(event: Event) -> None:  # noqa: ASYNC124 - stands where a handler does
     del event
 
 
@@ -116,31 +117,46 @@ class LoggingMiddleware(ChainMiddleware):
 
     async def process(self, event: Event, next_handler: Next) -> Any:
         """Log, go on, log."""
-        logger.log(self.log_level, "event %s (%s) is being handled", event.id, event.event_type)
+        self._log(event, "is being handled")
         try:
             result = await next_handler(event)
         except Exception:
             logger.exception("event %s (%s) failed", event.id, event.event_type)
             raise
-        logger.log(self.log_level, "event %s (%s) was handled", event.id, event.event_type)
+        self._log(event, "was handled")
         return result
+
+    def _log(self, event: Event, what: str) -> None:
+        # Asked first, as reading the id of an event for the first time builds it.
+        if logger.isEnabledFor(self.log_level):
+            logger.log(self.log_level, "event %s (%s) %s", event.id, event.event_type, what)
 
 
 class ValidationMiddleware(ChainMiddleware):
-    """Stops events that a validator does not like; they count as handled, and are logged.
+    """Refuses events that a validator does not like, so that they become dead letters at once.
 
     Args:
         validator: given an event, says whether it is valid; what it raises is the handler's failure.
+
+    Raises:
+        TypeError: if the validator cannot be called.
     """
 
-    def __init__(self, validator: Callable[[Event], bool]) -> None:
+    def __init__(self, validator: Callable[[Event], object]) -> None:
+        if not callable(validator):
+            raise TypeError(f"validator must be a callable that takes an event, not {validator!r}")
         self.validator = validator
 
     async def process(self, event: Event, next_handler: Next) -> Any:
-        """Go on with a valid event."""
+        """Go on with a valid event.
+
+        Raises:
+            EventValidationError: if it is not valid; no retry can mend that.
+        """
         if not self.validator(event):
-            logger.warning("event %s (%s) is not valid and was not handled", event.id, event.event_type)
-            return None
+            raise EventValidationError(
+                f"event {event.id} ({event.event_type}) is not valid to {self.validator!r}"
+            )
         return await next_handler(event)
 
 
@@ -149,11 +165,23 @@ class EnrichmentMiddleware(ChainMiddleware):
 
     Args:
         enricher: given an event, returns the one to hand on.
+
+    Raises:
+        TypeError: if the enricher cannot be called.
     """
 
     def __init__(self, enricher: Callable[[Event], Event]) -> None:
+        if not callable(enricher):
+            raise TypeError(f"enricher must be a callable that takes an event, not {enricher!r}")
         self.enricher = enricher
 
     async def process(self, event: Event, next_handler: Next) -> Any:
-        """Go on with the enriched event."""
-        return await next_handler(self.enricher(event))
+        """Go on with the enriched event.
+
+        Raises:
+            NotAnEvent: if the enricher returned none.
+        """
+        enriched = self.enricher(event)
+        if not isinstance(enriched, Event):
+            raise NotAnEvent(f"the enricher {self.enricher!r} must return an Event, not {enriched!r}")
+        return await next_handler(enriched)

@@ -13,12 +13,15 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Final
 
-from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
+from pywats_supervision.runtime import CURRENT_RUNTIME
 
-__all__ = ["id_of", "is_real", "new_id", "next_sequence", "now", "time_of", "wall_clock"]
+__all__ = ["id_of", "new_id", "next_sequence", "now", "time_of", "wall_clock"]
 
 wall_clock: Final[Callable[[], int]] = time.time_ns
-"""Nanoseconds since 1970, UTC, on the real clock."""
+"""Nanoseconds since 1970, UTC, on the real clock.
+
+A runtime with this clock is the real machine's: its ids and times can be built later than they are taken.
+"""
 
 next_sequence: Final[Callable[[], int]] = count(int.from_bytes(os.urandom(3), "big")).__next__
 """The number of an event in this process, from a random start."""
@@ -60,15 +63,10 @@ def id_of(at: int, sequence: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def is_real(runtime: Runtime) -> bool:
-    """Whether a runtime is that of the real machine, so that ids and times can be built later."""
-    return runtime.wall_clock is wall_clock
-
-
 def new_id() -> str:
     """The text of a new time-ordered UUID."""
     runtime = CURRENT_RUNTIME.get()
-    if runtime is None or is_real(runtime):
+    if runtime is None or runtime.wall_clock is wall_clock:
         return id_of(wall_clock(), next_sequence())
     return runtime.ids()
 

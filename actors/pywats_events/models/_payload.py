@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from types import NoneType, UnionType
+from types import UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -76,14 +76,14 @@ class _PayloadMeta(msgspec.StructMeta):
         def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805 - a metaclass
             try:
                 return super().__call__(*args, **fields)
-            except TypeError as error:
+            except TypeError:
                 known = cls.fold(fields)
                 if args and known.keys() == fields.keys():
                     raise
-                try:
-                    return super().__call__(*args, **known)
-                except TypeError:
-                    raise EventValidationError(f"{cls.__name__}: {error}") from error
+            try:
+                return super().__call__(*args, **known)
+            except TypeError as error:
+                raise EventValidationError(f"{cls.__name__}: {error}") from error
 
 
 class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True):
@@ -206,6 +206,8 @@ def _field(name: str, kind: Any) -> _Field:
     ready: list[type] = []
     nested = None
     number = False
+    if kind is Any:
+        return _Field(name, kind, (object,), None, number=False)
     for part in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
         origin = get_origin(part)
         if origin is Literal:
@@ -218,10 +220,6 @@ def _field(name: str, kind: Any) -> _Field:
         elif isinstance(part, type):
             ready.append(part)
             nested = part if _is_payload(part) else nested
-        elif part is not Any:
-            ready.append(NoneType)
-    if kind is Any:
-        ready.append(object)
     return _Field(name, kind, tuple(ready), nested, number)
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import force_setattr
 
 from pywats_events.errors import EventValidationError
 from pywats_events.models import _codec
-from pywats_events.models._clock import id_of, is_real, next_sequence, time_of, wall_clock
+from pywats_events.models._clock import id_of, next_sequence, time_of, wall_clock
 from pywats_events.models._metadata import EventMetadata
 from pywats_events.models._trace import child_trace
 from pywats_events.models.event_types import EventType
@@ -82,6 +82,8 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
     received_at: datetime | None = None
     type_name: str | None = None
     custom: Mapping[str, Any] | None = None
+
+    # What id and time are made from, if they are not given; never written.
     sequence: int = msgspec.field(default_factory=next_sequence)
     made_at: int = msgspec.field(default_factory=wall_clock)
     runtime: Runtime | None = msgspec.field(default_factory=CURRENT_RUNTIME.get)
@@ -98,8 +100,9 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
             self._check_payload(self.payload)
         if self._timestamp is not _UNREAD:
             self._take_timestamp(self._timestamp)
-        if self.runtime is not None and not is_real(self.runtime):
-            self._take_from(self.runtime)
+        runtime = self.runtime
+        if runtime is not None and runtime.wall_clock is not wall_clock:
+            self._take_from(runtime)
 
     def _take_type(self, named: Any) -> None:
         if not isinstance(named, str) or not named:

@@ -97,24 +97,26 @@ class EventType(str, metaclass=_Kinds):
 
     @classmethod
     def register(cls, value: str, name: str | None = None) -> EventType:
-        """Add an event type; the same name twice gives the same type.
+        """Add an event type; from any thread. The same value twice gives the same type.
 
         Args:
             value: the dotted name, lower case: "acme.line_cleared".
             name: its constant-like name; default the value in capitals, dots as underscores.
 
         Raises:
-            ValueError: if the name is empty, or has blanks or control characters.
+            TypeError: if the value is no text.
+            ValueError: if the value is empty, has blanks or control characters, or is a pattern.
         """
+        if not isinstance(value, str):
+            raise TypeError(f"an event type must be a dotted name, not {value!r}")
         known = _KNOWN.get(value)
         if known is not None:
             return known
-        if not value or not value.isprintable() or " " in value:
-            raise ValueError(f"an event type must be a printable name without blanks, not {value!r}")
+        if not value.isprintable() or not value or " " in value or "*" in value:
+            raise ValueError(f"an event type must be a printable name without blanks and *, not {value!r}")
         kind = str.__new__(cls, value)
         kind.name = name or value.upper().replace(".", "_")
-        _KNOWN[value] = kind
-        return kind
+        return _KNOWN.setdefault(kind.value, kind)
 
     @property
     def value(self) -> str:

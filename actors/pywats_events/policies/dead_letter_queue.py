@@ -1,38 +1,45 @@
-"""Dead letters: events whose handler gave up, and input that was no event; kept, never dropped unseen.
+"""Dead letters: events whose handler gave up, and input that was no event; never dropped unseen.
 
-`DeadLetterQueue` is the queue in memory and the interface of every other. It is called from the
-bus's thread and read from any: each operation is one on a deque, which is atomic in CPython.
+`DeadLetterQueue` is the queue in memory, and the interface of every other. A bus adds on its own
+thread and users read on any, so a lock guards each step; none of them waits while holding it.
 """
 
 from __future__ import annotations
 
+import base64
+import logging
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime  # noqa: TC003 - msgspec reads it
-from typing import Any
+from datetime import datetime  # noqa: TC003 - msgspec resolves annotations at run time
+from typing import Any, Final
 
 import msgspec
 
+from pywats_events.errors import EventsError
 from pywats_events.models._clock import new_id, now
 from pywats_events.models.event import Event
+from pywats_supervision._system import new_lock
 
 __all__ = ["DeadLetterEntry", "DeadLetterQueue"]
 
+logger: Final = logging.getLogger("pywats_events")
 
-class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True):
+
+class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One dead letter.
 
     Attributes:
-        id: of the dead letter.
         event: the event; None for input that could not be made one.
-        raw: such input, as it came; None for an event.
-        source: where such input came from.
-        error: what the last attempt raised, without its traceback.
+        error: what the last attempt raised. Its traceback is text here and gone there, as its
+            frames would keep alive whatever the handler had in hand.
         traceback_text: that traceback.
         handler_name: the subscription that gave up; None for input that was no event.
         attempts: how many attempts were made.
+        raw: input that could not be made an event, as it came.
+        source: where such input came from.
         timestamp: when it became a dead letter, in UTC.
+        id: of the dead letter.
     """
 
     event: Event | None
@@ -41,7 +48,7 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True):
     handler_name: str | None = None
     attempts: int = 1
     raw: bytes | None = None
-    source: str = ""
+    source: str | None = None
     timestamp: datetime = msgspec.field(default_factory=now)
     id: str = msgspec.field(default_factory=new_id)
 
@@ -55,17 +62,31 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True):
         """Attempts after the first."""
         return self.attempts - 1
 
+    @property
+    def event_id(self) -> str | None:
+        """The id of the event."""
+        return None if self.event is None else self.event.id
+
+    @property
+    def event_type(self) -> str | None:
+        """The dotted name of the event's type, as its sender wrote it."""
+        return None if self.event is None else self.event.type_name or str(self.event.event_type)
+
+    @property
+    def error_type(self) -> str:
+        """The class of the error."""
+        return type(self.error).__name__
+
     def to_dict(self) -> dict[str, Any]:
-        """What there is to say of it, in plain values."""
-        event = self.event
+        """All there is to say of it, in plain values; raw input as base64."""
         return {
             "id": self.id,
-            "event_id": None if event is None else event.id,
-            "event_type": None if event is None else str(event.event_type),
-            "event": None if event is None else event.to_dict(),
-            "raw": self.raw,
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "event": self._event_written(),
+            "raw": None if self.raw is None else base64.b64encode(self.raw).decode("ascii"),
             "source": self.source,
-            "error_type": type(self.error).__name__,
+            "error_type": self.error_type,
             "error_message": str(self.error),
             "traceback": self.traceback_text,
             "handler_name": self.handler_name,
@@ -74,39 +95,23 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True):
             "timestamp": self.timestamp.isoformat(),
         }
 
-
-def entry_of(
-    event: Event | None,
-    error: Exception,
-    handler_name: str | None = None,
-    attempts: int = 1,
-    *,
-    raw: bytes | None = None,
-    source: str = "",
-) -> DeadLetterEntry:
-    """Make a dead letter; the error's traceback becomes text, so that its frames can go."""
-    text = "".join(traceback.format_exception(error))
-    error.__traceback__ = None
-    return DeadLetterEntry(
-        event=event,
-        error=error,
-        traceback_text=text,
-        handler_name=handler_name,
-        attempts=attempts,
-        raw=raw,
-        source=source,
-    )
+    def _event_written(self) -> dict[str, Any] | str | None:
+        if self.event is None:
+            return None
+        try:
+            return self.event.to_dict()
+        except EventsError:
+            # That it cannot be written may be the very reason why it is here.
+            return f"{self.event!r} with payload {self.event.payload!r}"
 
 
 class DeadLetterQueue:
-    """Dead letters in memory.
+    """Dead letters in memory, oldest first; for any thread.
 
     Args:
-        max_size: how many are kept; one more pushes the oldest out, and is counted. At least 1.
-        on_add: called with each new one; what it raises is raised by `add`, which has kept it.
-
-    Attributes:
-        pushed_out: how many were pushed out.
+        max_size: how many are kept, at least 1; one more pushes the oldest out, and is counted.
+        on_add: called with each new dead letter on the thread that adds it, and should not wait.
+            What it raises is logged: the dead letter is kept whatever happens.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -117,25 +122,36 @@ class DeadLetterQueue:
         self, max_size: int = 10_000, on_add: Callable[[DeadLetterEntry], object] | None = None
     ) -> None:
         if isinstance(max_size, bool) or not isinstance(max_size, int):
-            raise TypeError(f"max_size must be an int, not {max_size!r}")
+            raise TypeError(f"max_size must be a whole number, not {max_size!r}")
         if max_size < 1:
             raise ValueError(f"max_size must be at least 1 dead letter, not {max_size}")
         if on_add is not None and not callable(on_add):
-            raise TypeError(f"on_add must be a callable or None, not {on_add!r}")
-        self.max_size = max_size
-        self.pushed_out = 0
+            raise TypeError(f"on_add must be a callable that takes a dead letter, or None, not {on_add!r}")
+        self._max_size = max_size
+        self._pushed_out = 0
         self._on_add = on_add
         self._entries: deque[DeadLetterEntry] = deque()
+        self._guard = new_lock()
+
+    @property
+    def max_size(self) -> int:
+        """How many are kept."""
+        return self._max_size
+
+    @property
+    def pushed_out(self) -> int:
+        """How many were pushed out so far because there were too many."""
+        return self._pushed_out
 
     def add(
         self,
         event: Event | None,
         error: Exception,
         handler_name: str | None = None,
-        attempts: int = 1,
+        attempts: int | None = None,
         *,
         raw: bytes | None = None,
-        source: str = "",
+        source: str | None = None,
     ) -> DeadLetterEntry:
         """Keep a dead letter.
 
@@ -143,55 +159,73 @@ class DeadLetterQueue:
             event: the event; None for input that could not be made one.
             error: what the last attempt raised; its traceback is kept as text and cleared.
             handler_name: the subscription that gave up.
-            attempts: how many attempts were made.
+            attempts: how many attempts were made; default the event's own count.
             raw: input that could not be made an event.
-            source: where such input came from.
+            source: where such input came from; default the event's.
 
         Returns:
             The dead letter.
         """
-        entry = entry_of(event, error, handler_name, attempts, raw=raw, source=source)
-        self._entries.append(entry)
-        while len(self._entries) > self.max_size:
-            self._entries.popleft()
-            self.pushed_out += 1
-        if self._on_add is not None:
-            self._on_add(entry)
+        if event is not None:
+            attempts = event.attempt if attempts is None else attempts
+            source = event.source if source is None else source
+        entry = DeadLetterEntry(
+            event=event,
+            error=error,
+            traceback_text="".join(traceback.format_exception(error)),
+            handler_name=handler_name,
+            attempts=attempts or 1,
+            raw=raw,
+            source=source,
+        )
+        _drop_frames(error)
+        with self._guard:
+            self._entries.append(entry)
+            if len(self._entries) > self._max_size:
+                self._entries.popleft()
+                self._pushed_out += 1
+        self._tell(entry)
         return entry
+
+    def _tell(self, entry: DeadLetterEntry) -> None:
+        if self._on_add is None:
+            return
+        try:
+            self._on_add(entry)
+        except Exception:  # a user's callback; the dead letter is kept
+            logger.exception("on_add raised for the dead letter of event %s", entry.event_id)
 
     def pop(self) -> DeadLetterEntry | None:
         """Take the oldest out; None if there is none."""
-        try:
-            return self._entries.popleft()
-        except IndexError:
-            return None
+        with self._guard:
+            return self._entries.popleft() if self._entries else None
 
     def peek(self) -> DeadLetterEntry | None:
         """The oldest; None if there is none."""
-        try:
-            return self._entries[0]
-        except IndexError:
-            return None
+        with self._guard:
+            return self._entries[0] if self._entries else None
 
     def get_entries(self, limit: int | None = None, event_type: str | None = None) -> list[DeadLetterEntry]:
         """The dead letters, newest first.
 
         Args:
-            limit: at most so many; None for all.
-            event_type: only those whose event has this type.
+            limit: at most so many, 0 or more; None for all.
+            event_type: only those of events of this type; one may write it as its sender did.
+
+        Raises:
+            ValueError: if the limit is negative.
         """
-        entries = [
-            entry
-            for entry in reversed(tuple(self._entries))
-            if event_type is None or (entry.event is not None and entry.event.event_type == event_type)
-        ]
-        return entries if limit is None else entries[:limit]
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must be 0 or more dead letters, or None, not {limit}")
+        found = [entry for entry in self if event_type is None or entry.event_type == event_type]
+        found.reverse()
+        return found[:limit]
 
     def clear(self) -> int:
-        """Forget all; returns how many there were."""
-        count = 0
-        while self.pop() is not None:
-            count += 1
+        """Forget all; says how many there were."""
+        with self._guard:
+            count = len(self._entries)
+            self._entries.clear()
         return count
 
     @property
@@ -208,4 +242,24 @@ class DeadLetterQueue:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[DeadLetterEntry]:
-        return iter(tuple(self._entries))
+        """Those that are there now, oldest first."""
+        with self._guard:
+            return iter(tuple(self._entries))
+
+    def __repr__(self) -> str:
+        return f"DeadLetterQueue({len(self)} of {self._max_size}, {self._pushed_out} pushed out)"
+
+
+def _drop_frames(error: BaseException) -> None:
+    """Clear the tracebacks of an error and of all that it came from or is made of."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = None
+        left += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions

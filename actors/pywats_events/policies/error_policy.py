@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
-from typing import Self
+from typing import Final, Self
 
 from pywats_events.models.event import Event
 from pywats_events.policies.circuit_breaker import CircuitBreaker, CircuitState
@@ -12,7 +13,7 @@ from pywats_events.policies.dead_letter_queue import DeadLetterEntry, DeadLetter
 
 __all__ = ["CircuitBreaker", "CircuitState", "DeadLetterEntry", "DeadLetterQueue", "ErrorPolicy"]
 
-logger = logging.getLogger("pywats_events")
+logger: Final = logging.getLogger("pywats_events")
 
 
 class ErrorPolicy:
@@ -52,35 +53,77 @@ class ErrorPolicy:
     def on_failure(self, callback: Callable[[Event, Exception], object]) -> Self:
         """Have `callback(event, error)` called for each event that is given up.
 
+        A bus calls it on its own thread; what it raises is logged. One that is async is for
+        `handle_failure_async` alone.
+
         Returns:
             The policy itself.
+
+        Raises:
+            TypeError: if it cannot be called.
         """
+        if not callable(callback):
+            raise TypeError(f"callback must be a callable that takes an event and an error, not {callback!r}")
         self._callbacks.append(callback)
         return self
 
     def dead_letter(
-        self, event: Event, error: Exception, handler_name: str | None = None, attempts: int = 1
+        self, event: Event, error: Exception, handler_name: str | None = None, attempts: int | None = None
     ) -> DeadLetterEntry:
-        """Keep an event that was given up, and tell the callbacks."""
+        """Keep an event that was given up, and tell the callbacks.
+
+        Args:
+            event: as it was handled.
+            error: what the last attempt raised.
+            handler_name: the subscription that gave up.
+            attempts: how many attempts were made; default the event's own count.
+        """
         entry = self._queue.add(event, error, handler_name, attempts)
         for callback in tuple(self._callbacks):
-            try:
-                callback(event, error)
-            except Exception:  # a user's callback; the dead letter is kept
-                logger.exception("a failure callback raised for event %s", event.id)
+            result = self._tell(callback, event, error)
+            if inspect.iscoroutine(result):
+                result.close()
+                logger.error("the failure callback %r is async and cannot be called here", callback)
         return entry
 
+    def _tell(self, callback: Callable[[Event, Exception], object], event: Event, error: Exception) -> object:
+        try:
+            return callback(event, error)
+        except Exception:  # a user's callback; the dead letter is kept
+            logger.exception("a failure callback raised for event %s", event.id)
+            return None
+
     def handle_failure(self, event: Event, error: Exception, handler_name: str | None = None) -> None:
-        """Deal with a failure by hand, in plain code: a dead letter, and a failure of the breaker."""
-        self.dead_letter(event, error, handler_name, event.attempt)
-        if self._breaker is not None:
-            self._breaker.record_failure()
+        """Deal with a failure by hand, in plain code: a dead letter, and a failure of the breaker.
+
+        Args:
+            event: as it was handled.
+            error: what its handler raised.
+            handler_name: of the handler.
+        """
+        self.dead_letter(event, error, handler_name)
+        self._record_failure()
 
     async def handle_failure_async(
         self, event: Event, error: Exception, handler_name: str | None = None
     ) -> None:
-        """The same, for code that awaits it."""
-        self.handle_failure(event, error, handler_name)
+        """The same as `handle_failure`, in async code: async callbacks are awaited, one after the other.
+
+        Cancelled: the dead letter is kept and the breaker told; callbacks may have been left out.
+        """
+        self._queue.add(event, error, handler_name)
+        self._record_failure()
+        for callback in tuple(self._callbacks):
+            try:
+                result = callback(event, error)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:  # a user's callback; the dead letter is kept
+                logger.exception("a failure callback raised for event %s", event.id)
+
+    def _record_failure(self) -> None:
+        if self._breaker is not None:
+            self._breaker.record_failure()
 
     def can_process(self) -> bool:
         """Whether the breaker lets a call through; by hand, in plain code."""

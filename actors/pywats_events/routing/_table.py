@@ -9,7 +9,7 @@ HOT: tests/benchmarks/bench_route.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, Self, TypeVar, final
+from typing import Protocol, TypeVar, final
 
 from pywats_events.models.event_types import EventType
 
@@ -47,13 +47,13 @@ class RoutingTable(dict[EventType, tuple[TakerT, ...]]):
     _order: tuple[TakerT, ...]
 
     @classmethod
-    def compile(cls, takers: Iterable[TakerT]) -> Self:
+    def compile(cls, takers: Iterable[TakerT]) -> RoutingTable[TakerT]:
         """Make the table of some subscriptions.
 
         Args:
             takers: in the order of subscribing.
         """
-        table = cls()
+        table: RoutingTable[TakerT] = cls()
         table._order = tuple(sorted(takers, key=lambda taker: taker.priority))
         for taker in table._order:
             for name in taker.event_types:

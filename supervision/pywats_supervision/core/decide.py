@@ -20,7 +20,7 @@ from math import inf
 from typing import Any
 
 from pywats_supervision.core.actions import Happening, SayReady
-from pywats_supervision.core.answer import Answer, answer_to, failure_of
+from pywats_supervision.core.answer import Answer, answer_to
 from pywats_supervision.core.children import Child
 from pywats_supervision.core.group import Direction, Sweep, merged
 from pywats_supervision.core.intensity import Intensity
@@ -249,14 +249,16 @@ class Decider(Steps):
 
     def _ended_as_told(self, child: Child, error: Exception | None, now: float) -> None:
         """Of a failure while stopping, the policy hears for the item's sake; the child's way is set."""
-        answer = None
+        escalation = None
         if error is not None:
             self._note(child, error)
             if child.in_hand is not None and child.in_hand.item is not None:
-                answer = self._ask(child, error, Phase.STOP, now)
-        self._settle(child, child.after, now)
-        if answer is not None and answer.escalation is not None:
-            self._give_up(answer.escalation, now)
+                escalation = answer_to(error, Phase.STOP, child, self.name, now).escalation
+        if escalation is None:
+            self._settle(child, child.after, now)
+        else:
+            self._settle(child, After.STAY, now, error)
+            self._give_up(escalation, now)
 
     def _settle(self, child: Child, after: After, now: float, error: Exception | None = None) -> None:
         """A child is down; do what was to follow."""
@@ -294,11 +296,11 @@ class Decider(Steps):
             self._one_significant_less(child, now)
             return
         error = ChildReturned(f"child {child.spec.name!r} of {self.name!r} is permanent, and returned")
-        self._carry_out(self._ask(child, error, Phase.RUN, now), child, error, now)
+        self._carry_out(answer_to(error, Phase.RUN, child, self.name, now), child, error, now)
 
     def _failed(self, child: Child, error: Exception, phase: Phase, now: float) -> None:
         self._note(child, error)
-        answer = self._ask(child, error, phase, now)
+        answer = answer_to(error, phase, child, self.name, now)
         if answer.decision is None and phase is Phase.START and child.first and not self.stopping:
             self._first_start_failed(child, error, now)
         elif child.spec.restart is TEMPORARY and answer.escalation is None:
@@ -312,9 +314,6 @@ class Decider(Steps):
         given_up = self.error if self.stopping else None
         if given_up is not None and len(getattr(given_up, "__notes__", ())) < KEPT_ERRORS:
             given_up.add_note(f"while stopping, child {child.spec.name!r} failed: {child.error_text}")
-
-    def _ask(self, child: Child, error: Exception, phase: Phase, now: float) -> Answer:
-        return answer_to(failure_of(child, error, phase, now), child, self.name, now)
 
     def _first_start_failed(self, child: Child, error: Exception, now: float) -> None:
         """OTP's rule: the supervisor's own start fails, or the call of start_child; then it never was."""
