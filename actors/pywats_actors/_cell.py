@@ -332,7 +332,7 @@ class RetryLife(_Life[M]):
 
     def _fresh_first(self) -> bool:
         limited = self._policy is not None and not self._policy.unlimited
-        return limited and self._mailbox.size > 0 and len(self._mailbox.asides) < self._max_retrying
+        return limited and self._mailbox.has_fresh and len(self._mailbox.asides) < self._max_retrying
 
     async def _perform_once(self, child: ChildContext) -> None:
         slot, mailbox = self._slot, self._mailbox

@@ -211,6 +211,7 @@ class Mailbox(Generic[M]):
         "_order",
         "_receive",
         "_send",
+        "_sent",
         "_space",
         "_tail",
         "wake_below",
@@ -255,6 +256,8 @@ class Mailbox(Generic[M]):
         self.asides: dict[str, Slot[M]] = {}
         self._send, self._receive = trio.open_memory_channel[list[M]](inf)
         self._tail: list[M] | None = None
+        self._sent: list[list[M]] | None = None
+        """Batches before the tail that went to workers which have not woken yet, oldest first."""
         self._idle = 0
         self._order: KeyOrder[M] | None = None if order_by is None else KeyOrder()
         self._granted: deque[tuple[Hashable, M]] | None = None
@@ -270,6 +273,10 @@ class Mailbox(Generic[M]):
         if tail is not None and not self._idle:
             tail.append(message)
             return
+        if tail is not None:
+            if self._sent is None:
+                self._sent = []
+            self._sent.append(tail)
         self._tail = tail = [message]
         if self._idle:
             self._idle -= 1
@@ -279,6 +286,11 @@ class Mailbox(Generic[M]):
     def full(self) -> bool:
         """Whether it holds as many queued messages as it may."""
         return self.size >= self.capacity
+
+    @property
+    def has_fresh(self) -> bool:
+        """Whether a worker would find a message, or has to look whether its key is free."""
+        return bool(self.ready or self._tail or self._granted)
 
     async def wait_space(self) -> None:
         """Wait until fewer messages are queued than the capacity allows.
@@ -318,9 +330,10 @@ class Mailbox(Generic[M]):
         """Move what was sent into `ready`; False if there is nothing to take."""
         if self._tail is not None:
             try:
-                self._took(self._receive.receive_nowait())
+                self._receive.receive_nowait()
             except trio.WouldBlock:
-                pass  # it went straight to a worker that is about to wake
+                pass  # it went straight to a worker that is about to wake, and will find it taken
+            self._collect()
         return bool(self.ready or self._granted)
 
     async def fill(self) -> None:
@@ -330,16 +343,23 @@ class Mailbox(Generic[M]):
         """
         self._idle += 1
         try:
-            batch = await self._receive.receive()
+            await self._receive.receive()
         except BaseException:  # the count must be right whatever ended the wait
-            self._idle -= 1
+            if self._idle:  # whoever sent meanwhile has counted this worker out already
+                self._idle -= 1
             raise
-        self._took(batch)
+        if self._tail is not None:
+            self._collect()
 
-    def _took(self, batch: list[M]) -> None:
-        if batch is self._tail:
+    def _collect(self) -> None:
+        """Move all that was sent into `ready`, in the order of sending, whoever wakes first."""
+        if self._sent is not None:
+            for batch in self._sent:
+                self.ready.extend(batch)
+            self._sent = None
+        if self._tail is not None:
+            self.ready.extend(self._tail)
             self._tail = None
-        self.ready.extend(batch)
         extra = len(self.ready) - 1
         while extra > 0 and self._idle:
             # Others are idle and this was one batch: let them share it.
@@ -438,6 +458,7 @@ class Mailbox(Generic[M]):
         return (
             any(slot.item is message for slot in hands)
             or any(queued is message for queued in (*self.ready, *(self._tail or ())))
+            or any(queued is message for batch in self._sent or () for queued in batch)
             or any(granted is message for _, granted in self._granted or ())
             or (self._order is not None and self._order.waits(message))
         )
