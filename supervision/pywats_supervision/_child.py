@@ -14,7 +14,7 @@ import trio
 from pywats_supervision.context import CURRENT_LIFE, ChildContext
 from pywats_supervision.core.children import Child
 
-__all__ = ["LifeScope", "Parts", "live", "sorted_out"]
+__all__ = ["Parts", "live", "sorted_out"]
 
 
 class Parts(NamedTuple):
@@ -23,13 +23,6 @@ class Parts(NamedTuple):
     cancelled: BaseException | None
     fatal: BaseException | None
     failure: Exception | None
-
-
-class LifeScope(NamedTuple):
-    """What the shell keeps of the present life."""
-
-    scope: trio.CancelScope
-    context: ChildContext
 
 
 class Reports(Protocol):
@@ -58,10 +51,10 @@ def sorted_out(error: BaseException) -> Parts:
     return Parts(cancelled, fatal, failure)
 
 
-async def live(reports: Reports, child: Child, life: LifeScope) -> None:
+async def live(reports: Reports, child: Child, life: ChildContext) -> None:
     """Run one life and report how it ended; the last thing this task does."""
     spec = child.spec
-    CURRENT_LIFE.set(life.context)
+    CURRENT_LIFE.set(life)
     parts = NOTHING
     try:
         with life.scope:
@@ -69,11 +62,11 @@ async def live(reports: Reports, child: Child, life: LifeScope) -> None:
             await trio.lowlevel.checkpoint_if_cancelled()
             if spec.takes_status:
                 if spec.takes_child:
-                    await spec.start(task_status=life.context, child=life.context)
+                    await spec.start(task_status=life, child=life)
                 else:
-                    await spec.start(task_status=life.context)
+                    await spec.start(task_status=life)
             elif spec.takes_child:
-                await spec.start(child=life.context)
+                await spec.start(child=life)
             else:
                 await spec.start()
     except BaseException as error:  # noqa: BLE001 - lives end here; the split decides who hears of what

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import trio
 
-from pywats_supervision._child import LifeScope, Parts, live, sorted_out
+from pywats_supervision._child import Parts, live, sorted_out
 from pywats_supervision._system import current_runtime
 from pywats_supervision._timers import Alarm
 from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors, log_safely
@@ -199,7 +199,7 @@ class Shell(abc.ABC):
                 elif isinstance(action, Cancel):
                     self.cancel_life(action.child)
                 elif isinstance(action, AskToStop):
-                    action.child.shell.context.ask_to_stop(action.deadline)
+                    action.child.shell.ask_to_stop(action.deadline)
                 else:
                     self._task_status.started()
         finally:
@@ -225,11 +225,11 @@ class Shell(abc.ABC):
                 callback()
 
     def _spawn(self, child: Child) -> None:
-        life = child.shell = LifeScope(trio.CancelScope(), ChildContext(self, child))
+        life = child.shell = ChildContext(self, child)
         # In the context that run() was called in: a life must not inherit from the one before it.
         self._base.run(self._start_soon, child, life)
 
-    def _start_soon(self, child: Child, life: LifeScope) -> None:
+    def _start_soon(self, child: Child, life: ChildContext) -> None:
         self._nursery.start_soon(live, self, child, life, name=child.spec.name)
 
     # What lives report
@@ -510,7 +510,7 @@ class Shell(abc.ABC):
         else:
             state = "running" if decider.ready else "starting"
         children = tuple(
-            child_snapshot(decider, child, None if child.shell is None else child.shell.context.describe)
+            child_snapshot(decider, child, None if child.shell is None else child.shell.describe)
             for child in decider.children
         )
         now = self._clock()

@@ -64,6 +64,7 @@ class ChildContext:
         stopping: it has been asked to come to an end.
         deadline: the time (trio's clock) by which it has to; inf until it is asked.
         describe: called for snapshots; set it to add plain values about the child.
+        scope: what the supervisor cancels, around everything that this life does.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class ChildContext:
         "last",
         "name",
         "number",
+        "scope",
         "stopping",
     )
 
@@ -90,6 +92,7 @@ class ChildContext:
         self.stopping = False
         self.deadline = inf
         self.describe: Callable[[], Any] | None = None
+        self.scope = trio.CancelScope()
 
     @property
     def supervisor(self) -> _Host:
@@ -104,8 +107,7 @@ class ChildContext:
     @property
     def over(self) -> bool:
         """Whether this life has ended; a task that it left elsewhere may still carry its context."""
-        life = self._child.shell
-        return life is None or life.context is not self
+        return self._child.shell is not self
 
     def is_of(self, child: Child) -> bool:
         """Whether this is a life of `child`."""

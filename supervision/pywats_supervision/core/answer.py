@@ -42,7 +42,8 @@ def answer_to(error: Exception, phase: Phase, child: Child, supervisor: str, now
         now: the supervisor's clock, in seconds.
     """
     held = child.in_hand
-    item = None if held is None else held.item
+    # A failed start is no attempt at what an earlier life left in hand.
+    item = None if held is None or phase is Phase.START else held.item
     if child.policy is None and item is None:
         child.last = None
         return UNDECIDED

@@ -126,7 +126,7 @@ class Child:
         self.gone: dict[Callable[[], object], None] | None = None
         """To be called when the child has gone for good; a dict, so that each is called once, in order."""
         self.shell: Any = None
-        """The shell's own: the scope of the present life."""
+        """The shell's own: the context of the present life; None while there is none."""
 
     def move(self, move: Move) -> None:
         """Change its state by the table."""
