@@ -138,7 +138,7 @@ class FolderTransport(BaseTransport):
             events = units_tested(raw)
         except (ValueError, LookupError) as error:
             self.unreadable += 1
-            await self.reject(raw, error, source=path.name)
+            self.reject(raw, error, source=path.name)
         else:
             receipts = [await self.publish_event_async(event) for event in events]
             self.events += len(events)

@@ -13,6 +13,7 @@ __all__ = [
     "EventsError",
     "NotAnEvent",
     "OutboxOverflow",
+    "TransportEnded",
     "UnsettledTimeout",
     "WouldDeadlock",
 ]
@@ -54,6 +55,10 @@ class BusFull(EventsError):
 
 class OutboxOverflow(EventsError):
     """A handler published too many events while it handled one."""
+
+
+class TransportEnded(EventsError):
+    """The `serve` of a transport returned, though nobody had asked it to stop."""
 
 
 class UnsettledTimeout(EventsError, TimeoutError):

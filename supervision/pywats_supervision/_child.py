@@ -69,13 +69,13 @@ async def live(reports: Reports, child: Child, life: ChildContext) -> None:
                 await spec.start(child=life)
             else:
                 await spec.start()
-    except BaseException as error:  # noqa: BLE001 - lives end here; the split decides who hears of what
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - lives end here; the parts are sorted out below
         parts = sorted_out(error)
     if parts.cancelled is None:
         # A child may answer the end of its tree by returning or failing; then too it was cancelled.
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
-        except trio.Cancelled as cancelled:
+        except trio.Cancelled as cancelled:  # noqa: ASYNC103 - raised again below, after the report
             parts = parts._replace(cancelled=cancelled)
     reports.report_end(child, parts)
     cancellation = parts.cancelled

@@ -90,7 +90,7 @@ class Shell(abc.ABC):
         """The life that this supervisor runs in, if it is itself a child; else None."""
         return self._life
 
-    async def run(
+    async def run(  # noqa: ASYNC128 - _perform calls started()
         self,
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -130,7 +130,7 @@ class Shell(abc.ABC):
                     await self._alarm.wait(decider.agenda.next_due)
                     decider.due(self._clock())
                     self._perform()
-        except BaseException as error:  # noqa: BLE001 - raised again, with what else has to come out
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - raised again, with all that has to come out
             decider.kill()
             self._raise_with(error, decider)
         finally:

@@ -140,10 +140,11 @@ class Puppet:
         self._ordered.set()
 
     def _start(self) -> Callable[..., Any]:
-        async def both(*, task_status: trio.TaskStatus[Any], child: ChildContext) -> None:
+        # _live calls started().
+        async def both(*, task_status: trio.TaskStatus[Any], child: ChildContext) -> None:  # noqa: ASYNC114, ASYNC128
             await self._live(task_status, child)
 
-        async def says_up(*, task_status: trio.TaskStatus[Any]) -> None:
+        async def says_up(*, task_status: trio.TaskStatus[Any]) -> None:  # noqa: ASYNC114, ASYNC128
             await self._live(task_status, None)
 
         async def listens(*, child: ChildContext) -> None:
@@ -156,7 +157,7 @@ class Puppet:
             return both if self.listens else says_up
         return listens if self.listens else plain
 
-    async def _live(self, task_status: trio.TaskStatus[Any], child: ChildContext | None) -> None:
+    async def _live(self, status: trio.TaskStatus[Any], child: ChildContext | None) -> None:
         self.lives += 1
         self.context = child
         self._ordered = trio.Event()
@@ -168,7 +169,7 @@ class Puppet:
             if isinstance(plan, BaseException):
                 raise plan
             await _take(plan)
-            task_status.started(self.value)
+            status.started(self.value)
             self._write("up")
             await self._obey(child)
         except trio.Cancelled:
@@ -176,7 +177,7 @@ class Puppet:
             with trio.CancelScope(shield=True):
                 await _take(self.shielded)
             if self.cleanup_error is not None:
-                raise self.cleanup_error from None
+                raise self.cleanup_error from None  # noqa: ASYNC104 - to see what that does
             raise
         finally:
             self._write("end")
@@ -248,7 +249,7 @@ async def running(supervisor: AnySupervisor) -> AsyncIterator[None]:
     failed: Exception | None = None
     async with trio.open_nursery() as nursery:
 
-        async def run(task_status: trio.TaskStatus[None]) -> None:
+        async def run(task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - run() calls it
             nonlocal failed
             try:
                 await supervisor.run(task_status=task_status)

@@ -1,84 +1,91 @@
-"""Starting and stopping 10,000 bare children, against 10,000 tasks of plain trio on a memory channel each."""
+"""Starting and stopping 10,000 children, against 10,000 tasks of plain trio on a memory channel each.
+
+Each is up before the next is started: plain trio's way to know that is `nursery.start`.
+"""
 
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import trio
+
+from benchmarks.yardstick import interleaved
 from pywats_supervision import ChildContext, ChildSpec, DynamicSupervisor
 
-__all__ = ["measure"]
+__all__ = ["MOST", "PROMISES", "measure"]
 
 CHILDREN = 10_000
 
-Stage = Callable[[], None]
+PROMISES = {"start and stop 10,000 children": 1.0}
+MOST = {"kB for a bare child": 6.0, "kB for a child that listens": 8.0}
+
+Look = Callable[[], None]
 """Called when all are up."""
 
 
-async def plain_trio(all_up: Stage) -> None:
-    """Tasks that wait on a channel of their own, and end when it is closed."""
+async def plain_trio(look: Look, *, ready: bool = True) -> None:
+    """Tasks that wait on a channel of their own and end when it is closed."""
 
-    async def task(receive: trio.MemoryReceiveChannel[int]) -> None:
-        async for _ in receive:
-            pass
+    async def task(
+        receive: trio.MemoryReceiveChannel[int], task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        task_status.started()
+        async with receive:
+            async for _ in receive:
+                pass
 
     async with trio.open_nursery() as nursery:
         channels = []
         for _ in range(CHILDREN):
             send, receive = trio.open_memory_channel[int](1)
             channels.append(send)
-            nursery.start_soon(task, receive)
-        await _blocked(nursery)
-        all_up()
+            if ready:
+                await nursery.start(task, receive)
+            else:
+                nursery.start_soon(task, receive)
+        await _first_turns()
+        look()
         for send in channels:
-            send.close()
+            await send.aclose()
 
 
-async def _supervised(start: Callable[..., Awaitable[None]], all_up: Stage) -> None:
+async def supervised(look: Look, start: Callable[..., Any]) -> None:
+    """Children of a dynamic supervisor."""
     tree = DynamicSupervisor()
     async with trio.open_nursery() as nursery:
         await nursery.start(tree.run)
         for number in range(CHILDREN):
-            tree.start_child_nowait(ChildSpec(str(number), start))
-        await _blocked(nursery)
-        all_up()
+            await tree.start_child(ChildSpec(str(number), start))
+        await _first_turns()
+        look()
         await tree.stop()
 
 
-async def bare(all_up: Stage) -> None:
-    """Children that take nothing, and are cancelled."""
-    await _supervised(trio.sleep_forever, all_up)
+async def listen(task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+    """Say when it is up, and end when asked to, as an actor does."""
+    task_status.started()
+    await child.wait_stopping()
 
 
-async def listening(all_up: Stage) -> None:
-    """Children that say when they are up, and are asked to stop."""
-
-    async def start(task_status: trio.TaskStatus[None], child: ChildContext) -> None:
-        task_status.started()
-        await child.wait_stopping()
-
-    await _supervised(start, all_up)
-
-
-async def _blocked(nursery: trio.Nursery) -> None:
-    """Let each task that was started have its first turn."""
-    del nursery
+async def _first_turns() -> None:
+    """Let each task that was started come to where it waits."""
     for _ in range(2):
         await trio.lowlevel.checkpoint()
 
 
-def _seconds(work: Callable[[Stage], Awaitable[None]]) -> float:
-    gc.collect()
+async def _per_second(work: Callable[[Look], Awaitable[None]]) -> float:
     began = time.perf_counter()
-    trio.run(work, lambda: None)
-    return time.perf_counter() - began
+    await work(lambda: None)
+    return CHILDREN / (time.perf_counter() - began)
 
 
-def _bytes_each(work: Callable[[Stage], Awaitable[None]]) -> float:
+def _kilobytes(work: Callable[[Look], Awaitable[None]]) -> float:
+    """Memory held for each when all are up."""
     held = 0
 
     def look() -> None:
@@ -91,32 +98,26 @@ def _bytes_each(work: Callable[[Stage], Awaitable[None]]) -> float:
         trio.run(work, look)
     finally:
         tracemalloc.stop()
-    return held / CHILDREN
+    return held / CHILDREN / 1000
 
 
-def measure(rounds: int = 5) -> dict[str, float]:
-    """Medians of interleaved rounds.
-
-    Args:
-        rounds: how many, 1 or more.
-
-    Returns:
-        Children per second, ratios to plain trio (at least 1.0), and bytes for each (a bare one
-        at most 6,000).
-    """
-    triples = [(_seconds(plain_trio), _seconds(bare), _seconds(listening)) for _ in range(rounds)]
+def measure(rounds: int) -> dict[str, float]:
+    """Ratios to plain trio in children per second, and memory for each."""
+    bare = partial(supervised, start=trio.sleep_forever)
+    listening = partial(supervised, start=listen)
+    found = interleaved(
+        rounds,
+        ready=partial(_per_second, plain_trio),
+        soon=partial(_per_second, partial(plain_trio, ready=False)),
+        bare=partial(_per_second, bare),
+        listening=partial(_per_second, listening),
+    )
     return {
-        "plain_trio_per_s": CHILDREN / statistics.median(plain for plain, _, _ in triples),
-        "bare_per_s": CHILDREN / statistics.median(ours for _, ours, _ in triples),
-        "listening_per_s": CHILDREN / statistics.median(ours for _, _, ours in triples),
-        "children_bare": statistics.median(plain / ours for plain, ours, _ in triples),
-        "children_listening": statistics.median(plain / ours for plain, _, ours in triples),
-        "plain_trio_bytes": _bytes_each(plain_trio),
-        "bare_bytes": _bytes_each(bare),
-        "listening_bytes": _bytes_each(listening),
+        "start and stop 10,000 children": found["listening"] / found["ready"],
+        "the same, bare and cancelled": found["bare"] / found["ready"],
+        "the same / tasks never waited for": found["listening"] / found["soon"],
+        "children per second": found["listening"],
+        "kB for a task of plain trio": _kilobytes(plain_trio),
+        "kB for a bare child": _kilobytes(bare),
+        "kB for a child that listens": _kilobytes(listening),
     }
-
-
-if __name__ == "__main__":
-    for name, value in measure().items():
-        print(f"{name:20} {value:12,.2f}")

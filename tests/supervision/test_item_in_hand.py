@@ -255,7 +255,7 @@ async def test_a_holder_that_starts_a_child_at_once_while_the_group_goes_down_ha
         hand.and_then = puppet.stop_error = None
 
 
-async def test_the_hand_of_the_last_life_counts_until_the_next_one_names_its_own(
+async def test_a_failed_start_is_no_attempt_at_the_item_in_hand(
     autojump_clock: MockClock,
 ) -> None:
     hand = Hand()
@@ -268,5 +268,5 @@ async def test_the_hand_of_the_last_life_counts_until_the_next_one_names_its_own
         await settled()
     assert [(failure.phase, failure.item) for failure in policy.heard] == [
         (Phase.RUN, "item"),
-        (Phase.START, "item"),
+        (Phase.START, None),
     ]

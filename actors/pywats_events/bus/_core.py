@@ -17,7 +17,7 @@ import trio
 
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
-from pywats_events.bus._policy_actor import Burial, PolicyPerformer
+from pywats_events.bus._policy_actor import Burial, PolicyPerformer, Rejected
 from pywats_events.bus._routing_actor import INBOX, Door, Route, RouterPerformer, Routes, chosen
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription
 from pywats_events.bus._system_events import SystemEvents
@@ -95,11 +95,11 @@ class BusCore:
         self._middleware = middleware
         self._runtime = runtime
         self._router: Workers[Receipt] = Workers(
-            "bus", _Kept(), RouterPerformer, shared=True, capacity=INBOX, ordered=True
+            "bus", _Kept(self.error_policy), RouterPerformer, shared=True, capacity=INBOX, ordered=True
         )
-        self._store: Workers[Burial] = Workers(
+        self._store: Workers[Burial | Rejected] = Workers(
             "store",
-            _Kept(),
+            _Kept(self.error_policy),
             partial(PolicyPerformer, self.error_policy, self),
             shared=True,
             capacity=inf,
@@ -298,7 +298,7 @@ class BusCore:
             grace: seconds for all of it; what is not settled then is handed back.
         """
         running = self.tree
-        if running is None or not self.running:
+        if running is None or running.root.snapshot().state not in {"starting", "running"}:
             return
         self.door.close()
         deadline = trio.current_time() + grace
@@ -337,6 +337,12 @@ class BusCore:
         """A subscription gave an event up; the policy actor takes it from here."""
         self._store.mailbox.put(Burial(receipt, subscription.name, failure))
 
+    def reject(self, raw: bytes, error: Exception, source: str) -> None:
+        """Make a dead letter of input that is no event."""
+        if not self.running:
+            raise BusNotRunning(f"bus {self.name!r} is not running; it keeps no dead letters")
+        self._store.mailbox.put(Rejected(raw, error, source))
+
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
         """One attempt of a handler failed."""
         logger.info(
@@ -358,7 +364,10 @@ class BusCore:
 
 
 class _Kept:
-    """The owner of a mailbox whose messages are receipts that must end when the bus does."""
+    """The owner of the router's and the policy actor's mailboxes: at the end nothing stays open."""
+
+    def __init__(self, policy: ErrorPolicy) -> None:
+        self._letters = policy.dead_letter_queue
 
     def given_up(self, message: Any, failure: Failure) -> None:
         """Not reached: the bus's own actors have no policy that skips."""
@@ -368,6 +377,9 @@ class _Kept:
         """The bus ended first: what it held is handed back."""
         if isinstance(message, Burial):
             message.receipt.conclude(message.name, Outcome.HANDED_BACK)
+            return
+        if isinstance(message, Rejected):
+            self._letters.add(None, message.error, raw=message.raw, source=message.source)
             return
         for taker in message.takers[message.routed :]:
             message.conclude(taker.name, Outcome.HANDED_BACK)

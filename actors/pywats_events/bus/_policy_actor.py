@@ -17,7 +17,7 @@ from pywats_events.settlement import Outcome, Receipt
 from pywats_supervision import ChildContext
 from pywats_supervision.policies.decision import Failure
 
-__all__ = ["Burial", "PolicyPerformer"]
+__all__ = ["Burial", "PolicyPerformer", "Rejected"]
 
 logger = logging.getLogger("pywats_events")
 
@@ -34,6 +34,20 @@ class Burial(msgspec.Struct, frozen=True):
     receipt: Receipt
     name: str
     failure: Failure
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Input that could not be made an event.
+
+    Attributes:
+        raw: the input as it came.
+        error: what is wrong with it.
+        source: where it came from.
+    """
+
+    raw: bytes
+    error: Exception
+    source: str
 
 
 class Announces(Protocol):
@@ -57,8 +71,15 @@ class PolicyPerformer:
     async def stop(self) -> None:
         """End a life."""
 
-    async def handle(self, burial: Burial) -> None:
-        """Keep the dead letter, then settle."""
+    async def handle(self, message: Burial | Rejected) -> None:
+        """Keep a dead letter; that of an event settles it."""
+        if isinstance(message, Rejected):
+            logger.error("input from %s is no event: %s", message.source, message.error)
+            self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)
+        else:
+            self._bury(message)
+
+    def _bury(self, burial: Burial) -> None:
         receipt, failure = burial.receipt, burial.failure
         attempts = failure.attempt
         logger.error(

@@ -291,7 +291,8 @@ class AsyncEventBus:
         if nursery is None:
             raise BusNotRunning(f"bus {self.name!r} was not entered")
         try:
-            await self._core.stop(DEFAULT_GRACE if error is None else 0.0)
+            if error is None:
+                await self._core.stop(DEFAULT_GRACE)
         except BaseException as late:  # noqa: BLE001 - the nursery has to be left, and says what comes of it
             error = late
         return await self._leave(nursery, error)
@@ -411,6 +412,10 @@ class AsyncEventBus:
             function(*args)
         else:
             self._token.run_sync_soon(function, *args)
+
+    def reject(self, raw: bytes, error: Exception, source: str) -> None:
+        """Make a dead letter of a transport's input that is no event; from any thread."""
+        self.call_soon(self._core.reject, raw, error, source)
 
     async def publish_on_trio(self, event: Event) -> Receipt:
         """Publish for a transport, on trio; waits at the door."""

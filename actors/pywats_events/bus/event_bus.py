@@ -405,6 +405,10 @@ class EventBus:
         except RuntimeError:
             function(*args)  # it has ended meanwhile; nobody else can touch what it left
 
+    def reject(self, raw: bytes, error: Exception, source: str) -> None:
+        """Make a dead letter of a transport's input that is no event; from any thread."""
+        self.call_soon(self._core.reject, raw, error, source)
+
     async def publish_on_trio(self, event: Event) -> Receipt:
         """Publish for a transport, on trio; waits at the door."""
         return await self._bus.publish(event)

@@ -6,10 +6,12 @@ a failure of the running child, which its outermost Backoff answers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import trio
 
+from pywats_events.errors import TransportEnded
 from pywats_events.transports.base_transport import BaseTransport, TransportState
 from pywats_supervision import ChildContext, ChildSpec
 from pywats_supervision.policies import RestartPolicy
@@ -47,7 +49,10 @@ class TransportLife:
         try:
             try:
                 await transport.start_async()
-                await over.wait()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._serve, fail)
+                    await over.wait()
+                    nursery.cancel_scope.cancel()
             finally:
                 transport.attach(None)
                 with (
@@ -62,3 +67,12 @@ class TransportLife:
             raise
         if failures:
             raise failures[0]
+
+    async def _serve(self, fail: Callable[[Exception], object]) -> None:
+        transport = self._transport
+        try:
+            await transport.serve()
+        except Exception as error:  # noqa: BLE001 - it ends this life, as if the transport had said it
+            fail(error)
+        else:
+            fail(TransportEnded(f"transport {transport.name!r} has come to an end by itself"))

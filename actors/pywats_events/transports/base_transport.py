@@ -16,6 +16,8 @@ from pywats_events.errors import BusNotRunning
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
+import trio
+
 from pywats_supervision._system import current_runtime
 
 __all__ = ["BaseTransport", "Port", "TransportState"]
@@ -39,6 +41,10 @@ class Port(Protocol):
     @property
     def sync(self) -> bool:
         """Whether plain code stands at the other face, so that waiting in a thread makes sense."""
+        ...
+
+    def reject(self, raw: bytes, error: Exception, source: str) -> None:
+        """Make a dead letter of input that is no event; from any thread, never waits."""
         ...
 
     async def publish_on_trio(self, event: Event) -> Receipt:
@@ -124,6 +130,15 @@ class BaseTransport(abc.ABC):
         """Disconnect from the source, on trio; by default `stop` in a worker thread."""
         await current_runtime().run_blocking(self.stop)
 
+    async def serve(self) -> None:
+        """What it does between connecting and disconnecting, on trio; by default it waits.
+
+        What it raises ends this life of the transport; a return ends it too, as a failure.
+
+        Cancelled: when the transport is to stop.
+        """
+        await trio.sleep_forever()
+
     def fail(self, error: Exception) -> None:
         """Say that the connection is lost: this life ends with `error`, and the supervisor decides.
 
@@ -162,6 +177,19 @@ class BaseTransport(abc.ABC):
             BusStopped: if it is stopping.
         """
         return await self._ported().publish_on_trio(event)
+
+    def reject(self, raw: bytes, error: Exception, source: str = "") -> None:
+        """Make a dead letter of input that could not be made an event, so that it is kept.
+
+        Args:
+            raw: the input as it came.
+            error: what is wrong with it.
+            source: where it came from; default the transport's name.
+
+        Raises:
+            BusNotRunning: if there is no bus, or it does not run.
+        """
+        self._ported().reject(raw, error, source or self._name)
 
     def _ported(self) -> Port:
         if self._port is None:
