@@ -155,7 +155,7 @@ class WorkerLife(_Life[M]):
                 task_status.started()
                 await self._take_part(child, performer.handle)
             except BaseException as error:
-                await _stop_after(error, performer, self._mailbox.name)
+                await _stop_after(error, performer, self._mailbox.name)  # noqa: ASYNC102 - as trio cancels it
                 raise
             await performer.stop()
         finally:
@@ -347,7 +347,7 @@ class RetryLife(_Life[M]):
             mailbox.forget(slot)
         except BaseException as error:
             if not self._shared:
-                await _stop_after(error, performer, mailbox.name)
+                await _stop_after(error, performer, mailbox.name)  # noqa: ASYNC102 - as trio cancels it
             raise
         if not self._shared:
             await performer.stop()

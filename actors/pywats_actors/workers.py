@@ -81,9 +81,7 @@ class Workers(Generic[M]):
         if concurrency < 1:
             raise ValueError(f"concurrency of {name!r} must be at least 1, not {concurrency}")
         if ordered and (concurrency > 1 or order_by is not None):
-            raise ValueError(
-                f"{name!r} is ordered, which takes concurrency=1 and no order_by; for order per key use order_by alone"
-            )
+            raise ValueError(f"{name!r} is ordered, which takes concurrency=1 and no order_by")
         self.name = name
         self.mailbox: Mailbox[M] = Mailbox(name, owner, capacity=capacity, order_by=order_by)
         self._perform = perform
@@ -102,7 +100,9 @@ class Workers(Generic[M]):
             Slot(self.mailbox, f"worker-{number}", aside) for number in range(1, concurrency + 1)
         )
 
-    async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+    async def run(  # noqa: ASYNC128 - handed on
+        self, *, task_status: trio.TaskStatus[None], child: ChildContext
+    ) -> None:
         """Run the group; a child's start, as `Supervisor.run` is.
 
         Cancelled: what was in hand or queued stays in the mailbox for the next run.
@@ -155,7 +155,9 @@ class Workers(Generic[M]):
             policy=(policy or self._policy) if alone else policy,
         )
 
-    async def _run_alone(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+    async def _run_alone(  # noqa: ASYNC128 - handed on
+        self, *, task_status: trio.TaskStatus[None], child: ChildContext
+    ) -> None:
         child.on_gone(self.mailbox.close)
         runtime = current_runtime()
         self.mailbox.clock = runtime.clock

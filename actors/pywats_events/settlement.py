@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["Ledger", "Outcome", "Receipt", "Waits"]
+__all__ = ["Ledger", "Outcome", "Receipt", "Taker", "Waits"]
 
 
 class Outcome(enum.Enum):
@@ -40,6 +40,11 @@ class Taker(Protocol):
     @property
     def name(self) -> str:
         """Its name."""
+        ...
+
+    @property
+    def put(self) -> Callable[[Receipt], None]:
+        """Gives it an event; never waits."""
         ...
 
     def holds(self, receipt: Receipt) -> bool:
@@ -168,7 +173,12 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     def future(self) -> Future[Receipt]:
         """A future that is done when the receipt is settled, for asyncio (`wrap_future`) and Qt."""
         future: Future[Receipt] = Future()
-        self.add_done_callback(lambda receipt: future.cancelled() or future.set_result(receipt))
+
+        def settled(receipt: Receipt) -> None:
+            if not future.cancelled():
+                future.set_result(receipt)
+
+        self.add_done_callback(settled)
         return future
 
     async def wait_settled(self) -> None:

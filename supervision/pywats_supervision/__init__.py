@@ -6,6 +6,7 @@ decided by restart policies (`RetryPolicy`, `CircuitBreaker`, `Backoff`), and by
 intensity where there is none.
 """
 
+from pywats_supervision._overlay import check_overlay
 from pywats_supervision.context import ChildContext
 from pywats_supervision.core.children import InHand
 from pywats_supervision.core.life import ChildState
@@ -89,3 +90,5 @@ __all__ = [
     "UnknownChild",
     "WouldDeadlock",
 ]
+
+check_overlay()

@@ -381,6 +381,9 @@ class Shell(abc.ABC):
     async def resume_child(self, name: str) -> Any:
         """Start a child that is down, without waiting for its delay, and wait until it is up.
 
+        One that waits with its group for a delay or a person starts the whole group; one that was
+        stopped by hand before joins the group, and starts when that does.
+
         Args:
             name: the child's name; one that is up is left alone.
 

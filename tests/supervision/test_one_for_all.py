@@ -258,3 +258,21 @@ async def test_a_delayed_new_child_that_is_due_while_the_group_is_down_starts_wi
         expect_tree(tree, {"a": ChildState.BACKING_OFF, "late": ChildState.PENDING})
         await trio.sleep(6)
         assert diary[-4:] == ["start a", "up a", "start late", "up late"]
+
+
+async def test_a_delayed_new_child_that_is_due_while_the_group_comes_up_starts_in_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    diary: list[str] = []
+    a, late, last = (Puppet(name, diary=diary) for name in ("a", "late", "last"))
+    tree = Supervisor([a.spec()], strategy=ONE_FOR_ALL)
+    async with running(tree):
+        tree.start_child_nowait(late.spec(), delay=5.0)
+        await trio.sleep(1)
+        a.plan(10.0)
+        a.fail()
+        await settled()
+        tree.start_child_nowait(last.spec())
+        await trio.sleep(20)
+        expect_tree(tree, dict.fromkeys(("a", "late", "last"), ChildState.RUNNING))
+        assert diary[-6:] == ["start a", "up a", "start late", "up late", "start last", "up last"]

@@ -39,7 +39,7 @@ from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.policies import Backoff, RestartPolicy, compose
 from pywats_supervision.policies.decision import Failure
 
-__all__ = ["DEFAULT_CAPACITY", "DEFAULT_GRACE", "BusCore"]
+__all__ = ["DEFAULT_CAPACITY", "DEFAULT_GRACE", "BusCore", "unwrapped"]
 
 M = TypeVar("M")
 
@@ -78,7 +78,7 @@ class BusCore:
         _check_kind("retry_policy", retry_policy, RetryPolicy)
         _check_kind("error_policy", error_policy, ErrorPolicy)
         _check_kind("middleware", middleware, HandlerChain)
-        if not isinstance(name, str) or not name:
+        if not name or not isinstance(name, str):
             raise ValueError(f"name must be a non-empty str, not {name!r}")
         self.name = name
         self.capacity = capacity
@@ -218,6 +218,9 @@ class BusCore:
         )
         self.subscriptions.append(subscription)
         self._compile()
+        watch = getattr(handler, "watch", None)
+        if callable(watch):
+            watch(partial(self.ledger.waits.call_soon, self._refilter, subscription, filter))
         if self.tree is not None and self.running:
             self.tree.handlers.start_child_nowait(subscription.spec())
         return subscription
@@ -233,6 +236,11 @@ class BusCore:
 
     def _compile(self) -> None:
         self.routes = Routes(tuple(self.subscriptions))
+
+    def _refilter(self, subscription: Subscription, given: Callable[[Event], bool] | None) -> None:
+        """A handler was enabled, disabled, or given another filter."""
+        subscription.wants = _wants(subscription.handler, given)
+        self._compile()
 
     def _policy(self, retry: RetryPolicy | None, breaker: CircuitBreaker | None) -> RestartPolicy[Any]:
         retry = retry or self.retry_policy or NoRetryPolicy()
@@ -265,7 +273,7 @@ class BusCore:
 
     # Running
 
-    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - handed on
         """Run the tree until it is stopped or fails."""
         self.tree = tree(
             self.name,
@@ -285,11 +293,15 @@ class BusCore:
             self.running = False
             self.door.close()
             self._over.set()
-            for workers in (self._router, self._store, self.system.workers, *self._all_workers()):
-                workers.mailbox.close()
+            self._close_mailboxes()
 
-    def _all_workers(self) -> list[Workers[Receipt]]:
-        return [subscription.workers for subscription in self.subscriptions]
+    def _close_mailboxes(self) -> None:
+        """Hand back what the bus still holds: no receipt stays open."""
+        self._router.mailbox.close()
+        for subscription in self.subscriptions:
+            subscription.mailbox.close()
+        self._store.mailbox.close()
+        self.system.workers.mailbox.close()
 
     async def stop(self, grace: float) -> None:
         """Stop the inputs, let what was accepted settle, then stop the tree.
@@ -388,6 +400,13 @@ class _Kept:
 
     def closed(self) -> None:
         """Nobody watches these."""
+
+
+def unwrapped(group: BaseException) -> BaseException:
+    """The one error in a nursery's group of one; a group of several stays."""
+    while type(group) in {ExceptionGroup, BaseExceptionGroup} and len(group.exceptions) == 1:  # type: ignore[attr-defined]
+        group = group.exceptions[0]  # type: ignore[attr-defined]
+    return group
 
 
 def _check_kind(what: str, value: object, kind: type) -> None:

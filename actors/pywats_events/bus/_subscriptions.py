@@ -14,7 +14,6 @@ from pywats_actors.workers import Workers
 from pywats_events.handlers._binding import Binding, bound
 from pywats_events.handlers._handler_actor import HandlerPerformer
 from pywats_events.models.event import Event
-from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Outcome, Receipt
 from pywats_supervision import ChildSpec
 from pywats_supervision.policies import Backoff, RestartPolicy
@@ -72,7 +71,7 @@ class Subscription:
         handler: object,
         *,
         make: Callable[[], object] | None,
-        event_types: tuple[EventType, ...],
+        event_types: tuple[str, ...],
         wants: Callable[[Event], bool] | None,
         priority: int,
         policy: RestartPolicy[Any],
@@ -135,7 +134,7 @@ class Subscription:
 
             return in_thread
 
-        async def inline(event: Event) -> Any:
+        async def inline(event: Event) -> Any:  # noqa: ASYNC124 - it stands for an async one
             return binding.call(event)
 
         return inline

@@ -127,14 +127,14 @@ class TrioThread:
         except TimeoutError:
             if not self._ended.done():
                 raise
-        except BaseException:  # noqa: BLE001, S110 - kept in `failure`, which says who wants to know
+        except BaseException:  # noqa: BLE001, S110, ASYNC103 - kept in `failure`, which says who wants to know
             pass
         self._thread.join()
 
     def _run(self) -> None:
         try:
             trio.run(self._in_trio)
-        except BaseException as error:  # noqa: BLE001 - handed to those who wait, and kept
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - handed to those who wait, and kept
             if not self._up.done():
                 self._up.set_exception(error)
             self._ended.set_exception(error)

@@ -10,7 +10,7 @@ from typing import Any, Self, final
 
 import trio
 
-from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
+from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore, unwrapped
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.errors import BusFull, BusNotRunning, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
@@ -236,7 +236,9 @@ class AsyncEventBus:
 
     # Running
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(  # noqa: ASYNC128 - handed on
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Run the bus until it is stopped, for instance by `nursery.start(bus.run)`.
 
         Raises:
@@ -279,7 +281,7 @@ class AsyncEventBus:
         try:
             await nursery.start(self.run)
         except BaseException as error:
-            await self._leave(self._nursery, error)
+            await self._leave(self._nursery, error)  # noqa: ASYNC102 - leaving a nursery waits for its end
             raise
         return self
 
@@ -292,10 +294,10 @@ class AsyncEventBus:
             raise BusNotRunning(f"bus {self.name!r} was not entered")
         try:
             if error is None:
-                await self._core.stop(DEFAULT_GRACE)
-        except BaseException as late:  # noqa: BLE001 - the nursery has to be left, and says what comes of it
+                await self._core.stop(DEFAULT_GRACE)  # noqa: ASYNC102 - not reached when cancelled
+        except BaseException as late:  # noqa: BLE001, ASYNC103 - the nursery raises what comes of it
             error = late
-        return await self._leave(nursery, error)
+        return await self._leave(nursery, error)  # noqa: ASYNC102 - leaving a nursery waits for its end
 
     async def _leave(
         self, nursery: AbstractAsyncContextManager[trio.Nursery], error: BaseException | None
@@ -445,13 +447,6 @@ class AsyncEventBus:
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"AsyncEventBus({self.name!r}, {self.handler_count} handlers, {state})"
-
-
-def unwrapped(group: BaseException) -> BaseException:
-    """The one error in a nursery's group of one; a group of several stays."""
-    while type(group) in {ExceptionGroup, BaseExceptionGroup} and len(group.exceptions) == 1:  # type: ignore[attr-defined]
-        group = group.exceptions[0]  # type: ignore[attr-defined]
-    return group
 
 
 def _here(token: trio.lowlevel.TrioToken) -> bool:

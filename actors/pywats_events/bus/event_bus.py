@@ -12,10 +12,10 @@ from typing import Any, Final, Self, TypeVar, final
 
 import trio
 
-from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
+from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, unwrapped
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.bus._thread import TrioThread, wait_for
-from pywats_events.bus.async_event_bus import AsyncEventBus, unwrapped
+from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import BusFailed, BusNotRunning, BusStopped, UnsettledTimeout, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
@@ -285,7 +285,7 @@ class EventBus:
         """
         if self._thread is None or self._thread.ended:
             return self._core.unsubscribe(handler) is not None
-        return self._await(partial(self._bus.unsubscribe, handler), timeout)
+        return bool(self._await(partial(self._bus.unsubscribe, handler), timeout))
 
     register_handler = subscribe
     unregister_handler = unsubscribe
@@ -448,7 +448,7 @@ class EventBus:
         thread = self._thread
         if (thread is not None and thread.here) or CURRENT_HAND.get() is not None:
             raise WouldDeadlock(
-                f"{what} would wait for the bus {self.name!r} on its own thread, or inside one of its handlers"
+                f"{what} would wait for bus {self.name!r} on its own thread, or inside one of its handlers"
             )
 
     def _on_bus(self, call: Callable[[], T]) -> T:

@@ -14,6 +14,7 @@ import msgspec
 
 from pywats_events.handlers.base_handler import BaseHandler
 from pywats_events.models.event_types import EventType
+from pywats_events.routing._table import is_pattern
 
 __all__ = ["Binding", "bound", "takes_of"]
 
@@ -81,14 +82,14 @@ def bound(handler: object) -> Binding:
     )
 
 
-def takes_of(handler: object) -> tuple[EventType, ...]:
+def takes_of(handler: object) -> tuple[str, ...]:
     """The event types a handler names, by property, method or attribute; empty means all.
 
     Raises:
         TypeError: if it names none in any of these ways, or something that is no event type.
     """
-    named = getattr(handler, "event_types", None)
-    if callable(named) and not isinstance(named, type):
+    named: Any = getattr(handler, "event_types", None)
+    if callable(named):
         named = named()
     if named is None:
         raise TypeError(
@@ -98,24 +99,24 @@ def takes_of(handler: object) -> tuple[EventType, ...]:
     return checked_types(named, handler)
 
 
-def checked_types(named: Iterable[Any], handler: object) -> tuple[EventType, ...]:
-    """Return event types given as such or as text.
+def checked_types(named: Iterable[Any], handler: object) -> tuple[str, ...]:
+    """Return event types, given as such, by name, or by a pattern such as "test.*".
 
     Raises:
-        TypeError: if one is neither.
+        TypeError: if one is none of these.
     """
-    if isinstance(named, str | EventType):
+    if isinstance(named, str):
         named = [named]
     try:
-        return tuple(EventType(one) if isinstance(one, str) else _checked(one) for one in named)
+        return tuple(_checked(one) for one in named)
     except (TypeError, ValueError) as error:
         raise TypeError(f"event_types of handler {handler!r}: {error}") from error
 
 
-def _checked(one: object) -> EventType:
-    if not isinstance(one, EventType):
+def _checked(one: object) -> str:
+    if not isinstance(one, str):
         raise TypeError(f"{one!r} is not an EventType")
-    return one
+    return one if is_pattern(one) else EventType(one)
 
 
 async def call_hook(hook: Callable[..., Any] | None, *args: Any) -> None:

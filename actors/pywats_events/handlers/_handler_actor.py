@@ -57,13 +57,12 @@ CURRENT_HAND: Final[ContextVar[HandlerPerformer | None]] = ContextVar("pywats_ha
 class HandlerPerformer:
     """One life of a handler's worker, as its cell sees it."""
 
-    __slots__ = ("_binding", "_call", "_office", "_slot", "_wants", "outbox", "receipt")
+    __slots__ = ("_binding", "_call", "_office", "_slot", "outbox", "receipt")
 
     def __init__(self, office: Office, binding: Binding, call: Callable[[Event], Awaitable[Any]]) -> None:
         self._office = office
         self._binding = binding
         self._call = call
-        self._wants = office.wants
         slot: Slot[Receipt] | None = CURRENT_SLOT.get()
         if slot is None:
             raise RuntimeError("a handler's performer is made by the life that it serves")
@@ -95,12 +94,13 @@ class HandlerPerformer:
         try:
             if self._slot.attempt > 1:
                 event = event.with_attempt(self._slot.attempt)
-            if self._wants is None or self._wants(event):
+            wants = self._office.wants
+            if wants is None or wants(event):
                 await self._call(event)
         except Exception as error:
             self.receipt = None
             self.outbox.clear()
-            await self._failed(event, error)
+            await self._failed(event, error)  # noqa: ASYNC120 - cancelled here, the event keeps its attempt
             raise
         if self.outbox:
             caused, self.outbox = self.outbox, []

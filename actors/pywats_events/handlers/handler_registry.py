@@ -20,7 +20,7 @@ __all__ = ["HandlerRegistry"]
 
 class _Entry(NamedTuple):
     handler: BaseHandler
-    event_types: tuple[EventType, ...]
+    event_types: tuple[str, ...]
     priority: int
 
 

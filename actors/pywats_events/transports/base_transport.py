@@ -12,12 +12,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import trio
+
 from pywats_events.errors import BusNotRunning
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
-import trio
-
 from pywats_supervision._system import current_runtime
 
 __all__ = ["BaseTransport", "Port", "TransportState"]
@@ -72,7 +72,7 @@ class BaseTransport(abc.ABC):
     """
 
     def __init__(self, name: str = "transport") -> None:
-        if not isinstance(name, str) or not name:
+        if not name or not isinstance(name, str):
             raise ValueError(f"name of a transport must be a non-empty str, not {name!r}")
         self._name = name
         self._state = TransportState.DISCONNECTED
@@ -208,6 +208,7 @@ class BaseTransport(abc.ABC):
             self._tell(self._on_disconnect)
 
     def _notify_error(self, error: Exception) -> None:
+        logger.warning("transport %r failed: %s: %s", self._name, type(error).__name__, error)
         self._announce(EventType.TRANSPORT_ERROR, error_type=type(error).__name__, error_message=str(error))
         self._tell(self._on_error, error)
 

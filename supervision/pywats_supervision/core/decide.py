@@ -215,8 +215,8 @@ class Decider(Steps):
         due = inf
         if child.appointment is not None:
             due = inf if child.cancelled else child.appointment.due
-        elif self.sweep is not None:
-            due = self.sweep.due if child.state is ChildState.PENDING else self.sweep.causes.get(child, inf)
+        elif self.sweep is not None and (child.state is ChildState.PENDING or child in self.sweep.causes):
+            due = self.sweep.due
         return due if -inf < due < inf else None
 
     # One child

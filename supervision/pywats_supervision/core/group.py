@@ -10,6 +10,7 @@ and delays combine by their maximum.
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left
 from collections.abc import Mapping
 from math import inf
 from typing import Any
@@ -66,11 +67,14 @@ class Sweep:
         return bool(self.members) and child.order >= self.members[0].order
 
     def take(self, child: Child) -> None:
-        """Let `child`, which it covers, start in its turn."""
-        if child.order > self.members[-1].order:
-            self.members.append(child)
-        elif self.direction is Direction.UP:
-            self._position = 0
+        """Let `child`, which it covers and which is down, start in its turn."""
+        place = bisect_left(self.members, child.order, key=lambda member: member.order)
+        if place == len(self.members) or self.members[place] is not child:
+            self.members.insert(place, child)
+            if self.direction is Direction.DOWN and place <= self._position:
+                self._position += 1
+        if self.direction is Direction.UP:
+            self._position = min(self._position, place)
 
     def next_to_stop(self) -> Child | None:
         """The last member that is not down yet; None when all are."""
