@@ -22,7 +22,7 @@ class Ask(Generic[M]):
     __slots__ = ("_task", "message")
 
     def __init__(self, message: M) -> None:
-        self.message = message
+        self.message: M = message
         self._task: trio.lowlevel.Task | None = None
 
     async def wait(self) -> Any:

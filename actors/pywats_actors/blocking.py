@@ -32,7 +32,7 @@ class Blocking:
     def __init__(self, concurrency: int) -> None:
         self._limiter = trio.CapacityLimiter(concurrency)
         self._guards: set[trio.CancelScope] = set()
-        self.abandoned = 0
+        self.abandoned: int = 0
 
     @property
     def running(self) -> int:

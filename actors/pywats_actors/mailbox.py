@@ -94,15 +94,15 @@ class Slot(Generic[M]):
     def __init__(self, mailbox: Mailbox[M], name: str, aside: Aside | None = None) -> None:
         self._mailbox = mailbox
         self._mark = -1
-        self.name = name
-        self.aside = aside
+        self.name: str = name
+        self.aside: Aside | None = aside
         self.item: M | None = None
-        self.attempt = 1
-        self.due = 0.0
-        self.probe = False
-        self.keyed = False
+        self.attempt: int = 1
+        self.due: float = 0.0
+        self.probe: bool = False
+        self.keyed: bool = False
         self.key: Hashable = None
-        self.pause = False
+        self.pause: bool = False
         """Something wants to be looked at before the next message: a stop, a turn, a policy."""
 
     @property
@@ -240,18 +240,18 @@ class Mailbox(Generic[M]):
         order_by: Callable[[M], Hashable] | None = None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        self.name = name
-        self.owner = owner
-        self.capacity = checked_capacity(capacity)
-        self.order_by = order_by
-        self.clock = clock
+        self.name: str = name
+        self.owner: Owner[M] = owner
+        self.capacity: float = checked_capacity(capacity)
+        self.order_by: Callable[[M], Hashable] | None = order_by
+        self.clock: Callable[[], float] = clock
         self.ready: deque[M] = deque()
-        self.size = 0
-        self.done = 0
-        self.retried = 0
-        self.given_up = 0
-        self.dropped = 0
-        self.closed = False
+        self.size: int = 0
+        self.done: int = 0
+        self.retried: int = 0
+        self.given_up: int = 0
+        self.dropped: int = 0
+        self.closed: bool = False
         self.slots: list[Slot[M]] = []
         self.asides: dict[str, Slot[M]] = {}
         self._send, self._receive = trio.open_memory_channel[list[M]](inf)
@@ -262,7 +262,7 @@ class Mailbox(Generic[M]):
         self._order: KeyOrder[M] | None = None if order_by is None else KeyOrder()
         self._granted: deque[tuple[Hashable, M]] | None = None
         self._space: trio.Event | None = None
-        self.wake_below = -1.0
+        self.wake_below: float = -1.0
 
     # The senders' side
 

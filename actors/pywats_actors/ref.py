@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import trio
 
@@ -26,7 +26,7 @@ __all__ = ["ActorRef", "DeadLetter", "Terminated"]
 
 M = TypeVar("M")
 
-logger = logging.getLogger("pywats_actors")
+logger: Final = logging.getLogger("pywats_actors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,8 @@ class ActorRef(Generic[M]):
                 f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}"
             )
         make: Callable[[], Actor[M]] = (lambda: actor) if isinstance(actor, Actor) else actor
-        self.name = name
-        self.dead_lettered = 0
+        self.name: str = name
+        self.dead_lettered: int = 0
         self._overflow = overflow
         self._dead_letters = dead_letters
         self._watchers: list[Callable[[Terminated], object]] = []

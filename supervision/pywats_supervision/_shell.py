@@ -72,7 +72,7 @@ class Shell(abc.ABC):
         self._fatal: BaseException | None = None
         self._late: list[Exception] = []
         """What children raised after the tree was cancelled."""
-        self.audience = Audience()
+        self.audience: Audience = Audience()
         """Who hears of what happens here and below."""
         self._path: tuple[str, ...] = (name,)
 

@@ -21,7 +21,7 @@ from pywats_supervision.policies.decision import Decision
 
 __all__ = ["CURRENT_LIFE", "ChildContext", "ancestors", "log_safely"]
 
-logger = logging.getLogger("pywats_supervision")
+logger: Final = logging.getLogger("pywats_supervision")
 
 
 def log_safely(level: int, text: str, *args: object, error: BaseException | None = None) -> None:
@@ -86,13 +86,13 @@ class ChildContext:
         self._child = child
         self._callbacks: tuple[Callable[[], object], ...] = ()
         self._announced = False
-        self.name = child.spec.name
-        self.number = child.life
+        self.name: str = child.spec.name
+        self.number: int = child.life
         self.last: Decision | None = child.last
-        self.stopping = False
-        self.deadline = inf
+        self.stopping: bool = False
+        self.deadline: float = inf
         self.describe: Callable[[], Any] | None = None
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope = trio.CancelScope()
 
     @property
     def supervisor(self) -> _Host:

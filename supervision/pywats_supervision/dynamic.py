@@ -52,6 +52,8 @@ class DynamicSupervisor(Shell):
         if max_children is not None and max_children < 1:
             raise ValueError(f"max_children must be at least 1, not {max_children}")
         self.max_children = max_children
+        self.max_restarts: int
+        self.within: float
         self.max_restarts, self.within = checked_intensity(max_restarts, within)
 
     def _new_decider(self, runtime: Runtime) -> Decider:

@@ -185,8 +185,8 @@ class EventStream:
     def __init__(self, size: int, close: Callable[[EventStream], None]) -> None:
         if size < 1:
             raise ValueError(f"size must be at least 1 event, not {size!r}")
-        self.size = size
-        self.dropped = 0
+        self.size: int = size
+        self.dropped: int = 0
         self._events: deque[TreeEvent] = deque()
         self._close: Callable[[EventStream], None] | None = close
         self._parked = trio.Event()

@@ -67,6 +67,8 @@ class Supervisor(Shell):
         if not isinstance(strategy, Strategy):
             raise TypeError(f"strategy must be ONE_FOR_ONE, ONE_FOR_ALL or REST_FOR_ONE, not {strategy!r}")
         self.strategy = strategy
+        self.max_restarts: int
+        self.within: float
         self.max_restarts, self.within = checked_intensity(max_restarts, within)
         self._initial = tuple(children)
         names: set[str] = set()

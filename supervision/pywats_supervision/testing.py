@@ -106,7 +106,7 @@ class Puppet:
         self.cleanup_error = cleanup_error
         self.diary: list[str] = [] if diary is None else diary
         self.value: object = None
-        self.lives = 0
+        self.lives: int = 0
         self.context: ChildContext | None = None
         self._plans: deque[Plan] = deque()
         self._order: BaseException | None = None

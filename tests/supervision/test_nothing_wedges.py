@@ -88,7 +88,8 @@ class Chaos:
             await function(*args)
         except (SupervisionError, ValueError, OSError, RuntimeError):
             pass  # the caller has its answer
-        self.waiting -= 1
+        finally:
+            self.waiting -= 1
 
     def step(self, nursery: trio.Nursery) -> None:
         """Do one thing."""
@@ -121,8 +122,6 @@ class Chaos:
                 if child.state not in {ChildState.RUNNING, ChildState.STOPPED}:
                     with trio.move_on_after(100):
                         await self.call(self.tree.resume_child, child.name)
-                        self.waiting += 1
-                    self.waiting -= 1
             await trio.sleep(300)
             assert {child.state for child in self.tree.children()} <= AT_REST
             assert self.waiting == 0

@@ -81,13 +81,13 @@ class Subscription:
         ordered: bool,
         shutdown: float,
     ) -> None:
-        self.bus = bus
-        self.name = name
-        self.handler = handler
-        self.event_types = event_types
-        self.wants = wants
-        self.priority = priority
-        self.policy = policy
+        self.bus: Bus = bus
+        self.name: str = name
+        self.handler: object = handler
+        self.event_types: tuple[str, ...] = event_types
+        self.wants: Callable[[Event], bool] | None = wants
+        self.priority: int = priority
+        self.policy: RestartPolicy[Any] = policy
         self._make = make
         self._first: Binding | None = bound(handler)
         self._blocking = Blocking(concurrency) if self._first.blocking else None

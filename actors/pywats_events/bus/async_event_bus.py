@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 import trio
 
@@ -27,7 +27,7 @@ from pywats_supervision.core.spec import checked_duration
 
 __all__ = ["AsyncEventBus"]
 
-logger = logging.getLogger("pywats_events")
+logger: Final = logging.getLogger("pywats_events")
 
 
 @final

@@ -36,7 +36,7 @@ T = TypeVar("T")
 LANE: Final = 1024
 """Events that threads may have published and the bus's thread has not seen yet."""
 
-logger = logging.getLogger("pywats_events")
+logger: Final = logging.getLogger("pywats_events")
 
 
 @final

@@ -80,7 +80,7 @@ class HandlerRegistry:
         """All handlers."""
         return list(self)
 
-    def get_event_types(self) -> set[EventType]:
+    def get_event_types(self) -> set[str]:
         """The event types that handlers name."""
         return {event_type for entry in self._entries for event_type in entry.event_types}
 

@@ -10,7 +10,7 @@ import abc
 import enum
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -22,7 +22,7 @@ from pywats_supervision._system import current_runtime
 
 __all__ = ["BaseTransport", "Port", "TransportState"]
 
-logger = logging.getLogger("pywats_events")
+logger: Final = logging.getLogger("pywats_events")
 
 
 class TransportState(enum.Enum):

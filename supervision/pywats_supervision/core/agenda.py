@@ -25,7 +25,7 @@ class Entry(Generic[T]):
     __slots__ = ("due", "what")
 
     def __init__(self, due: float, what: T) -> None:
-        self.due = due
+        self.due: float = due
         self.what: T | None = what
 
 

@@ -65,9 +65,9 @@ class Waiter:
     __slots__ = ("error", "for_up", "resolved", "value", "wake")
 
     def __init__(self, wake: Callable[[], None], *, for_up: bool) -> None:
-        self.wake = wake
-        self.for_up = for_up
-        self.resolved = False
+        self.wake: Callable[[], None] = wake
+        self.for_up: bool = for_up
+        self.resolved: bool = False
         self.value: Any = None
         self.error: Exception | None = None
 
@@ -98,25 +98,25 @@ class Child:
     )
 
     def __init__(self, spec: ChildSpec, order: int) -> None:
-        self.spec = spec
-        self.order = order
-        self.state = ChildState.PENDING
-        self.life = 0
+        self.spec: ChildSpec = spec
+        self.order: int = order
+        self.state: ChildState = ChildState.PENDING
+        self.life: int = 0
         """Number of its life, from 1."""
-        self.first = True
+        self.first: bool = True
         """It has never been up."""
-        self.after = After.STAY
-        self.by_hand = False
+        self.after: After = After.STAY
+        self.by_hand: bool = False
         """Stopped or suspended by a call; a group restart leaves it so."""
-        self.cancelled = False
+        self.cancelled: bool = False
         """Its grace, or the time it had to start, is over: its scope has been cancelled."""
-        self.timed_out = False
+        self.timed_out: bool = False
         """Its present life did not call `started()` in time."""
-        self.listening = False
+        self.listening: bool = False
         """It has asked to be told when it is to stop."""
         self.up_since: float | None = None
         """When its present or last life came up; None if it has not."""
-        self.error_text = ""
+        self.error_text: str = ""
         self.last: Decision | None = None
         """The decision after its last failure."""
         self.in_hand: InHand | None = None

@@ -51,9 +51,9 @@ class Sweep:
         direction: Direction = Direction.DOWN,
         causes: Mapping[Child, float] | None = None,
     ) -> None:
-        self.members = members
+        self.members: list[Child] = members
         self.causes: dict[Child, float] = dict(causes or {})
-        self.direction = direction
+        self.direction: Direction = direction
         self.appointment: Entry[Any] | None = None
         self._position = len(members) - 1 if direction is Direction.DOWN else 0
 

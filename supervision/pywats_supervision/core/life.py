@@ -7,7 +7,7 @@ this table, so change nothing here without looking at `decide`, which makes the 
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 __all__ = ["ALIVE", "TRANSITIONS", "After", "ChildState", "Move"]
 
@@ -30,8 +30,9 @@ class ChildState(enum.Enum):
     STOPPED = "stopped"
     """Down, and stays so unless somebody starts it: stopped by hand, finished or ignored."""
 
-    # Members are singletons; Enum's own hash is a call into Python, and every move looks one up.
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        # Members are singletons; Enum's own hash is a call into Python, and every move looks one up.
+        __hash__ = object.__hash__
 
 
 class Move(enum.Enum):
@@ -46,7 +47,8 @@ class Move(enum.Enum):
     SUSPEND = "suspend"
     REST = "rest"
 
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__
 
 
 class After(enum.Enum):

@@ -36,9 +36,9 @@ class PolicyInUse:
     __slots__ = ("_listeners", "policy", "state", "unlimited")
 
     def __init__(self, policy: RestartPolicy[Any], chance: Callable[[], float]) -> None:
-        self.policy = policy
-        self.state = policy.new_state(chance)
-        self.unlimited = policy.unlimited(self.state)
+        self.policy: RestartPolicy[Any] = policy
+        self.state: Any = policy.new_state(chance)
+        self.unlimited: bool = policy.unlimited(self.state)
         self._listeners: list[Callable[[], None]] = []
         policy.watch(self.state, self._changed)
 

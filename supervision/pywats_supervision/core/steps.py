@@ -42,7 +42,7 @@ class Steps:
 
     def __init__(self, name: str, announce: Announce) -> None:
         self.name = name
-        self.children = Children()
+        self.children: Children = Children()
         self.actions: deque[Action] = deque()
         self.agenda: Agenda[Any] = Agenda()
         self.gone: deque[Callable[[], object]] = deque()
