@@ -101,6 +101,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     Attributes:
         event: the event.
         pending: subscriptions without an outcome, and unsettled events that it caused.
+        doubtful: names of takers whose filter raised; their workers ask it again, for their policies to hear.
     """
 
     event: Any
@@ -111,6 +112,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     exceptional: dict[str, Outcome] | None = None
     callbacks: list[Callable[[Receipt], object]] | None = None
     routed: int = 0
+    doubtful: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:

@@ -55,6 +55,6 @@ async def route(handlers: int, count: int) -> float:
 def measure(rounds: int) -> dict[str, float]:
     """Ratios to trio-chan."""
     speeds = interleaved(
-        rounds, chan=trio_chan, route1=partial(route, 1, 50_000), fan8=partial(route, 8, 8_000)
+        rounds, chan=trio_chan, route1=partial(route, 1, 50_000), fan8=partial(route, 8, 20_000)
     )
     return {name: speeds[name] / speeds["chan"] for name in PROMISES}

@@ -141,8 +141,10 @@ class BusCore:
         """Accept an event; never waits. HOT: tests/benchmarks/bench_route.py."""
         takers = route.takers
         if route.filtered:
-            takers = chosen(event, takers)
-        receipt = Receipt(event, takers, self.ledger, len(takers) or 1)
+            takers, doubtful = chosen(event, takers)
+            receipt = Receipt(event, takers, self.ledger, len(takers) or 1, doubtful=doubtful)
+        else:
+            receipt = Receipt(event, takers, self.ledger, len(takers) or 1)
         self.ledger.accepted += 1
         self.inbox.put(receipt)
         if self.on_event:
@@ -160,7 +162,9 @@ class BusCore:
         """Accept what was kept: by a handler until its return, or by a thread until this one's turn."""
         for receipt in kept:
             route = self.routes[receipt.event.event_type]
-            takers = chosen(receipt.event, route.takers) if route.filtered else route.takers
+            takers = route.takers
+            if route.filtered:
+                takers, receipt.doubtful = chosen(receipt.event, takers)
             receipt.takers = takers
             receipt.pending = len(takers) or 1
             receipt.routed = 0

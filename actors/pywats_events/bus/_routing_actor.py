@@ -140,17 +140,20 @@ class RouterPerformer:
             receipt.one_less()
 
 
-def chosen(event: Event, takers: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
-    """The takers whose filter lets the event through.
+def chosen(
+    event: Event, takers: tuple[Subscription, ...]
+) -> tuple[tuple[Subscription, ...], tuple[str, ...]]:
+    """The takers whose filter lets the event through, and the names of those whose filter raised.
 
     A filter is user code: one that raises is its own subscription's failure, so the event goes
     there, and raises again where that subscription's policy hears of it.
     """
-    wanted = []
+    wanted, doubtful = [], []
     for taker in takers:
         try:
             if taker.wants is None or taker.wants(event):
                 wanted.append(taker)
         except Exception:  # noqa: BLE001 - raised again by the worker, for its own policy
             wanted.append(taker)
-    return tuple(wanted)
+            doubtful.append(taker.name)
+    return tuple(wanted), tuple(doubtful)

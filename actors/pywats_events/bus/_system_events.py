@@ -111,15 +111,14 @@ class SystemEvents:
 
     async def handle(self, event: Event) -> None:
         """Give one to its takers, unless they are full."""
-        takers = [
-            taker
-            for taker in chosen(event, self._bus.routes[event.event_type].takers)
-            if not taker.mailbox.full and not taker.mailbox.closed
-        ]
+        wanted, doubtful = chosen(event, self._bus.routes[event.event_type].takers)
+        takers = [taker for taker in wanted if not taker.mailbox.full and not taker.mailbox.closed]
         if not takers:
             self._mailbox.dropped += 1
             return
-        receipt = Receipt(event, tuple(takers), self._bus.ledger, len(takers))
+        receipt = Receipt(
+            event, tuple(takers), self._bus.ledger, len(takers), routed=len(takers), doubtful=doubtful
+        )
         self._bus.ledger.accepted += 1
         for taker in takers:
             taker.mailbox.put(receipt)

@@ -94,8 +94,7 @@ class HandlerPerformer:
         try:
             if self._slot.attempt > 1:
                 event = event.with_attempt(self._slot.attempt)
-            wants = self._office.wants
-            if wants is None or wants(event):
+            if not receipt.doubtful or self._wants(event, receipt):
                 await self._call(event)
         except Exception as error:
             self.receipt = None
@@ -109,6 +108,11 @@ class HandlerPerformer:
             receipt.pending -= 1
         else:
             receipt.one_less()
+
+    def _wants(self, event: Event, receipt: Receipt) -> bool:
+        """Ask the filter again if it raised when the event was accepted."""
+        wants = self._office.wants
+        return wants is None or self._office.name not in receipt.doubtful or wants(event)
 
     async def _failed(self, event: Event, error: Exception) -> None:
         self._office.failed(event, error)
