@@ -238,7 +238,7 @@ class WorkerLife(_Life[M]):
         until = ticks() + HOLD
         done = 0
         try:
-            while ready or mailbox.fill_nowait():
+            while True:
                 slot.item = message = ready.popleft()
                 mailbox.size = size = mailbox.size - 1
                 if size < mailbox.wake_below:
@@ -246,13 +246,14 @@ class WorkerLife(_Life[M]):
                 await handle(message)
                 slot.item = None
                 done += 1
+                if not ready and not mailbox.fill_nowait():
+                    return  # nothing left: the worker waits for more, and that is a checkpoint
                 if done == BATCH or slot.pause or ticks() >= until:
                     break
-            else:
-                return  # nothing left: the worker waits for more, and that is a checkpoint
         finally:
-            if done:
-                self._progressed(done, 0)
+            mailbox.done += done
+            if self._policy is not None and done:
+                self._policy.progressed(done, 0, mailbox.clock())
         await trio.lowlevel.checkpoint()
 
     async def _one(self, handle: Callable[[M], Awaitable[Any]]) -> None:

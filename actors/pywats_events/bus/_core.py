@@ -234,6 +234,7 @@ class BusCore:
         for subscription in self.subscriptions:
             if handler in (subscription, subscription.handler, subscription.name):
                 self.subscriptions.remove(subscription)
+                subscription.retired = True
                 self._compile()
                 return subscription
         return None

@@ -28,9 +28,6 @@ OUTERMOST = {"initial": 0.5, "maximum": 60.0}
 class Bus(Protocol):
     """What a subscription needs of its bus."""
 
-    @property
-    def running(self) -> bool: ...
-
     def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]: ...
     def enter(self, caused: list[Receipt], parent: Receipt) -> None: ...
     def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
@@ -60,6 +57,7 @@ class Subscription:
         "policy",
         "priority",
         "put",
+        "retired",
         "wants",
         "workers",
     )
@@ -87,6 +85,8 @@ class Subscription:
         self.event_types: tuple[str, ...] = event_types
         self.wants: Callable[[Event], bool] | None = wants
         self.priority: int = priority
+        self.retired: bool = False
+        """It was taken away from the bus: what it still holds is dropped, not handed back."""
         self.policy: RestartPolicy[Any] = policy
         self._make = make
         self._first: Binding | None = bound(handler)
@@ -162,7 +162,7 @@ class Subscription:
 
     def left_over(self, message: Receipt) -> None:
         """Its turn never came: dropped with the subscription, or handed back at the bus's end."""
-        message.conclude(self.name, Outcome.DROPPED if self.bus.running else Outcome.HANDED_BACK)
+        message.conclude(self.name, Outcome.DROPPED if self.retired else Outcome.HANDED_BACK)
 
     def closed(self) -> None:
         """The mailbox has given back all it held; what still comes goes the same way."""
