@@ -29,7 +29,7 @@ test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to cho
 lint: $(VENV)/.installed-lint  ## ruff, format check, flake8-async, import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/flake8-async --startable-in-context-manager run,_run_alone $(PRODUCT)
+	$(BIN)/flake8-async --startable-in-context-manager run $(PRODUCT)
 	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.installed-lint  ## Format, and mend what ruff can mend safely

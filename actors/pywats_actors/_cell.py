@@ -20,6 +20,7 @@ import trio
 from pywats_actors._turns import News, Turns
 from pywats_actors.mailbox import Mailbox, Slot
 from pywats_supervision import ChildContext
+from pywats_supervision._system import current_runtime
 from pywats_supervision.core.policy_in_use import PolicyInUse
 
 __all__ = ["CURRENT_SLOT", "Performer", "RetryLife", "WorkerLife"]
@@ -57,22 +58,25 @@ class Performer(Protocol[M_contra]):
 class _Life(Generic[M]):
     """What both kinds of life share: the slot, the policy, and waiting to be admitted."""
 
+    __slots__ = ("_mailbox", "_news", "_perform", "_policy", "_slot", "_ticks", "_turns")
+
     def __init__(
         self,
         mailbox: Mailbox[M],
         slot: Slot[M],
         news: News,
         perform: Callable[[], Performer[M]],
-        ticks: Callable[[], float],
     ) -> None:
         self._mailbox = mailbox
         self._slot = slot
         self._news = news
         self._perform = perform
-        self._ticks = ticks
         self._policy: PolicyInUse | None = None
 
     def _enter(self, child: ChildContext) -> None:
+        runtime = current_runtime()
+        self._mailbox.clock = runtime.clock
+        self._ticks = runtime.ticks
         CURRENT_SLOT.set(self._slot)
         child.hold(self._slot)
         child.describe = self._mailbox.statistics
@@ -127,7 +131,12 @@ async def _stop_after(error: BaseException, performer: Performer[Any], name: str
 
 
 class WorkerLife(_Life[M]):
-    """The lives of one worker: takes messages until it is asked to stop."""
+    """The lives of one worker: takes messages until it is asked to stop.
+
+    A worker alone has no turns to take; the mailbox is closed when it is gone for good.
+    """
+
+    __slots__ = ("_has_turn", "_max_retrying")
 
     def __init__(
         self,
@@ -136,24 +145,28 @@ class WorkerLife(_Life[M]):
         turns: Turns | None,
         news: News,
         perform: Callable[[], Performer[M]],
-        ticks: Callable[[], float],
         *,
         max_retrying: int,
     ) -> None:
-        super().__init__(mailbox, slot, news, perform, ticks)
+        super().__init__(mailbox, slot, news, perform)
         self._turns = turns
         self._max_retrying = max_retrying
-        self._has_turn = False
+        self._has_turn = turns is None
 
     async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
         """Live once; what a supervisor starts."""
         self._enter(child)
+        if self._turns is None:
+            child.on_gone(self._mailbox.close)
         try:
             performer = self._perform()
             await performer.start(child)
             try:
                 task_status.started()
-                await self._take_part(child, performer.handle)
+                if self._turns is None:
+                    await self._work(child, performer.handle)
+                else:
+                    await self._take_part(self._turns, child, performer.handle)
             except BaseException as error:
                 await _stop_after(error, performer, self._mailbox.name)  # noqa: ASYNC102 - as trio cancels it
                 raise
@@ -161,13 +174,10 @@ class WorkerLife(_Life[M]):
         finally:
             self._leave()
 
-    async def _take_part(self, child: ChildContext, handle: Callable[[M], Awaitable[Any]]) -> None:
+    async def _take_part(
+        self, turns: Turns, child: ChildContext, handle: Callable[[M], Awaitable[Any]]
+    ) -> None:
         """Bring a turn into the game, and take it out again at the end."""
-        turns = self._turns
-        if turns is None:
-            self._has_turn = True
-            await self._work(child, handle)
-            return
         turns.give()
         self._has_turn = False
         try:
@@ -278,6 +288,8 @@ class RetryLife(_Life[M]):
     must not be every probe.
     """
 
+    __slots__ = ("_max_retrying", "_shared")
+
     def __init__(
         self,
         mailbox: Mailbox[M],
@@ -285,12 +297,11 @@ class RetryLife(_Life[M]):
         turns: Turns,
         news: News,
         perform: Callable[[], Performer[M]],
-        ticks: Callable[[], float],
         *,
         shared: bool,
         max_retrying: int,
     ) -> None:
-        super().__init__(mailbox, slot, news, perform, ticks)
+        super().__init__(mailbox, slot, news, perform)
         self._turns = turns
         self._shared = shared
         self._max_retrying = max_retrying

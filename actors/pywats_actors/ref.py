@@ -112,7 +112,7 @@ class ActorRef(Generic[M]):
         ValueError: if a value cannot work.
     """
 
-    __slots__ = ("_dead_letters", "_overflow", "_watchers", "_workers", "dead_lettered", "name")
+    __slots__ = ("_actor", "_dead_letters", "_overflow", "_watchers", "_workers", "dead_lettered", "name")
 
     def __init__(
         self,
@@ -134,17 +134,17 @@ class ActorRef(Generic[M]):
             raise TypeError(
                 f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}"
             )
-        make: Callable[[], Actor[M]] = (lambda: actor) if isinstance(actor, Actor) else actor
         self.name: str = name
         self.dead_lettered: int = 0
+        self._actor = actor
         self._overflow = overflow
         self._dead_letters = dead_letters
-        self._watchers: list[Callable[[Terminated], object]] = []
+        self._watchers: tuple[Callable[[Terminated], object], ...] = ()
         key = None if order_by is None else _unwrapping(order_by)
         self._workers: Workers[Any] = Workers(
             name,
             self,
-            lambda: _Performer(make(), self),
+            self._perform,
             shared=shared,
             capacity=capacity,
             concurrency=concurrency,
@@ -152,6 +152,10 @@ class ActorRef(Generic[M]):
             ordered=ordered,
             policy=policy,
         )
+
+    def _perform(self) -> _Performer[M]:
+        actor = self._actor
+        return _Performer(actor if isinstance(actor, Actor) else actor(), self)
 
     def spec(
         self,
@@ -274,7 +278,7 @@ class ActorRef(Generic[M]):
         if self._workers.mailbox.closed:
             told(Terminated(self))
         else:
-            self._watchers.append(told)
+            self._watchers = (*self._watchers, told)
 
     async def wait_terminated(self) -> None:
         """Wait until the actor is gone for good. Cancelled: nothing has happened."""
@@ -309,7 +313,7 @@ class ActorRef(Generic[M]):
 
     def closed(self) -> None:
         """The mailbox is closed (see `Owner`)."""
-        watchers, self._watchers = self._watchers, []
+        watchers, self._watchers = self._watchers, ()
         for told in watchers:
             try:
                 told(Terminated(self))

@@ -24,7 +24,6 @@ from pywats_supervision import (
     RestartType,
     Supervisor,
 )
-from pywats_supervision._system import current_runtime
 from pywats_supervision.policies import RestartPolicy
 
 __all__ = ["MAX_RETRYING", "Workers"]
@@ -59,6 +58,22 @@ class Workers(Generic[M]):
         ValueError: if a value cannot work, alone or together with another.
     """
 
+    __slots__ = (
+        "_max_restarts",
+        "_max_retrying",
+        "_news",
+        "_perform",
+        "_policy",
+        "_shared",
+        "_shutdown",
+        "_started",
+        "_supervisor",
+        "_turns",
+        "_within",
+        "mailbox",
+        "name",
+    )
+
     def __init__(
         self,
         name: str,
@@ -91,7 +106,7 @@ class Workers(Generic[M]):
         self._max_restarts = max_restarts
         self._within = within
         self._shutdown = shutdown
-        self._turns = Turns(self._contested)
+        self._turns: Turns | None = None
         self._news = News()
         self._started = 0
         self._supervisor: Supervisor | None = None
@@ -107,12 +122,10 @@ class Workers(Generic[M]):
 
         Cancelled: what was in hand or queued stays in the mailbox for the next run.
         """
-        runtime = current_runtime()
-        self.mailbox.clock = runtime.clock
-        self._turns = Turns(self._contested)
+        turns = self._turns = Turns(self._contested)
         child.on_gone(self.mailbox.close)
-        workers = [self._worker(slot, runtime.ticks) for slot in self.mailbox.slots]
-        retries = [self._retry(slot) for slot in self.mailbox.asides.values()]
+        workers = [self._worker(slot, turns) for slot in self.mailbox.slots]
+        retries = [self._retry(slot, turns) for slot in self.mailbox.asides.values()]
         self._supervisor = Supervisor(
             workers + retries,
             name=self.name,
@@ -148,41 +161,30 @@ class Workers(Generic[M]):
         alone = len(slots) == 1 and slots[0].aside is None and (policy is None or self._policy is None)
         return ChildSpec(
             self.name,
-            self._run_alone if alone else self.run,
+            self._life(slots[0], None).run if alone else self.run,
             restart,
             shutdown=self._shutdown if alone else None,
             significant=significant,
             policy=(policy or self._policy) if alone else policy,
         )
 
-    async def _run_alone(  # noqa: ASYNC128 - handed on
-        self, *, task_status: trio.TaskStatus[None], child: ChildContext
-    ) -> None:
-        child.on_gone(self.mailbox.close)
-        runtime = current_runtime()
-        self.mailbox.clock = runtime.clock
-        life = self._life(self.mailbox.slots[0], None, runtime.ticks)
-        await life.run(task_status=task_status, child=child)
-
-    def _life(self, slot: Slot[M], turns: Turns | None, ticks: Callable[[], float]) -> WorkerLife[M]:
+    def _life(self, slot: Slot[M], turns: Turns | None) -> WorkerLife[M]:
         return WorkerLife(
-            self.mailbox, slot, turns, self._news, self._perform, ticks, max_retrying=self._max_retrying
+            self.mailbox, slot, turns, self._news, self._perform, max_retrying=self._max_retrying
         )
 
-    def _worker(self, slot: Slot[M], ticks: Callable[[], float]) -> ChildSpec:
-        return ChildSpec(
-            slot.name, self._life(slot, self._turns, ticks).run, shutdown=self._shutdown, start_timeout=inf
-        )
+    def _worker(self, slot: Slot[M], turns: Turns) -> ChildSpec:
+        life = self._life(slot, turns)
+        return ChildSpec(slot.name, life.run, shutdown=self._shutdown, start_timeout=inf)
 
-    def _retry(self, slot: Slot[M]) -> ChildSpec:
+    def _retry(self, slot: Slot[M], turns: Turns) -> ChildSpec:
         self._started += 1
         life = RetryLife(
             self.mailbox,
             slot,
-            self._turns,
+            turns,
             self._news,
             self._perform,
-            current_runtime().ticks,
             shared=self._shared,
             max_retrying=self._max_retrying,
         )
@@ -204,10 +206,10 @@ class Workers(Generic[M]):
 
     def set_aside(self, slot: Slot[M], delay: float) -> None:
         """Start a life for the slot's message after `delay` seconds (see `Aside`)."""
-        if self._supervisor is None:
+        if self._supervisor is None or self._turns is None:
             return
         try:
-            self._supervisor.start_child_nowait(self._retry(slot), delay=delay)
+            self._supervisor.start_child_nowait(self._retry(slot, self._turns), delay=delay)
         except NotRunning:
             return  # stopping: the slot stays aside in the mailbox, and the next run takes it up
 
