@@ -255,7 +255,7 @@ class Mailbox(Generic[M]):
         self.given_up: int = 0
         self.dropped: int = 0
         self.closed: bool = False
-        self.slots: list[Slot[M]] = []
+        self.slots: tuple[Slot[M], ...] = ()
         self.asides: dict[str, Slot[M]] = {}
         self._send, self._receive = trio.open_memory_channel[list[M]](inf)
         self._tail: list[M] | None = None

@@ -111,8 +111,8 @@ class Workers(Generic[M]):
         self._started = 0
         self._supervisor: Supervisor | None = None
         aside = None if ordered or policy is None else self
-        self.mailbox.slots.extend(
-            Slot(self.mailbox, f"worker-{number}", aside) for number in range(1, concurrency + 1)
+        self.mailbox.slots = tuple(
+            [Slot(self.mailbox, f"worker-{number}", aside) for number in range(1, concurrency + 1)]
         )
 
     async def run(  # noqa: ASYNC128 - handed on

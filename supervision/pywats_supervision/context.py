@@ -151,9 +151,7 @@ class ChildContext:
         is called in the supervisor's step: it must not wait and must not raise. Giving the same
         callback again, in a later life, changes nothing.
         """
-        if self._child.gone is None:
-            self._child.gone = {}
-        self._child.gone[callback] = None
+        self._child.on_gone(callback)
 
     async def wait_stopping(self) -> None:
         """Wait until the child is asked to stop.

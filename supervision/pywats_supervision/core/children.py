@@ -82,7 +82,7 @@ class Child:
         "cancelled",
         "error_text",
         "first",
-        "gone",
+        "_gone",
         "in_hand",
         "last",
         "life",
@@ -123,8 +123,8 @@ class Child:
         self.policy: PolicyInUse | None = None
         self.appointment: Entry[Any] | None = None
         self.waiters: list[Waiter] | None = None
-        self.gone: dict[Callable[[], object], None] | None = None
-        """To be called when the child has gone for good; a dict, so that each is called once, in order."""
+        self._gone: Callable[[], object] | dict[Callable[[], object], None] | None = None
+        """To be called when the child has gone for good: mostly one; a dict of several keeps their order."""
         self.shell: Any = None
         """The shell's own: the context of the present life; None while there is none."""
 
@@ -153,10 +153,19 @@ class Child:
             error = error or ChildStopped(f"child {self.spec.name!r} {why} before it was up")
             self._resolve(for_up=True, value=None, error=error)
 
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called once, however often it is given, when the child has gone for good."""
+        if isinstance(self._gone, dict):
+            self._gone[callback] = None
+        elif self._gone is None:
+            self._gone = callback
+        elif self._gone != callback:
+            self._gone = {self._gone: None, callback: None}
+
     def take_gone(self) -> tuple[Callable[[], object], ...]:
         """Take the callbacks that wait for the child to be gone for good."""
-        callbacks, self.gone = tuple(self.gone or ()), None
-        return callbacks
+        gone, self._gone = self._gone, None
+        return () if gone is None else tuple(gone) if isinstance(gone, dict) else (gone,)
 
     def _resolve(self, *, for_up: bool, value: object, error: Exception | None) -> None:
         waiters = self.waiters or []

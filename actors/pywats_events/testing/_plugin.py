@@ -1,0 +1,59 @@
+"""The pytest plugin: buses as fixtures. The only file here that imports pytest.
+
+`@pytest.mark.event_bus(retry_policy=..., capacity=...)` gives the fixtures' bus its options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    # At run time only when a fixture is used: the plugin is loaded by every pytest of the installation.
+    from pywats_events import AsyncEventBus, EventBus
+
+__all__ = ["async_event_bus", "event_bus", "pytest_configure"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers", "event_bus(**options): options of the bus that event_bus or async_event_bus gives"
+    )
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    marker = request.node.get_closest_marker("event_bus")
+    return {} if marker is None else dict(marker.kwargs)
+
+
+@pytest.fixture
+def event_bus(request: pytest.FixtureRequest) -> Iterator[EventBus]:
+    """A running EventBus, for plain code; checked at the end (see `running_bus`)."""
+    from pywats_events.testing.running_bus import running_bus
+
+    with running_bus(**_options(request)) as bus:
+        yield bus
+
+
+async def _async_event_bus(request: pytest.FixtureRequest) -> AsyncIterator[AsyncEventBus]:
+    """A running AsyncEventBus, for tests on trio; checked at the end (see `running_async_bus`)."""
+    from pywats_events.testing.running_bus import running_async_bus
+
+    async with running_async_bus(**_options(request)) as bus:
+        yield bus
+
+
+try:
+    from pytest_trio import trio_fixture
+except ImportError:
+
+    @pytest.fixture
+    def async_event_bus() -> None:
+        """Say what is missing."""
+        pytest.fail("the fixture async_event_bus needs pytest-trio: pip install pytest-trio", pytrace=False)
+
+else:
+    async_event_bus = trio_fixture(_async_event_bus)

@@ -1,0 +1,124 @@
+"""How to make any actor of a bus fail in the middle of what it does.
+
+A crashed life ends where it stands, at whatever it awaits, and its supervisor is told that it
+failed. From then on everything goes as after a failure in production: policies are asked, the
+actor is started again, what it had in hand is tried again or becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+from pywats_events.bus._core import BusCore
+from pywats_events.bus.async_event_bus import AsyncEventBus
+from pywats_events.bus.event_bus import EventBus
+from pywats_events.transports.base_transport import BaseTransport
+from pywats_supervision import Supervisor
+from pywats_supervision._child import Parts
+from pywats_supervision.core.children import Child
+
+__all__ = ["POLICY_ACTOR", "ROUTER", "Crashed", "crash"]
+
+ROUTER: Final = "bus"
+"""The name of the routing actor in a bus's tree."""
+POLICY_ACTOR: Final = "store"
+"""The name of the policy actor, which keeps dead letters, in a bus's tree."""
+
+
+class Crashed(Exception):
+    """What a crashed actor fails with, unless the test says otherwise."""
+
+
+def crash(bus: EventBus | AsyncEventBus, who: Any, error: Exception | None = None) -> None:
+    """Make an actor of a running bus fail now.
+
+    On an AsyncEventBus this is called on trio, and the actor has failed at the next checkpoint of
+    the caller. On an EventBus it is called from any plain thread.
+
+    Args:
+        bus: a bus that runs.
+        who: `ROUTER`, `POLICY_ACTOR`, a transport or its name, or a handler, its subscription or
+            its name. Of a handler all workers fail; events that wait for a retry go on waiting. A
+            sync handler is in a thread, which nothing can stop: it fails when that returns.
+        error: what it fails with; default `Crashed`.
+
+    Raises:
+        LookupError: if there is no such actor, or it is not up.
+    """
+    core = (bus._bus if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
+    step = partial(_crash_now, core, who, error or Crashed(f"{_name_of(who)} was crashed by the test"))
+    if isinstance(bus, EventBus):
+        bus._on_bus(step)  # noqa: SLF001 - of the bus under test
+    else:
+        step()
+
+
+def _crash_now(core: BusCore, who: Any, error: Exception) -> None:
+    lives = [(supervisor, child) for supervisor, child in _lives(core, who) if child.shell is not None]
+    if not lives:
+        raise LookupError(f"bus {core.name!r} has no actor {_name_of(who)} that is up")
+    for supervisor, child in lives:
+        _Crashes.of(supervisor).end(child, error)
+
+
+def _lives(core: BusCore, who: Any) -> Iterator[tuple[Supervisor, Child]]:
+    """The children that `who` stands for, each with its supervisor."""
+    tree = core.tree
+    if tree is None or not core.running:
+        return
+    if who in (ROUTER, POLICY_ACTOR):
+        yield tree.root, _child(tree.root, who)
+    for transport in core.transports:
+        if who is transport or who == transport.name:
+            yield tree.transports, _child(tree.transports, transport.name)
+    for subscription in core.subscriptions:
+        if who is subscription or who is subscription.handler or who == subscription.name:
+            yield from _workers(tree.handlers, subscription)
+
+
+def _workers(handlers: Supervisor, subscription: Any) -> Iterator[tuple[Supervisor, Child]]:
+    group: Supervisor | None = subscription.workers._supervisor  # noqa: SLF001 - of the bus under test
+    if group is None:
+        # One worker whose retries stay in their place is a child of its own.
+        yield handlers, _child(handlers, subscription.name)
+        return
+    for slot in subscription.mailbox.slots:
+        yield group, _child(group, slot.name)
+
+
+def _child(supervisor: Supervisor, name: str) -> Child:
+    return supervisor._running().children.named(name)  # noqa: SLF001 - of the bus under test
+
+
+def _name_of(who: Any) -> str:
+    return repr(who.name if isinstance(who, BaseTransport) else who)
+
+
+class _Crashes:
+    """Stands in for a supervisor's `report_end` until the lives that were crashed have ended."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._errors: dict[Child, Exception] = {}
+
+    @classmethod
+    def of(cls, supervisor: Supervisor) -> _Crashes:
+        """The one that stands in already, or a new one."""
+        standing_in = getattr(supervisor.report_end, "__self__", None)
+        return standing_in if isinstance(standing_in, cls) else cls(supervisor)
+
+    def end(self, child: Child, error: Exception) -> None:
+        """End a life, to be reported as failed with `error`."""
+        self._errors[child] = error
+        self._supervisor.report_end = self._report_end  # type: ignore[method-assign]
+        self._supervisor.cancel_life(child)
+
+    def _report_end(self, child: Child, parts: Parts) -> None:
+        error = self._errors.pop(child, None)
+        if not self._errors:
+            del self._supervisor.report_end  # type: ignore[method-assign] # the class's own is back
+        if error is not None and parts == (None, None, None):
+            parts = Parts(None, None, error)
+        self._supervisor.__class__.report_end(self._supervisor, child, parts)
