@@ -97,7 +97,7 @@ class Workers(Generic[M]):
             raise ValueError(f"concurrency of {name!r} must be at least 1, not {concurrency}")
         if ordered and (concurrency > 1 or order_by is not None):
             raise ValueError(f"{name!r} is ordered, which takes concurrency=1 and no order_by")
-        self.name = name
+        self.name: str = name
         self.mailbox: Mailbox[M] = Mailbox(name, owner, capacity=capacity, order_by=order_by)
         self._perform = perform
         self._shared = shared
