@@ -226,7 +226,7 @@ class BusCore:
         if callable(watch):
             watch(partial(self.ledger.waits.call_soon, self._refilter, subscription, filter))
         if self.tree is not None and self.running:
-            self.tree.handlers.start_child_nowait(subscription.spec())
+            self.tree.handlers.add(subscription.spec())
         return subscription
 
     def unsubscribe(self, handler: Any) -> Subscription | None:
@@ -271,7 +271,7 @@ class BusCore:
             raise ValueError(f"there is a transport {transport.name!r} already; give this one another name")
         self.transports.append(transport)
         if self.tree is not None and self.running:
-            self.tree.transports.start_child_nowait(self._transport_spec(transport))
+            self.tree.transports.add(self._transport_spec(transport))
 
     def _transport_spec(self, transport: BaseTransport) -> Any:
         return TransportLife(transport, Backoff(**OUTERMOST)).spec()

@@ -5,17 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pywats_supervision import REST_FOR_ONE, ChildSpec, Runtime, Supervisor
+import trio
 
-__all__ = ["Tree", "tree"]
+from pywats_supervision import REST_FOR_ONE, ChildContext, ChildSpec, NotRunning, Runtime, Supervisor
+
+__all__ = ["Branch", "Tree", "tree"]
+
+
+class Branch:
+    """A supervisor whose children come and go while it runs, and come back with it after its restart.
+
+    A supervisor by itself comes back with the children that it was built with, as in OTP; a handler
+    that subscribed later must not be lost when the router crashes.
+
+    Attributes:
+        supervisor: of its present or last life.
+    """
+
+    def __init__(self, name: str, children: Iterable[ChildSpec]) -> None:
+        self._name = name
+        self._children = {spec.name: spec for spec in children}
+        self.supervisor = Supervisor((), name=name)
+
+    async def run(  # noqa: ASYNC128 - handed on
+        self, *, task_status: trio.TaskStatus[None], child: ChildContext
+    ) -> None:
+        """Live once; a child's start, as `Supervisor.run` is."""
+        self.supervisor = Supervisor(self._children.values(), name=self._name)
+        await self.supervisor.run(task_status=task_status, child=child)
+
+    run.is_supervisor = True  # type: ignore[attr-defined] # what ChildSpec looks for
+
+    def add(self, spec: ChildSpec) -> None:
+        """Start a child now, or with the next life."""
+        self._children[spec.name] = spec
+        try:
+            self.supervisor.start_child_nowait(spec)
+        except NotRunning:
+            return  # it is being restarted, and takes the child up then
+
+    async def remove(self, name: str) -> None:
+        """Stop a child and forget it. Cancelled: it goes on stopping and is forgotten."""
+        del self._children[name]
+        try:
+            await self.supervisor.remove_child(name)
+        except NotRunning:
+            return  # it is being restarted, and comes back without the child
 
 
 class Tree(NamedTuple):
-    """A bus's supervisors: the root, and those that children are added to while it runs."""
+    """A bus's supervisors: the root, and the branches that children are added to while it runs."""
 
     root: Supervisor
-    handlers: Supervisor
-    transports: Supervisor
+    handlers: Branch
+    transports: Branch
 
 
 def tree(
@@ -39,18 +82,17 @@ def tree(
         transports: one child per transport, likewise.
         runtime: of the whole tree; None takes that of the tree around it.
     """
-    handlers_supervisor = Supervisor(handlers, name="handlers")
-    transports_supervisor = Supervisor(transports, name="transports")
+    handlers_branch, transports_branch = Branch("handlers", handlers), Branch("transports", transports)
     root = Supervisor(
         [
             store,
             router,
             system,
-            ChildSpec("handlers", handlers_supervisor.run),
-            ChildSpec("transports", transports_supervisor.run),
+            ChildSpec("handlers", handlers_branch.run),
+            ChildSpec("transports", transports_branch.run),
         ],
         name=name,
         strategy=REST_FOR_ONE,
         runtime=runtime,
     )
-    return Tree(root, handlers_supervisor, transports_supervisor)
+    return Tree(root, handlers_branch, transports_branch)

@@ -218,7 +218,7 @@ class AsyncEventBus:
         tree = self._core.tree
         if tree is not None and self._core.running:
             await subscription.workers.wait_idle()
-            await tree.handlers.remove_child(subscription.name)
+            await tree.handlers.remove(subscription.name)
         return True
 
     register_handler = subscribe

@@ -1,7 +1,7 @@
 """What the tests of a station need: running buses, crashes, virtual time, nothing lost.
 
 With pytest the fixtures `event_bus` and `async_event_bus` are there by themselves; everything here
-works without pytest too. `conformance` tests your own transports, handlers and dead letter queues.
+works without pytest too.
 
 Example:
     ```python

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    # At run time only when a fixture is used: the plugin is loaded by every pytest of the installation.
-    from pywats_events import AsyncEventBus, EventBus
+from pywats_events.bus.async_event_bus import AsyncEventBus
+from pywats_events.bus.event_bus import EventBus
+from pywats_events.testing.running_bus import running_async_bus, running_bus
 
 __all__ = ["async_event_bus", "event_bus", "pytest_configure"]
 
@@ -32,22 +32,18 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture
 def event_bus(request: pytest.FixtureRequest) -> Iterator[EventBus]:
     """A running EventBus, for plain code; checked at the end (see `running_bus`)."""
-    from pywats_events.testing.running_bus import running_bus
-
     with running_bus(**_options(request)) as bus:
         yield bus
 
 
 async def _async_event_bus(request: pytest.FixtureRequest) -> AsyncIterator[AsyncEventBus]:
     """A running AsyncEventBus, for tests on trio; checked at the end (see `running_async_bus`)."""
-    from pywats_events.testing.running_bus import running_async_bus
-
     async with running_async_bus(**_options(request)) as bus:
-        yield bus
+        yield bus  # noqa: ASYNC119, RUF100 - pytest-trio runs a fixture to its end
 
 
 try:
-    from pytest_trio import trio_fixture
+    from pytest_trio import trio_fixture  # type: ignore[import-untyped]
 except ImportError:
 
     @pytest.fixture

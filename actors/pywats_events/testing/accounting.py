@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any, Final
 
+from pywats_actors.mailbox import Mailbox
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.bus.event_bus import EventBus
 from pywats_events.errors import EventValidationError
@@ -44,12 +45,18 @@ class PayloadGuard(ChainMiddleware):
         """
         before = _written(event)
         try:
-            return await next_handler(event)
-        finally:
-            if before is not None and _written(event) != before:
-                text = f"{_handler()!r} changed the payload of event {event.id}; derive() makes another event"
-                self.mutations.append(text)
-                raise PayloadMutated(text)
+            result = await next_handler(event)
+        except Exception:
+            self._compare(event, before)
+            raise
+        self._compare(event, before)
+        return result
+
+    def _compare(self, event: Event, before: bytes | None) -> None:
+        if before is not None and _written(event) != before:
+            text = f"{_handler()!r} changed the payload of event {event.id}; derive() makes another event"
+            self.mutations.append(text)
+            raise PayloadMutated(text)
 
 
 def _written(event: Event) -> bytes | None:
@@ -126,7 +133,8 @@ def _left(bus: EventBus | AsyncEventBus) -> list[str]:
     problems = []
     if bus.queue_size:
         problems.append(f"{bus.queue_size} of {core.ledger.accepted} accepted events are not settled")
-    mailboxes = [core.inbox, core._store.mailbox, *(each.mailbox for each in core.subscriptions)]  # noqa: SLF001
+    mailboxes: list[Mailbox[Any]] = [core.inbox, core._store.mailbox]  # noqa: SLF001 - of the bus under test
+    mailboxes += [subscription.mailbox for subscription in core.subscriptions]
     for mailbox in mailboxes:
         held = mailbox.statistics()
         if held.queued or held.in_hand or held.retrying:

@@ -15,7 +15,7 @@ from pywats_events.bus._core import BusCore
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.bus.event_bus import EventBus
 from pywats_events.transports.base_transport import BaseTransport
-from pywats_supervision import Supervisor
+from pywats_supervision import NotRunning, Supervisor
 from pywats_supervision._child import Parts
 from pywats_supervision.core.children import Child
 
@@ -56,7 +56,10 @@ def crash(bus: EventBus | AsyncEventBus, who: Any, error: Exception | None = Non
 
 
 def _crash_now(core: BusCore, who: Any, error: Exception) -> None:
-    lives = [(supervisor, child) for supervisor, child in _lives(core, who) if child.shell is not None]
+    try:
+        lives = [(supervisor, child) for supervisor, child in _lives(core, who) if child.shell is not None]
+    except NotRunning:
+        lives = []
     if not lives:
         raise LookupError(f"bus {core.name!r} has no actor {_name_of(who)} that is up")
     for supervisor, child in lives:
@@ -72,10 +75,11 @@ def _lives(core: BusCore, who: Any) -> Iterator[tuple[Supervisor, Child]]:
         yield tree.root, _child(tree.root, who)
     for transport in core.transports:
         if who is transport or who == transport.name:
-            yield tree.transports, _child(tree.transports, transport.name)
+            supervisor = tree.transports.supervisor
+            yield supervisor, _child(supervisor, transport.name)
     for subscription in core.subscriptions:
         if who is subscription or who is subscription.handler or who == subscription.name:
-            yield from _workers(tree.handlers, subscription)
+            yield from _workers(tree.handlers.supervisor, subscription)
 
 
 def _workers(handlers: Supervisor, subscription: Any) -> Iterator[tuple[Supervisor, Child]]:
@@ -118,7 +122,7 @@ class _Crashes:
     def _report_end(self, child: Child, parts: Parts) -> None:
         error = self._errors.pop(child, None)
         if not self._errors:
-            del self._supervisor.report_end  # type: ignore[method-assign] # the class's own is back
+            del self._supervisor.report_end  # the class's own is back
         if error is not None and parts == (None, None, None):
             parts = Parts(None, None, error)
         self._supervisor.__class__.report_end(self._supervisor, child, parts)
