@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pywats_events import BaseHandler, Event, EventBus, EventType
-from pywats_events.models import TestResultEvent
+from pywats_events.models import TestResult, TestResultEvent
 from pywats_events.settlement import Outcome
 
 FIRST = """
@@ -219,7 +219,7 @@ def test_the_report_handler_snippet_reports_to_its_service() -> None:
         bus.subscribe(names["ReportHandler"](service))
         for payload in (
             {"unit_id": "SN-1", "result": "pass"},
-            TestResultEvent(unit_id="SN-2", result="fail"),
-        ):  # type: ignore[arg-type]
+            TestResultEvent(unit_id="SN-2", result=TestResult.FAIL),
+        ):
             bus.publish(Event(event_type=EventType.TEST_RESULT, payload=payload)).wait(timeout=10)
     assert service.reports == ["SN-1: pass", "SN-2: fail"]
