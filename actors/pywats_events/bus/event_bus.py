@@ -13,10 +13,18 @@ from typing import Any, Final, Self, TypeVar, final
 import trio
 
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, unwrapped
+from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.bus._thread import TrioThread, wait_for
 from pywats_events.bus.async_event_bus import AsyncEventBus
-from pywats_events.errors import BusFailed, BusNotRunning, BusStopped, UnsettledTimeout, WouldDeadlock
+from pywats_events.errors import (
+    BusFailed,
+    BusFull,
+    BusNotRunning,
+    BusStopped,
+    UnsettledTimeout,
+    WouldDeadlock,
+)
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
@@ -198,21 +206,51 @@ class EventBus:
             return core.keep(event, hand)
         thread = self._running()
         route = core.route(event)
+        while hand is None and self._full(route, thread):
+            self._await(partial(self._space, event), timeout)
+            thread = self._running()
+        return self._send(event, route, thread)
+
+    publish_async = publish
+
+    def publish_nowait(self, event: Event, *, now: bool = False) -> Receipt:
+        """Publish an event, from any thread, without waiting: for the loops of asyncio and GUIs.
+
+        Args:
+            event: the event.
+            now: as for `publish`.
+
+        Raises:
+            BusFull: if a subscription that the event goes to is full; the event is in the error.
+            NotAnEvent: as for `publish`; so are the others.
+        """
+        core = self._core
+        hand = core.hand()
+        if hand is not None and not now:
+            return core.keep(event, hand)
+        thread = self._running()
+        route = core.route(event)
+        if hand is None and self._full(route, thread):
+            raise BusFull(
+                f"bus {self.name!r}: a subscription to {event.event_type} is full; publish() waits", event
+            )
+        return self._send(event, route, thread)
+
+    def _full(self, route: Route, thread: TrioThread) -> bool:
+        """Whether a publish from outside has to wait."""
+        lane = len(self._lane)
+        return not thread.here and (lane >= LANE or route.margin(self._core.inbox) <= lane)
+
+    def _send(self, event: Event, route: Route, thread: TrioThread) -> Receipt:
+        """Accept an event on the bus's thread, or put it into the lane that leads there."""
         if thread.here:
-            return core.accept(event, route)
-        if hand is None:
-            while len(self._lane) >= LANE or route.margin(core.inbox) <= len(self._lane):
-                self._await(partial(self._space, event), timeout)
-                thread = self._running()
-        receipt = Receipt(event, (), core.ledger, 1, routed=-1)
+            return self._core.accept(event, route)
+        receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
         self._lane.append(receipt)
         if not self._armed:
             self._armed = True
             thread.call_soon(self._take_lane)
         return receipt
-
-    publish_async = publish
-    publish_nowait = publish
 
     async def _space(self, event: Event) -> None:
         route = self._core.route(event)

@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType
+from pywats_events.errors import BusFull
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
 from pywats_events.settlement import Outcome
 from support.handlers import Recording, event_of
@@ -34,7 +35,6 @@ def test_a_bus_starts_publishes_and_stops_in_plain_code() -> None:
     bus.register_handler(handler)
     bus.start()
     bus.start()
-    assert bus.is_running
     for number in range(100):
         bus.publish(event_of(number))
     bus.publish_async(event_of(100))
@@ -255,3 +255,19 @@ async def test_publishing_returns_a_receipt_that_tells_what_became_of_the_event(
         await receipt.wait_settled()
     assert (receipt.accepted, receipt.settled) == (True, True)
     assert receipt.outcomes == {"handler": Outcome.HANDLED}
+
+
+def test_publishing_without_waiting_refuses_what_a_full_handler_would_hold_up() -> None:
+    release = threading.Event()
+    bus = EventBus(capacity=2)
+    bus.subscribe(lambda event: release.wait(10), event_types=[EventType.TEST_RESULT])
+    with bus:
+        accepted: list[Event] = []
+        with pytest.raises(BusFull, match=r"a subscription to test\.result is full") as caught:
+            while len(accepted) < 100:
+                accepted.append(bus.publish_nowait(event_of(len(accepted))).event)
+        assert caught.value.event not in accepted
+        assert 2 <= len(accepted) <= 4
+        assert bus.publish_nowait(event_of(0, EventType.ASSET_FAULT)).wait(timeout=10).settled
+        release.set()
+        bus.wait_idle(timeout=10)

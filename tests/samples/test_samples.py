@@ -1,0 +1,41 @@
+"""Every sample runs as it stands, accounts for what it did, and exits with 0."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from support.house import ROOT
+
+SAMPLES = {
+    "embedding_threads.py": (
+        r"4 sockets tested 100 units\n"
+        r"96 results archived, 96 units released\n"
+        r"4 dead letters: \['SN-113', 'SN-213', 'SN-313', 'SN-413'\] held back, the archive refuses this unit\n"
+        r"unaccounted for: nothing\n"
+    ),
+    "embedding_asyncio.py": (
+        r"40 results published, 40 handled, 10 of them at the second attempt\n"
+        r"the loop went on: its longest pause was 0\.\d+ s\n"
+    ),
+    "embedding_gui.py": (
+        r"30 labels: 27 printed, 3 not printed\n"
+        r"the window stayed lively: its longest pause was 0\.\d+ s\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_for_station_software_without_trio_prints_a_clear_account(name: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "samples" / name)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, ""), run.stdout
+    assert re.fullmatch(SAMPLES[name], run.stdout), run.stdout
