@@ -14,7 +14,8 @@ SAMPLES = {
     "embedding_threads.py": (
         r"4 sockets tested 100 units\n"
         r"96 results archived, 96 units released\n"
-        r"4 dead letters: \['SN-113', 'SN-213', 'SN-313', 'SN-413'\] held back, the archive refuses this unit\n"
+        r"4 dead letters: \['SN-113', 'SN-213', 'SN-313', 'SN-413'\] held back, "
+        r"the archive refuses this unit\n"
         r"unaccounted for: nothing\n"
     ),
     "embedding_asyncio.py": (
