@@ -185,17 +185,20 @@ class WorkerLife(_Life[M]):
         finally:
             if not self._has_turn:
                 turns.withdraw()
+            self._mailbox.pass_on()
 
     async def _work(self, child: ChildContext, handle: Callable[[M], Awaitable[Any]]) -> None:
-        mailbox, slot, turns = self._mailbox, self._slot, self._turns
+        mailbox, slot, turns, news = self._mailbox, self._slot, self._turns, self._news
         if slot.item is not None and not await self._resume(child, slot.item, handle):
             return
         while not child.stopping:
             slot.pause = False
-            if not mailbox.ready and not mailbox.fill_nowait():
-                self._give_turn()
-                self._news.tell()
-                await mailbox.fill()
+            if not (mailbox.ready or mailbox.sent or mailbox.granted):
+                if turns is not None:
+                    self._give_turn()
+                if news.awaited is not None:
+                    news.tell()
+                await slot.park()
             elif not self._has_turn:
                 await self._take_turn()
             elif turns is not None and len(mailbox.asides) >= self._max_retrying:
@@ -244,8 +247,11 @@ class WorkerLife(_Life[M]):
     async def _drain(self, handle: Callable[[M], Awaitable[Any]]) -> None:
         """Do up to 64 messages, or what a millisecond holds, then let others run. HOT."""
         mailbox, slot, ticks = self._mailbox, self._slot, self._ticks
+        if not mailbox.ready:
+            mailbox.fill_nowait()
         ready = mailbox.ready
-        until = ticks() + HOLD
+        # For a message alone the clock need not be read; what comes meanwhile waits for a checkpoint.
+        until = ticks() + HOLD if len(ready) > 1 else 0.0
         done = 0
         try:
             while True:
@@ -256,8 +262,10 @@ class WorkerLife(_Life[M]):
                 await handle(message)
                 slot.item = None
                 done += 1
-                if not ready and not mailbox.fill_nowait():
-                    return  # nothing left: the worker waits for more, and that is a checkpoint
+                if not ready:
+                    if mailbox.sent is None:
+                        return  # nothing left: the worker waits for more, and that is a checkpoint
+                    mailbox.fill_nowait()
                 if done == BATCH or slot.pause or ticks() >= until:
                     break
         finally:
@@ -272,6 +280,7 @@ class WorkerLife(_Life[M]):
         if again > -inf:
             await self._wait(again)
             return
+        self._mailbox.fill_nowait()
         message = self._mailbox.take(self._slot)
         if message is not None:
             await self._do(message, handle)

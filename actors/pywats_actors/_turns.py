@@ -17,26 +17,27 @@ __all__ = ["News", "Turns"]
 class News:
     """Wakes all who wait for something to change: a policy, an empty queue, a retry that is over."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("awaited",)
 
     def __init__(self) -> None:
-        self._event: trio.Event | None = None
+        self.awaited: trio.Event | None = None
+        """What they wait on; None while nobody does."""
 
     def tell(self) -> None:
         """Wake all who wait now."""
-        if self._event is not None:
-            self._event.set()
-            self._event = None
+        if self.awaited is not None:
+            self.awaited.set()
+            self.awaited = None
 
     async def wait(self, until: float) -> None:
         """Wait for news, at the latest until a time on trio's clock.
 
         Cancelled: nothing has happened. Several tasks may wait.
         """
-        if self._event is None:
-            self._event = trio.Event()
+        if self.awaited is None:
+            self.awaited = trio.Event()
         with trio.move_on_at(until):
-            await self._event.wait()
+            await self.awaited.wait()
 
 
 class Turns:

@@ -2,8 +2,11 @@
 
 It outlives every restart: the queue, the messages in hand (a `Slot` each), the retries that wait
 and the keys that are held stay here while lives come and go. Messages are handed over by a trio
-memory channel in batches: the sender appends to the list that it sent last until a receiver
-takes it, so a burst costs one channel operation.
+memory channel in batches: the sender appends to the list that it sent last until a worker takes
+it, so a burst costs one channel operation. The first message opens the channel.
+
+A worker without work is parked here, not in the channel's `receive`: that costs half as much,
+and what was sent stays in the channel, in order, whichever worker wakes first.
 
 Change together: `_cell`, which takes from here, and tests/benchmarks/bench_route.py, which
 measures both.
@@ -12,14 +15,14 @@ measures both.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import trio
+from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
 
-from pywats_actors.errors import ActorStopped
 from pywats_actors.partition import KeyOrder
 from pywats_supervision.policies.decision import Decision, Failure, Retry, Skip, Verdict
 
@@ -90,6 +93,7 @@ class Slot(Generic[M]):
         "key",
         "keyed",
         "name",
+        "parked",
         "pause",
         "probe",
     )
@@ -105,6 +109,8 @@ class Slot(Generic[M]):
         self.probe: bool = False
         self.keyed: bool = False
         self.key: Hashable = None
+        self.parked: Any = None
+        """The worker's task while it waits, and is in `Mailbox.idle`."""
         self.pause: bool = False
         """Something wants to be looked at before the next message: a stop, a turn, a policy."""
 
@@ -116,6 +122,20 @@ class Slot(Generic[M]):
     def belongs_to(self, mailbox: Mailbox[Any]) -> bool:
         """Whether it is one of the mailbox's own."""
         return self._mailbox is mailbox
+
+    def park(self) -> Awaitable[Any]:
+        """Wait for a message, or for `Mailbox.wake`; there may be none, if another worker took it.
+
+        Cancelled: nothing is lost; what was sent is there for the next who asks.
+        """
+        self.parked = current_task()
+        self._mailbox.idle.append(self)
+        return wait_task_rescheduled(self._abort)  # noqa: ASYNC105 - a frame less to resume
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self.parked = None
+        self._mailbox.idle.remove(self)
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def finished(self) -> None:
         """The message in hand is done, or given up: empty the hand and let go of its key."""
@@ -203,21 +223,20 @@ class Mailbox(Generic[M]):
         clock: seconds, for the delays of retries.
 
     Attributes:
+        idle: the slots of parked workers, the one that has waited longest first.
         size: messages queued, those that wait for a key included.
+        sent: the batch in the channel, oldest first; None when that is empty.
+        ready: what was taken out of the channel, for whichever worker comes first.
+        granted: messages whose key has become free, with the key they hold now.
         done: messages done by all slots, as far as told.
         closed: the actor is gone for good.
     """
 
     __slots__ = (
-        "_granted",
-        "_idle",
         "_order",
         "_receive",
         "_send",
-        "_sent",
         "_space",
-        "_tail",
-        "wake_below",
         "asides",
         "capacity",
         "clock",
@@ -225,13 +244,17 @@ class Mailbox(Generic[M]):
         "done",
         "dropped",
         "given_up",
+        "granted",
+        "idle",
         "name",
         "order_by",
         "owner",
         "ready",
         "retried",
+        "sent",
         "size",
         "slots",
+        "wake_below",
     )
 
     def __init__(
@@ -257,33 +280,41 @@ class Mailbox(Generic[M]):
         self.closed: bool = False
         self.slots: tuple[Slot[M], ...] = ()
         self.asides: dict[str, Slot[M]] = {}
-        self._send, self._receive = trio.open_memory_channel[list[M]](inf)
-        self._tail: list[M] | None = None
-        self._sent: list[list[M]] | None = None
-        """Batches before the tail that went to workers which have not woken yet, oldest first."""
-        self._idle = 0
+        self.idle: list[Slot[M]] = []
+        self._send: trio.MemorySendChannel[list[M]] | None = None
+        self._receive: trio.MemoryReceiveChannel[list[M]] | None = None
+        self.sent: list[M] | None = None
         self._order: KeyOrder[M] | None = None if order_by is None else KeyOrder()
-        self._granted: deque[tuple[Hashable, M]] | None = None
+        self.granted: deque[tuple[Hashable, M]] | None = None
         self._space: trio.Event | None = None
         self.wake_below: float = -1.0
 
     # The senders' side
 
     def put(self, message: M) -> None:
-        """Queue a message, whatever the capacity; never waits. HOT: tests/benchmarks/bench_route.py."""
+        """Queue a message, whatever the capacity; never waits. HOT: tests/benchmarks/bench_route.py.
+
+        A closed mailbox gives it back to its owner at once, as left over.
+        """
         self.size += 1
-        tail = self._tail
-        if tail is not None and not self._idle:
-            tail.append(message)
+        if self.sent is not None:
+            self.sent.append(message)
+        elif self._send is not None:
+            self.sent = [message]
+            self._send.send_nowait(self.sent)
+        else:
+            self._put_first(message)
             return
-        if tail is not None:
-            if self._sent is None:
-                self._sent = []
-            self._sent.append(tail)
-        self._tail = tail = [message]
-        if self._idle:
-            self._idle -= 1
-        self._send.send_nowait(tail)
+        if self.idle:
+            reschedule(self.idle.pop(0).parked)
+
+    def _put_first(self, message: M) -> None:
+        self.size -= 1
+        if self.closed:
+            self.owner.left_over(message)
+        else:
+            self._send, self._receive = trio.open_memory_channel[list[M]](inf)
+            self.put(message)
 
     @property
     def full(self) -> bool:
@@ -293,23 +324,23 @@ class Mailbox(Generic[M]):
     @property
     def has_fresh(self) -> bool:
         """Whether a worker would find a message, or has to look whether its key is free."""
-        return bool(self.ready or self._tail or self._granted)
+        return bool(self.ready or self.sent or self.granted)
 
-    async def wait_space(self) -> None:
-        """Wait until fewer messages are queued than the capacity allows.
+    async def wait_space(self, below: float | None = None) -> None:
+        """Wait until fewer messages are queued, or it closes.
+
+        Args:
+            below: than how many; None means the capacity.
 
         Several tasks may wait; each checks again when it wakes. Cancelled: nothing has happened.
-
-        Raises:
-            ActorStopped: if the actor goes for good meanwhile.
         """
-        while self.full and not self.closed:
+        if below is None:
+            below = self.capacity
+        while self.size >= below and not self.closed:
             if self._space is None:
                 self._space = trio.Event()
-                self.wake_below = self.capacity
+            self.wake_below = max(self.wake_below, below)
             await self._space.wait()
-        if self.closed:
-            raise ActorStopped(f"actor {self.name!r} is gone; it takes no message")
 
     def wake_senders(self) -> None:
         """Wake those that wait for space."""
@@ -331,62 +362,36 @@ class Mailbox(Generic[M]):
 
     def fill_nowait(self) -> bool:
         """Move what was sent into `ready`; False if there is nothing to take."""
-        if self._tail is not None:
-            try:
-                self._receive.receive_nowait()
-            except trio.WouldBlock:
-                pass  # it went straight to a worker that is about to wake, and will find it taken
-            self._collect()
-        return bool(self.ready or self._granted)
-
-    async def fill(self) -> None:
-        """Wait until there may be something in `ready`, or `wake` is called.
-
-        Cancelled: nothing is lost; what was sent is there for the next who asks.
-        """
-        self._idle += 1
-        try:
-            await self._receive.receive()
-        except BaseException:  # the count must be right whatever ended the wait
-            if self._idle:  # whoever sent meanwhile has counted this worker out already
-                self._idle -= 1
-            raise
-        if self._tail is not None:
-            self._collect()
-
-    def _collect(self) -> None:
-        """Move all that was sent into `ready`, in the order of sending, whoever wakes first."""
-        if self.ready is _NOTHING:
-            self.ready = deque()
-        if self._sent is not None:
-            for batch in self._sent:
+        if self.sent is not None and self._receive is not None:
+            batch = self._receive.receive_nowait()
+            self.sent = None
+            if self.ready is _NOTHING:
+                self.ready = deque(batch)
+            else:
                 self.ready.extend(batch)
-            self._sent = None
-        if self._tail is not None:
-            self.ready.extend(self._tail)
-            self._tail = None
-        extra = len(self.ready) - 1
-        while extra > 0 and self._idle:
-            # Others are idle and this was one batch: let them share it.
-            self._idle -= 1
-            self._send.send_nowait([])
-            extra -= 1
+        return bool(self.ready or self.granted)
 
     def wake(self) -> None:
         """Make every worker look around: those that wait for messages, and those between two."""
-        for slot in (*self.slots, *self.asides.values()):
+        for slot in self.slots:
             slot.pause = True
-        while self._idle:
-            self._idle -= 1
-            self._send.send_nowait([])
+        for slot in self.asides.values():
+            slot.pause = True
+        while self.idle:
+            reschedule(self.idle.pop(0).parked)
+
+    def pass_on(self) -> None:
+        """Wake another worker for what is left: this one goes, and may have been woken for it."""
+        if self.idle and self.has_fresh:
+            reschedule(self.idle.pop(0).parked)
 
     def take(self, slot: Slot[M]) -> M | None:
         """Put the next message whose key is free into the slot's hand; None if there is none.
 
         The message is in hand before its key is asked for, since that is user code and may raise.
         """
-        if self._granted:
-            slot.key, message = self._granted.popleft()
+        if self.granted:
+            slot.key, message = self.granted.popleft()
             slot.keyed = True
             slot.item = message
             self._one_less()
@@ -413,9 +418,9 @@ class Mailbox(Generic[M]):
         """Let go of a key; what waited for it may be taken now."""
         message = None if self._order is None else self._order.release(key)
         if message is not None:
-            if self._granted is None:
-                self._granted = deque()
-            self._granted.append((key, message))
+            if self.granted is None:
+                self.granted = deque()
+            self.granted.append((key, message))
             self.wake()
 
     def move_aside(self, slot: Slot[M]) -> Slot[M]:
@@ -441,17 +446,17 @@ class Mailbox(Generic[M]):
         self.closed = True
         self.fill_nowait()
         left = [slot.item for slot in (*self.slots, *self.asides.values()) if slot.item is not None]
-        left += [message for _, message in self._granted or ()]
+        left += [message for _, message in self.granted or ()]
         left += self._order.take_waiting() if self._order is not None else ()
         left += self.ready
         for slot in self.slots:
             slot.keyed = False
             slot.finished()
         self.asides.clear()
-        self._granted = None
+        self.granted = None
         self.ready = _NOTHING
+        self._send = self._receive = None
         self.size = 0
-        self._send.close()
         self.wake_senders()
         for message in left:
             self.owner.left_over(message)
@@ -462,9 +467,8 @@ class Mailbox(Generic[M]):
         hands = (*self.slots, *self.asides.values())
         return (
             any(slot.item is message for slot in hands)
-            or any(queued is message for queued in (*self.ready, *(self._tail or ())))
-            or any(queued is message for batch in self._sent or () for queued in batch)
-            or any(granted is message for _, granted in self._granted or ())
+            or any(queued is message for queued in (*self.ready, *(self.sent or ())))
+            or any(granted is message for _, granted in self.granted or ())
             or (self._order is not None and self._order.waits(message))
         )
 

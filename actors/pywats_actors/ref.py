@@ -15,7 +15,7 @@ from pywats_actors._ask import Ask
 from pywats_actors._cell import CURRENT_SLOT
 from pywats_actors.actor import Actor
 from pywats_actors.errors import ActorStopped, AskTimeout, MailboxFull, WouldDeadlock
-from pywats_actors.mailbox import DEFAULT_CAPACITY, MailboxStatistics
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics
 from pywats_actors.overflow import BLOCK, Overflow, Verdict, verdict
 from pywats_actors.workers import Workers
 from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
@@ -183,12 +183,14 @@ class ActorRef(Generic[M]):
 
         Raises:
             ActorStopped: if the actor is gone for good; the message is in the error.
+            WouldDeadlock: if an actor would wait for a place in its own mailbox.
         """
         mailbox = self._workers.mailbox
         while mailbox.size >= mailbox.capacity or mailbox.closed:
             if mailbox.closed or self._overflow is not BLOCK:
-                self.tell_nowait(message)
+                self._offer(message)
                 return
+            self._check_not_itself("tells", mailbox)
             await mailbox.wait_space()
         mailbox.put(message)
 
@@ -246,25 +248,28 @@ class ActorRef(Generic[M]):
         Cancelled: the actor may still do what it was asked.
         """
         mailbox = self._workers.mailbox
-        slot = CURRENT_SLOT.get()
-        if slot is not None and slot.belongs_to(mailbox):
-            raise WouldDeadlock(f"actor {self.name!r} asks itself; it would wait for its own end")
+        self._check_not_itself("asks", mailbox)
         ask = Ask(message)
         if timeout == inf:
-            return await self._asked(ask)
+            if mailbox.size < mailbox.capacity and not mailbox.closed:
+                mailbox.put(ask)
+            else:
+                await self._deliver(ask, mailbox)
+            return await ask.wait()
         with trio.move_on_after(timeout):
-            return await self._asked(ask)
+            await self._deliver(ask, mailbox)
+            return await ask.wait()
         raise AskTimeout(f"actor {self.name!r} did not reply within {timeout:g} s")
 
-    async def _asked(self, ask: Ask[M]) -> Any:
-        mailbox = self._workers.mailbox
-        if self._overflow is BLOCK and not mailbox.closed:
-            while mailbox.size >= mailbox.capacity:
-                await mailbox.wait_space()
-            mailbox.put(ask)
-        else:
-            self._offer(ask)
-        return await ask.wait()
+    async def _deliver(self, ask: Ask[M], mailbox: Mailbox[Any]) -> None:
+        while self._overflow is BLOCK and mailbox.size >= mailbox.capacity and not mailbox.closed:
+            await mailbox.wait_space()
+        self._offer(ask)
+
+    def _check_not_itself(self, what: str, mailbox: Mailbox[Any]) -> None:
+        slot = CURRENT_SLOT.get()
+        if slot is not None and slot.belongs_to(mailbox):
+            raise WouldDeadlock(f"actor {self.name!r} {what} itself; it would wait for its own end")
 
     # Watching
 

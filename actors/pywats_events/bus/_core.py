@@ -92,6 +92,7 @@ class BusCore:
         self.on_error: list[Callable[[Event, Exception], object]] = []
         self.system = SystemEvents(self)
         self.tree: Tree | None = None
+        self._idle: trio.Event | None = None
         self._middleware = middleware
         self._runtime = runtime
         self._router: Workers[Receipt] = Workers(
@@ -161,6 +162,11 @@ class BusCore:
     def enter(self, kept: Iterable[Receipt], parent: Receipt | None) -> None:
         """Accept what was kept: by a handler until its return, or by a thread until this one's turn."""
         for receipt in kept:
+            if self.inbox.closed:
+                # A thread published while the bus was ending, which never saw the event.
+                self.ledger.accepted += 1
+                receipt.conclude("", Outcome.HANDED_BACK)
+                continue
             route = self.routes[receipt.event.event_type]
             takers = route.takers
             if route.filtered:
@@ -273,6 +279,14 @@ class BusCore:
         if self.tree is not None and self.running:
             self.tree.transports.add(self._transport_spec(transport))
 
+    def unregister_transport(self, transport: BaseTransport | str) -> BaseTransport | None:
+        """Take a transport, given by itself or its name, off the list."""
+        for registered in self.transports:
+            if transport in (registered, registered.name):
+                self.transports.remove(registered)
+                return registered
+        return None
+
     def _transport_spec(self, transport: BaseTransport) -> Any:
         return TransportLife(transport, Backoff(**OUTERMOST)).spec()
 
@@ -334,15 +348,19 @@ class BusCore:
     async def wait_idle(self) -> None:
         """Wait until every accepted event is settled.
 
-        Cancelled: nothing has happened. One task at a time.
+        Cancelled: nothing has happened. Several tasks may wait.
         """
         while self.ledger.unsettled:
-            idle = trio.Event()
-            self.ledger.idle = idle.set
-            try:
-                await idle.wait()
-            finally:
-                self.ledger.idle = None
+            if self._idle is None:
+                self._idle = trio.Event()
+                self.ledger.idle = self._say_idle
+            await self._idle.wait()
+
+    def _say_idle(self) -> None:
+        """The last unsettled event is settled."""
+        if self._idle is not None:
+            self._idle.set()
+        self._idle = self.ledger.idle = None
 
     # What the actors report
 

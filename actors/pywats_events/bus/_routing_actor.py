@@ -96,15 +96,16 @@ class Door:
                 route.open_until = accepted + margin
                 return
             full = next((taker.mailbox for taker in route.takers if taker.mailbox.full), None)
-            if full is None:
-                # The router has not run yet; it empties the inbox in its next turn.
-                await trio.lowlevel.checkpoint()
-            elif full.closed:
+            if (full or self.inbox).closed:
                 return
+            if full is not None:
+                await self._space_or_close(full, full.capacity)
             else:
-                await self._space_or_close(full)
+                # No handler is full, but what waits for the router may fill one: it empties the
+                # inbox in its next turn, or when it has been started again.
+                await self._space_or_close(self.inbox, self.inbox.size)
 
-    async def _space_or_close(self, mailbox: Mailbox[Receipt]) -> None:
+    async def _space_or_close(self, mailbox: Mailbox[Receipt], below: float) -> None:
         async with trio.open_nursery() as nursery:
 
             async def closed() -> None:
@@ -112,7 +113,7 @@ class Door:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(closed)
-            await mailbox.wait_space()
+            await mailbox.wait_space(below)
             nursery.cancel_scope.cancel()
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Self, final
 import trio
 
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore, unwrapped
+from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.errors import BusFull, BusNotRunning, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
@@ -115,7 +116,7 @@ class AsyncEventBus:
         return core.accept(event, route)
 
     def publish_nowait(self, event: Event, *, now: bool = False) -> Receipt:
-        """Publish an event without waiting.
+        """Publish an event without waiting; from any thread.
 
         Args:
             event: the event.
@@ -127,11 +128,12 @@ class AsyncEventBus:
         """
         core = self._core
         hand = core.hand()
-        if hand is not None:
-            return core.keep(event, hand) if not now else core.accept(event, core.route(event))
-        core.check_open()
+        if hand is not None and not now:
+            return core.keep(event, hand)
+        if hand is None:
+            core.check_open()
         route = core.route(event)
-        if core.ledger.accepted >= route.open_until:
+        if hand is None and core.ledger.accepted >= route.open_until:
             margin = route.margin(core.inbox)
             if margin <= 0:
                 raise BusFull(
@@ -139,7 +141,15 @@ class AsyncEventBus:
                     event,
                 )
             route.open_until = core.ledger.accepted + margin
-        return core.accept(event, route)
+        return self._accept(event, route)
+
+    def _accept(self, event: Event, route: Route) -> Receipt:
+        """Accept an event now, or from another thread as soon as the bus's has its turn."""
+        if self._token is None or _here(self._token):
+            return self._core.accept(event, route)
+        receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
+        self._token.run_sync_soon(self._enter, receipt)
+        return receipt
 
     # Subscriptions
 
@@ -233,6 +243,26 @@ class AsyncEventBus:
         """
         self._core.register_transport(transport)
         transport.set_event_bus(self)
+
+    async def unregister_transport(self, transport: BaseTransport | str) -> bool:
+        """Take a transport away: it is stopped, and its name is free again.
+
+        Args:
+            transport: the transport, or its name.
+
+        Returns:
+            Whether there was one.
+
+        Cancelled: it goes on stopping.
+        """
+        registered = self._core.unregister_transport(transport)
+        if registered is None:
+            await trio.lowlevel.checkpoint()
+            return False
+        tree = self._core.tree
+        if tree is not None and self._core.running:
+            await tree.transports.remove(registered.name)
+        return True
 
     # Running
 
@@ -382,10 +412,12 @@ class AsyncEventBus:
         """What its transports publish to."""
         return self
 
-    @property
-    def sync(self) -> bool:
-        """Whether plain code stands here: no."""
-        return False
+    def check_may_wait(self, what: str) -> None:
+        """Refuse: on trio one awaits."""
+        raise WouldDeadlock(
+            f"{what} waits in a plain thread, and this transport belongs to an AsyncEventBus; "
+            f"use `await {what}_async(...)` there"
+        )
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
@@ -430,12 +462,7 @@ class AsyncEventBus:
         if hand is not None:
             return core.keep(event, hand)
         core.check_open()
-        if self._token is not None and _here(self._token):
-            return core.accept(event, core.route(event))
-        core.route(event)
-        receipt = Receipt(event, (), core.ledger, 1, routed=-1)
-        self.call_soon(self._enter, receipt)
-        return receipt
+        return self._accept(event, core.route(event))
 
     def _enter(self, receipt: Receipt) -> None:
         self._core.enter((receipt,), None)

@@ -32,7 +32,7 @@ from pywats_events.models.event_types import EventType
 from pywats_events.policies.circuit_breaker import CircuitBreaker
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import RetryPolicy
-from pywats_events.settlement import Outcome, Receipt
+from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import Runtime, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
@@ -129,7 +129,7 @@ class EventBus:
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
         finally:
-            self._return_lane()
+            self._take_lane()  # the bus never saw what is left, and hands it back
 
     def stop(self, timeout: float = DEFAULT_GRACE) -> None:
         """Stop the inputs, let what was accepted be handled, then stop everything.
@@ -265,11 +265,6 @@ class EventBus:
         while lane:
             self._core.enter((lane.popleft(),), None)
 
-    def _return_lane(self) -> None:
-        """The bus has ended: hand back what it never saw."""
-        while self._lane:
-            self._lane.popleft().conclude("", Outcome.HANDED_BACK)
-
     # Subscriptions
 
     def subscribe(
@@ -338,6 +333,24 @@ class EventBus:
         self._on_bus(partial(self._bus.register_transport, transport))
         transport.set_event_bus(self)
 
+    def unregister_transport(self, transport: BaseTransport | str, timeout: float | None = None) -> bool:
+        """Take a transport away: it is stopped, and its name is free again.
+
+        Args:
+            transport: the transport, or its name.
+            timeout: seconds to wait for that; None waits for ever.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            WouldDeadlock: on the bus's own thread or in a handler.
+            TimeoutError: if it has not stopped in time; it goes on stopping.
+        """
+        if self._thread is None or self._thread.ended:
+            return self._core.unregister_transport(transport) is not None
+        return bool(self._await(partial(self._bus.unregister_transport, transport), timeout))
+
     # What can be seen
 
     @property
@@ -405,10 +418,13 @@ class EventBus:
         """What its transports publish to."""
         return self
 
-    @property
-    def sync(self) -> bool:
-        """Whether plain code stands here: yes."""
-        return True
+    def check_may_wait(self, what: str) -> None:
+        """Refuse on the bus's own thread and in its handlers."""
+        thread = self._thread
+        if (thread is not None and thread.here) or CURRENT_HAND.get() is not None:
+            raise WouldDeadlock(
+                f"{what} would wait for bus {self.name!r} on its own thread, or inside one of its handlers"
+            )
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
@@ -418,7 +434,7 @@ class EventBus:
         """Wait, in a plain thread, until a receipt is settled."""
         if receipt.settled:
             return
-        self._check_may_wait("receipt.wait()")
+        self.check_may_wait("receipt.wait()")
         try:
             wait_for(receipt.future, timeout)
         except TimeoutError:
@@ -482,13 +498,6 @@ class EventBus:
         if failure is not None:
             raise BusFailed(f"bus {self.name!r} failed: {type(failure).__name__}: {failure}") from failure
 
-    def _check_may_wait(self, what: str) -> None:
-        thread = self._thread
-        if (thread is not None and thread.here) or CURRENT_HAND.get() is not None:
-            raise WouldDeadlock(
-                f"{what} would wait for bus {self.name!r} on its own thread, or inside one of its handlers"
-            )
-
     def _on_bus(self, call: Callable[[], T]) -> T:
         """Make a sync call on the bus's thread and wait for its result."""
         thread = self._thread
@@ -500,7 +509,7 @@ class EventBus:
 
     def _await(self, call: Callable[[], Any], timeout: float | None) -> Any:
         """Run an async call on the bus's thread and wait for its result."""
-        self._check_may_wait("this call")
+        self.check_may_wait("this call")
         thread = self._running()
         future: Future[Any] = Future()
 

@@ -38,9 +38,8 @@ class TransportState(enum.Enum):
 class Port(Protocol):
     """What a bus is to its transports."""
 
-    @property
-    def sync(self) -> bool:
-        """Whether plain code stands at the other face, so that waiting in a thread makes sense."""
+    def check_may_wait(self, what: str) -> None:
+        """Raise WouldDeadlock where a plain thread may not wait for the bus: on trio, in a handler."""
         ...
 
     def reject(self, raw: bytes, error: Exception, source: str) -> None:

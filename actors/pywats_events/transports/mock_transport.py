@@ -7,7 +7,6 @@ from typing import Any
 
 import trio
 
-from pywats_events.errors import WouldDeadlock
 from pywats_events.models.event import Event
 from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport, TransportState
@@ -89,11 +88,7 @@ class MockTransport(BaseTransport):
             WouldDeadlock: on trio or in a handler; use `inject_event_async` there.
             ConnectionError: if the transport is not connected, or configured to fail.
         """
-        if not self._ported().sync:
-            raise WouldDeadlock(
-                "inject_event waits in a plain thread, and this transport belongs to an AsyncEventBus; "
-                "use `await transport.inject_event_async(event)`"
-            )
+        self._ported().check_may_wait("inject_event")
         self._about_to_inject(event)
         receipt = self.publish_event(event)
         self._published.append(event)

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType
 from pywats_events.errors import BusFull
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
-from pywats_events.settlement import Outcome
+from pywats_events.settlement import Outcome, Receipt
 from support.handlers import Recording, event_of
 
 
@@ -271,3 +271,56 @@ def test_publishing_without_waiting_refuses_what_a_full_handler_would_hold_up() 
         assert bus.publish_nowait(event_of(0, EventType.ASSET_FAULT)).wait(timeout=10).settled
         release.set()
         bus.wait_idle(timeout=10)
+
+
+@pytest.mark.parametrize("now", [False, True])
+async def test_on_trio_other_threads_publish_without_waiting_also_inside_sync_handlers(now: bool) -> None:
+    caused = Recording(event_type=EventType.ASSET_FAULT)
+
+    def cause(event: Event) -> None:
+        bus.publish_nowait(event_of(2, EventType.ASSET_FAULT), now=now)
+
+    async with AsyncEventBus() as bus:
+        bus.subscribe(cause, event_types=[EventType.TEST_RESULT])
+        bus.subscribe(caused)
+        receipt = await trio.to_thread.run_sync(bus.publish_nowait, event_of(1))
+        await receipt.wait_settled()
+        await bus.wait_idle()
+    assert caused.numbers == [2]
+
+
+async def test_what_another_thread_publishes_while_the_bus_ends_is_handed_back() -> None:
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus()
+        bus.subscribe(Recording(), name="handler")
+        await nursery.start(bus.run)
+        receipts: list[Receipt] = []
+        publish = threading.Thread(target=lambda: receipts.append(bus.publish_nowait(event_of())))
+        publish.start()
+        publish.join()  # on trio's thread, so the event is on its way when the bus is cancelled
+        nursery.cancel_scope.cancel()
+    receipts.append(Receipt(event_of(), (), bus._core.ledger, 1, routed=-1))
+    bus._enter(receipts[1])  # one whose turn comes when the bus has ended
+    assert [receipt.handed_back for receipt in receipts] == [True, True]
+    assert bus.queue_size == 0
+
+
+async def test_several_tasks_may_wait_until_the_bus_is_idle_also_while_it_stops(
+    autojump_clock: MockClock,
+) -> None:
+    times: list[float] = []
+
+    async def wait() -> None:
+        await bus.wait_idle()
+        times.append(trio.current_time())
+
+    async with AsyncEventBus() as bus, trio.open_nursery() as nursery:
+        bus.subscribe(Recording(lambda event: trio.sleep(2)))
+        await bus.publish(event_of())
+        nursery.start_soon(wait)
+        with trio.move_on_after(1):
+            await bus.wait_idle()
+        nursery.start_soon(wait)
+        await trio.lowlevel.checkpoint()
+        await bus.stop()
+    assert times == [2, 2]

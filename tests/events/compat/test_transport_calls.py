@@ -74,6 +74,22 @@ def test_a_transport_that_is_registered_with_a_running_bus_starts_at_once() -> N
         until(lambda: transport.is_connected)
 
 
+def test_an_unregistered_transport_is_stopped_and_its_name_is_free() -> None:
+    early, running = MockTransport("early"), MockTransport("running")
+    bus = EventBus()
+    bus.register_transport(early)
+    assert bus.unregister_transport(early)
+    with bus:
+        bus.register_transport(running)
+        until(lambda: running.is_connected)
+        assert bus.unregister_transport(running, timeout=10)
+        assert state_of(running) is TransportState.DISCONNECTED
+        assert not bus.unregister_transport("running")
+        bus.register_transport(MockTransport("running"))
+        assert bus.transport_count == 1
+    assert state_of(early) is TransportState.DISCONNECTED
+
+
 def test_a_late_transport_starts_at_once_on_the_async_bus_too() -> None:
     async def main() -> None:
         transport = MockTransport()
@@ -174,3 +190,21 @@ async def test_on_trio_injecting_is_awaited_and_the_plain_call_says_so() -> None
 @pytest.mark.parametrize("value", ["disconnected", "connecting", "connected", "reconnecting", "error"])
 def test_the_states_have_their_old_values(value: str) -> None:
     assert TransportState(value).value == value
+
+
+def test_in_a_handler_injecting_is_refused_before_anything_is_injected() -> None:
+    transport, refused = MockTransport(), list[Exception]()
+
+    def inject(event: Event) -> None:
+        try:
+            transport.inject_event(event_of(2))
+        except WouldDeadlock as error:
+            refused.append(error)
+
+    with EventBus() as bus:
+        bus.subscribe(inject, event_types=[EventType.TEST_RESULT])
+        bus.register_transport(transport)
+        until(lambda: transport.is_connected)
+        transport.inject_event(event_of(1))
+    assert len(refused) == 1
+    assert [event.payload["number"] for event in transport.injected_events] == [1]

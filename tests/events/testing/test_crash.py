@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -11,7 +12,7 @@ from trio.testing import MockClock
 from pywats_events import AsyncEventBus, Event, EventBus, EventType
 from pywats_events.policies import RetryPolicy
 from pywats_events.settlement import Outcome
-from pywats_events.testing import POLICY_ACTOR, ROUTER, Crashed, crash, record
+from pywats_events.testing import POLICY_ACTOR, ROUTER, Crashed, crash, record, running_async_bus
 from pywats_events.transports import MockTransport
 from pywats_supervision import Happening
 from pywats_supervision.testing import settled
@@ -121,3 +122,98 @@ def test_a_handler_of_plain_code_crashes_from_the_test_s_thread(event_bus: Event
     assert letter is not None
     assert isinstance(letter.error, Crashed)
     assert str(letter.error) == f"{handler!r} was crashed by the test"
+
+
+async def test_handlers_that_came_stay_and_those_that_went_stay_away_when_the_router_crashes(
+    async_event_bus: AsyncEventBus, autojump_clock: MockClock
+) -> None:
+    came, went = Recording(name="came"), Recording(name="went")
+    async_event_bus.subscribe(went)
+    async_event_bus.subscribe(came)
+    await settled()
+    await async_event_bus.unsubscribe(went)
+    crash(async_event_bus, ROUTER)
+    await settled()
+    assert [child.name for child in async_event_bus.snapshot().child("handlers").detail.children] == ["came"]
+    await (await async_event_bus.publish(event_of(1))).wait_settled()
+    assert (came.numbers, went.numbers) == ([1], [])
+
+
+async def test_a_handler_and_a_transport_may_come_while_the_router_is_started_again(
+    async_event_bus: AsyncEventBus, autojump_clock: MockClock
+) -> None:
+    slow = Recording(lambda event: trio.sleep(2), EventType.ASSET_FAULT, name="slow")
+    async_event_bus.subscribe(slow)
+    await async_event_bus.publish(event_of(0, EventType.ASSET_FAULT))
+    await trio.sleep(1)
+    crash(async_event_bus, ROUTER)
+    await trio.sleep(0.5)  # the group waits for the slow handler
+    came, transport = Recording(name="came"), MockTransport()
+    async_event_bus.subscribe(came)
+    async_event_bus.register_transport(transport)
+    await trio.sleep(2)
+    await transport.inject_event_async(event_of(1))
+    assert (came.numbers, slow.numbers) == ([1], [0])
+
+
+async def test_publishers_sleep_while_the_router_is_started_again(autojump_clock: MockClock) -> None:
+    slow, other = (
+        Recording(lambda event: trio.sleep(60), name="slow"),
+        Recording(event_type=EventType.ASSET_FAULT),
+    )
+    async with running_async_bus(capacity=2, grace=600) as bus:
+        bus.subscribe(slow)
+        bus.subscribe(other)
+        await bus.publish(event_of(0))
+        await settled()
+        crash(bus, ROUTER)  # its restart waits for the slow handler's grace
+        for number in range(1, 9):
+            await bus.publish(event_of(number, EventType.ASSET_FAULT))
+        assert trio.current_time() > 1  # a publisher that polled would stop the virtual clock
+    assert other.numbers == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_whatever_crashes_whenever_every_event_is_handled_or_a_dead_letter(
+    seed: int, autojump_clock: MockClock
+) -> None:
+    chance = random.Random(seed)
+
+    async def work(event: Event) -> None:
+        await trio.sleep(chance.random())
+        if chance.random() < 0.1:
+            raise ConnectionError("gone")
+        if event.event_type is EventType.TEST_RESULT:
+            await bus.publish(event.derive(EventType.ASSET_FAULT))
+
+    policy = RetryPolicy(max_retries=2, initial_delay=0.5)
+    async with running_async_bus(retry_policy=policy, capacity=5, grace=600) as bus:
+        parallel, keyed = Recording(work, name="parallel"), Recording(work, name="keyed")
+        caused = Recording(work, EventType.ASSET_FAULT, name="caused")
+        bus.subscribe(parallel, concurrency=3)
+        bus.subscribe(keyed, concurrency=2, order_by=lambda event: event.payload["number"] % 3)
+        bus.subscribe(caused, ordered=True)
+        victims = [parallel, keyed, caused, ROUTER, POLICY_ACTOR]
+
+        async def crash_now_and_then() -> None:
+            while True:
+                await trio.sleep(chance.uniform(1, 4))
+                try:
+                    crash(bus, chance.choice(victims))
+                except LookupError:
+                    pass  # it is down just now
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crash_now_and_then)
+            receipts = [await bus.publish(event_of(number)) for number in range(40)]
+            await bus.wait_idle()
+            nursery.cancel_scope.cancel()
+        letters = bus.error_policy.dead_letter_queue.get_entries()
+        for number, receipt in enumerate(receipts):
+            for name, handler in (("parallel", parallel), ("keyed", keyed)):
+                ends = handler.numbers.count(number) + sum(
+                    letter.handler_name == name and letter.event_id == receipt.event.id for letter in letters
+                )
+                assert ends == 1, (number, name, receipt)
+        ends = len(caused.handled) + sum(letter.handler_name == "caused" for letter in letters)
+        assert ends == len(parallel.handled) + len(keyed.handled)
