@@ -8,6 +8,7 @@ accounted for. The task of `run()` only waits, for what is due and for the end.
 from __future__ import annotations
 
 import abc
+import contextlib
 import contextvars
 import logging
 from math import inf
@@ -23,6 +24,7 @@ from pywats_supervision.core.actions import AskToStop, Cancel, Happening, Run
 from pywats_supervision.core.children import Child, Waiter
 from pywats_supervision.core.decide import Decider
 from pywats_supervision.core.life import ALIVE, After, ChildState
+from pywats_supervision.core.policy_in_use import PolicyInUse
 from pywats_supervision.core.spec import NEVER, AutoShutdown, ChildSpec, checked_duration
 from pywats_supervision.core.steps import STRAGGLER_AFTER
 from pywats_supervision.errors import KEPT_ERRORS, NotRunning, WouldDeadlock, error_text
@@ -152,6 +154,7 @@ class Shell(abc.ABC):
         decider = self._new_decider(runtime)
         self._decider = decider
         self._clock = runtime.clock
+        self._token = trio.lowlevel.current_trio_token()
         self._task_status = task_status
         self._life = CURRENT_LIFE.get()
         host = None if self._life is None else self._life.supervisor
@@ -210,6 +213,19 @@ class Shell(abc.ABC):
             self._alarm.ring()
         else:
             self._alarm.set(decider.agenda.next_due)
+
+    def _policy_was_reset(self, policy: PolicyInUse) -> None:
+        """A person has reset a policy, on any thread."""
+        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
+            self._policy_reset(policy)
+            return
+        with contextlib.suppress(trio.RunFinishedError):  # then the supervisor has ended too
+            self._token.run_sync_soon(self._policy_reset, policy)
+
+    def _policy_reset(self, policy: PolicyInUse) -> None:
+        if self._decider is not None:
+            self._decider.policy_reset(policy, self._clock())
+            self._perform()
 
     def _say_gone(self, decider: Decider) -> None:
         """Call the callbacks of children that are gone for good.

@@ -66,4 +66,5 @@ class DynamicSupervisor(Shell):
             policy=self.policy,
             chance=runtime.random.random,
             announce=self._announce,
+            on_reset=self._policy_was_reset,
         )

@@ -91,4 +91,5 @@ class Supervisor(Shell):
             policy=self.policy,
             chance=runtime.random.random,
             announce=self._announce,
+            on_reset=self._policy_was_reset,
         )

@@ -95,6 +95,7 @@ def test_a_stop_sets_one_timer_for_each_distinct_grace() -> None:
         policy=None,
         chance=lambda: 0.5,
         announce=lambda kind, child=None, *, error=None, until=None: None,
+        on_reset=lambda policy: None,
     )
     decider.begin((), 0.0)
     for number in range(1000):

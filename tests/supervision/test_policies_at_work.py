@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
 from math import inf
 
@@ -11,11 +12,13 @@ from trio.testing import MockClock
 
 from pywats_supervision import (
     ONE_FOR_ALL,
+    ONE_FOR_ONE,
     ChildContext,
     ChildSpec,
     ChildState,
     Happening,
     RestartIntensityExceeded,
+    Strategy,
     Supervisor,
 )
 from pywats_supervision.policies import Backoff, CircuitBreaker, CircuitState, RetryPolicy, compose
@@ -134,6 +137,42 @@ async def test_a_breaker_in_a_group_keeps_the_group_down_while_it_is_open(autoju
         expect_tree(tree, {"a": ChildState.PENDING, "b": ChildState.SUSPENDED})
         await trio.sleep(2)
         expect_tree(tree, {"a": ChildState.RUNNING, "b": ChildState.RUNNING})
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("strategy", [ONE_FOR_ONE, ONE_FOR_ALL])
+async def test_a_breaker_reset_by_hand_starts_at_once_what_it_kept_down(
+    strategy: Strategy, elsewhere: bool, autojump_clock: MockClock
+) -> None:
+    breaker = CircuitBreaker(1, reset_timeout=1000)
+    puppets = [Puppet("a"), Puppet("b")]
+    tree = Supervisor([puppet.spec() for puppet in puppets], strategy=strategy, policy=breaker)
+    async with running(tree):
+        puppets[0].fail()
+        await settled()
+        assert tree.snapshot().child("a").due is not None
+        if elsewhere:
+            thread = threading.Thread(target=breaker.reset)
+            thread.start()
+            thread.join()  # on trio's thread, so that virtual time stands still
+        else:
+            breaker.reset()
+        await settled()
+        expect_tree(tree, {"a": ChildState.RUNNING, "b": ChildState.RUNNING})
+        assert breaker.state is CircuitState.CLOSED
+        assert trio.current_time() < 1000
+
+
+async def test_resetting_the_breaker_of_a_tree_that_has_ended_does_nothing(autojump_clock: MockClock) -> None:
+    breaker = CircuitBreaker(1, reset_timeout=1000)
+    puppet = Puppet("a")
+    tree = Supervisor([puppet.spec()], policy=breaker)
+    async with running(tree):
+        puppet.fail()
+        await settled()
+    breaker.reset()
+    await settled()
+    assert tree.snapshot().state == "not running"
 
 
 async def test_work_may_go_on_asks_one_state_for_all_workers_together(autojump_clock: MockClock) -> None:

@@ -22,6 +22,7 @@ from pywats_events.bus._routing_actor import INBOX, Door, Route, RouterPerformer
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.bus._tree import Tree, tree
+from pywats_events.bus._watched_policy import WatchedPolicy
 from pywats_events.errors import BusNotRunning, BusStopped, NotAnEvent
 from pywats_events.handlers._binding import checked_types, takes_of
 from pywats_events.handlers._handler_actor import CURRENT_HAND, HandlerPerformer
@@ -211,15 +212,16 @@ class BusCore:
                 raise TypeError(f"handler {handler!r} has no `handle` method and makes no handlers")
             make, handler = handler, handler()
         takes = takes_of(handler) if event_types is None else checked_types(event_types, handler)
+        name = self._free_name(name or str(getattr(handler, "name", None) or _name_of(handler)))
         subscription = Subscription(
             self,
-            self._free_name(name or str(getattr(handler, "name", None) or _name_of(handler))),
+            name,
             handler,
             make=make,
             event_types=takes,
             wants=_wants(handler, filter),
             priority=priority if priority is not None else int(getattr(handler, "priority", 100)),
-            policy=self._policy(retry_policy, breaker),
+            policy=self._policy(name, retry_policy, breaker),
             concurrency=concurrency,
             capacity=self.capacity if capacity is None else capacity,
             order_by=order_by,
@@ -253,10 +255,17 @@ class BusCore:
         subscription.wants = _wants(subscription.handler, given)
         self._compile()
 
-    def _policy(self, retry: RetryPolicy | None, breaker: CircuitBreaker | None) -> RestartPolicy[Any]:
+    def _policy(
+        self, name: str, retry: RetryPolicy | None, breaker: CircuitBreaker | None
+    ) -> RestartPolicy[Any]:
         retry = retry or self.retry_policy or NoRetryPolicy()
         breaker = breaker or self.error_policy.circuit_breaker
-        return retry if breaker is None else compose(retry, breaker)
+        return WatchedPolicy(
+            retry if breaker is None else compose(retry, breaker),
+            name,
+            call_soon=self.ledger.waits.call_soon,
+            announce=self.system.announce,
+        )
 
     def _free_name(self, name: str) -> str:
         taken = {subscription.name for subscription in self.subscriptions}

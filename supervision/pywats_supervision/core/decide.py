@@ -9,36 +9,34 @@ in a group restart, and a failed first start with a policy is a failure like any
 Each report is one step: a child that has ended is down before anything is decided about it, and
 the group goes on (`_advance`) only when what becomes of it is settled.
 
-Change together: `steps` (what one child is led through), `group` (the order of a sweep),
-`unordered` (the same for children without an order).
+Change together: `steps` (what one child is led through), `movement` (what several are, by the
+order in `group`), `unordered` (the same for children without an order).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any
 
-from pywats_supervision.core.actions import Happening, SayReady
+from pywats_supervision.core.actions import Happening
 from pywats_supervision.core.answer import Answer, answer_to
 from pywats_supervision.core.children import Child
-from pywats_supervision.core.group import Direction, Sweep, merged
+from pywats_supervision.core.group import Direction, Sweep
 from pywats_supervision.core.intensity import Intensity
 from pywats_supervision.core.life import ALIVE, After, ChildState, Move
+from pywats_supervision.core.movement import Movement
 from pywats_supervision.core.policy_in_use import PolicyInUse
 from pywats_supervision.core.spec import PERMANENT, TEMPORARY, AutoShutdown, ChildSpec, Strategy
-from pywats_supervision.core.steps import STRAGGLER_AFTER, Announce, Steps
-from pywats_supervision.errors import (
-    KEPT_ERRORS,
-    ChildReturned,
-    NotRunning,
-)
+from pywats_supervision.core.steps import STRAGGLER_AFTER, Announce
+from pywats_supervision.errors import KEPT_ERRORS, ChildReturned, NotRunning
 from pywats_supervision.policies.decision import Phase, Restart, RestartPolicy, Stop, Suspend
 
 __all__ = ["Decider"]
 
 
-class Decider(Steps):
+class Decider(Movement):
     """The decisions of one run of a supervisor.
 
     Attributes:
@@ -60,22 +58,20 @@ class Decider(Steps):
         policy: RestartPolicy[Any] | None,
         chance: Callable[[], float],
         announce: Announce,
+        on_reset: Callable[[PolicyInUse], None],
     ) -> None:
-        super().__init__(name, announce)
-        self.strategy = strategy
+        super().__init__(name, announce, strategy)
+        self._in_use = partial(PolicyInUse, chance=chance, on_reset=on_reset)
         self.intensity = intensity
         self.auto_shutdown = auto_shutdown
-        self.policy: PolicyInUse | None = None if policy is None else PolicyInUse(policy, chance)
-        self.sweep: Sweep | None = None
+        self.policy: PolicyInUse | None = None if policy is None else self._in_use(policy)
         self.error: Exception | None = None
-        self.ready: bool = False
         self.stopping: bool = False
         self.finished: bool = False
         self.killed: bool = False
         self._settling = False
         self._initial = 0
         self._leaving: list[Child] = []
-        self._chance = chance
 
     # What the shell reports
 
@@ -129,6 +125,13 @@ class Decider(Steps):
                     if child.appointment is not None and child.appointment.due <= now:
                         self._child_is_due(child, now, late=late)
         self._advance(now)
+
+    def policy_reset(self, policy: PolicyInUse, now: float) -> None:
+        """A person has reset a policy: what it keeps down until a time starts at once."""
+        policy.changed()
+        for child in [child for child in self.children if child.policy is policy]:
+            if child.state is ChildState.SUSPENDED and self.due_of(child) is not None and not self.killed:
+                self.resume_child(child, now)
 
     def kill(self) -> None:
         """The supervisor's own scope was cancelled: nothing is restarted, no order is kept."""
@@ -210,19 +213,10 @@ class Decider(Steps):
         elif child.state is ChildState.STOPPING and child.by_hand:
             self._take_by_hand(child, After.START)
 
-    def due_of(self, child: Child) -> float | None:
-        """When the child starts again, or its grace or the time that it has to start is over."""
-        due = inf
-        if child.appointment is not None:
-            due = inf if child.cancelled else child.appointment.due
-        elif self.sweep is not None and (child.state is ChildState.PENDING or child in self.sweep.causes):
-            due = self.sweep.due
-        return due if -inf < due < inf else None
-
     # One child
 
     def _admit(self, spec: ChildSpec) -> Child:
-        policy = self.policy if spec.policy is None else PolicyInUse(spec.policy, self._chance)
+        policy = self.policy if spec.policy is None else self._in_use(spec.policy)
         return self.children.add(spec, policy)
 
     def _enqueue(self, child: Child, now: float) -> None:
@@ -377,55 +371,6 @@ class Decider(Steps):
         self._announce(Happening.GAVE_UP, error=error)
         self.request_stop(inf, now, error)
 
-    def _come_back(self, child: Child, move: Move, due: float, now: float) -> None:
-        """Start a child again at `due`, with those that its failure takes along."""
-        if self.strategy is not Strategy.ONE_FOR_ONE:
-            self._sweep_from(child, move, due, now)
-        elif due > now:
-            self._delay(child, move, due)
-        else:
-            self._start(child, now)
-
-    # Groups
-
-    def _sweep_from(self, failed: Child, move: Move, due: float, now: float) -> None:
-        self._announce(Happening.GROUP_RESTART, failed, until=due if due > now else None)
-        sweep = merged(self.children, self.strategy, failed, self.sweep)
-        self._end_sweep()
-        self.sweep = sweep
-        if due > now:
-            sweep.causes[failed] = due
-            self._wait(failed, move, due)
-        else:
-            self._queue(failed)
-        for member in sweep.members:
-            if member.state is ChildState.STOPPING and member.after is After.START:
-                member.after = After.QUEUE
-            elif member.state is ChildState.STOPPED and not member.by_hand:
-                self._queue(member)
-
-    def _release_from_group(self, child: Child, after: After) -> None:
-        """A call about a child that is down ends what its group waits for because of it.
-
-        Starting one that waits with its group again starts the group; a delay ends for all.
-        """
-        sweep = self.sweep
-        if sweep is None or not sweep.covers(child):
-            return
-        sweep.causes.pop(child, None)
-        if after is After.START and not child.by_hand:
-            self._end_causes(sweep)
-
-    def _end_causes(self, sweep: Sweep) -> None:
-        for cause in sweep.causes:
-            self._queue(cause)
-        sweep.causes.clear()
-
-    def _end_sweep(self) -> None:
-        if self.sweep is not None and self.sweep.appointment is not None:
-            self.agenda.cancel(self.sweep.appointment)
-        self.sweep = None
-
     def _advance(self, now: float) -> None:
         """Go as far as the children's states allow, in a sweep or in stopping."""
         while not (self._settling or self.killed or self.finished):
@@ -435,45 +380,8 @@ class Decider(Steps):
                 return
             if sweep is None:
                 return
-            goes_on = self._advance_up if sweep.direction is Direction.UP else self._advance_down
-            if not goes_on(sweep, now):
+            if not self._advance_sweep(sweep, now):
                 return
-
-    def _advance_up(self, sweep: Sweep, now: float) -> bool:
-        child = sweep.next_to_start()
-        if child is None:
-            self.sweep = None
-            if not self.ready:
-                self._become_ready()
-            return False
-        if child.state is not ChildState.PENDING:
-            return False
-        self._start(child, now)
-        return True
-
-    def _advance_down(self, sweep: Sweep, now: float) -> bool:
-        """Stop the last member still alive; when none is, wait for the time to come up."""
-        child = sweep.next_to_stop()
-        if child is not None:
-            if child.state is not ChildState.STOPPING:
-                self._order_stop(child, After.QUEUE, now)
-            return False
-        due = sweep.due
-        if due <= now:
-            self._end_causes(sweep)
-            sweep.turn()
-            return True
-        appointment = sweep.appointment
-        if appointment is None or appointment.due != due:
-            if appointment is not None:
-                self.agenda.cancel(appointment)
-            sweep.appointment = self.agenda.enter(due, sweep)
-        return False
-
-    def _become_ready(self) -> None:
-        self.ready = True
-        self._announce(Happening.READY)
-        self.actions.append(SayReady())
 
     # The end
 

@@ -29,18 +29,30 @@ __all__ = ["PolicyInUse"]
 class PolicyInUse:
     """One policy, one state; shared by all children of a supervisor or owned by one child.
 
+    Args:
+        policy: the configuration.
+        chance: gives numbers in [0, 1).
+        on_reset: called, maybe on another thread, when a person has reset the policy; whoever
+            owns this calls `changed` then.
+
     Attributes:
         unlimited: work may go on without asking; read once per item by whoever works.
     """
 
-    __slots__ = ("_listeners", "policy", "state", "unlimited")
+    __slots__ = ("_listeners", "_on_reset", "policy", "state", "unlimited")
 
-    def __init__(self, policy: RestartPolicy[Any], chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policy: RestartPolicy[Any],
+        chance: Callable[[], float],
+        on_reset: Callable[[PolicyInUse], None],
+    ) -> None:
         self.policy: RestartPolicy[Any] = policy
+        self._on_reset = on_reset
         self.state: Any = policy.new_state(chance)
         self.unlimited: bool = policy.unlimited(self.state)
         self._listeners: list[Callable[[], None]] = []
-        policy.watch(self.state, self._changed)
+        policy.watch(self.state, self._reset)
 
     def failed(self, failure: Failure, now: float) -> Decision | None:
         """Ask the policy about a failure; whatever it raises is raised."""
@@ -50,13 +62,13 @@ class PolicyInUse:
         decision = _checked(self.policy.failed(self.state, failure, now))
         if decision is not None and verdict is not Verdict.CHARGED:
             decision = replace(decision, verdict=verdict)
-        self._changed()
+        self.changed()
         return decision
 
     def progressed(self, count: int, probes: int, now: float) -> None:
         """Tell it that items were done, `probes` of them granted by a limited admission."""
         self.policy.progressed(self.state, count, probes, now)
-        self._changed()
+        self.changed()
 
     def admit(self, wanted: int, now: float) -> Admission:
         """Ask how many items may be taken now."""
@@ -68,7 +80,7 @@ class PolicyInUse:
     def withdrawn(self, probes: int, now: float) -> None:
         """Tell it that granted probes were neither done nor failed."""
         self.policy.withdrawn(self.state, probes, now)
-        self._changed()
+        self.changed()
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Have `listener` called whenever more work may have become possible."""
@@ -78,7 +90,11 @@ class PolicyInUse:
         """Undo one `subscribe`."""
         self._listeners.remove(listener)
 
-    def _changed(self) -> None:
+    def _reset(self) -> None:
+        self._on_reset(self)
+
+    def changed(self) -> None:
+        """Look whether more work has become possible, and tell the listeners."""
         unlimited = self.policy.unlimited(self.state)
         if unlimited and self.unlimited:
             return
