@@ -1,0 +1,26 @@
+"""What can go wrong with IPC-CFX, each with what to do about it."""
+
+from __future__ import annotations
+
+__all__ = ["CFXDecodeError", "CFXError"]
+
+
+class CFXError(Exception):
+    """Base of all errors of this package."""
+
+
+class CFXDecodeError(CFXError):
+    """Bytes that are no CFX message: says where and why.
+
+    Attributes:
+        path: where in the message, such as `MessageBody.TestedUnits[0].Tests`; "" for the whole.
+        reason: why.
+        blames_item: no retry can succeed, so a retry policy gives the message up at once.
+    """
+
+    blames_item = True
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.reason = reason
+        self.path = path

@@ -1,0 +1,201 @@
+"""Bytes to envelopes.
+
+Most messages are as the standard says, and go the fast way: msgspec straight into the structs,
+which refuse whatever they do not know. What they refuse goes the tolerant way (`_tolerant`), which
+takes all that senders really send. Either way the envelope remembers the text that came.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+import msgspec
+
+from pywats_cfx.errors import CFXDecodeError
+from pywats_cfx.messages import find
+from pywats_cfx.messages._base import CFXMessage
+from pywats_cfx.wire._tolerant import read_body, read_envelope
+from pywats_cfx.wire._tree import parse
+from pywats_cfx.wire.envelope import Envelope
+
+__all__ = ["MAX_BATCH", "MAX_MESSAGE", "decode", "decode_batch", "decode_each"]
+
+MAX_MESSAGE: Final = 128 * 1024 * 1024
+"""Bytes of JSON a message or batch may have, unpacked: inspection machines send images in it."""
+MAX_BATCH: Final = 100_000
+"""Messages in one batch."""
+
+GZIP: Final = b"\x1f\x8b"
+BOM: Final = b"\xef\xbb\xbf"
+BLANK: Final = b" \t\r\n"
+
+
+class _Outline(msgspec.Struct):
+    """An envelope whose body is not looked into yet."""
+
+    MessageName: str
+    Version: str | None = None
+    TimeStamp: str | None = None
+    UniqueID: str | None = None
+    Source: str | None = None
+    Target: str | None = None
+    RequestID: str | None = None
+    MessageBody: msgspec.Raw = msgspec.Raw()
+
+
+class _StrictOutline(_Outline, forbid_unknown_fields=True):
+    """As `_Outline`; a field in another spelling goes the tolerant way."""
+
+
+_OUTLINE: Final = msgspec.json.Decoder(_StrictOutline)
+_BATCH: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_bodies: dict[str, msgspec.json.Decoder[CFXMessage]] = {}
+
+
+def decode(data: bytes, *, max_message: int = MAX_MESSAGE) -> Envelope:
+    """The one message in `data`.
+
+    Args:
+        data: JSON in UTF-8, plain or gzipped: an envelope, or a batch of one.
+        max_message: bytes of JSON at the most.
+
+    Raises:
+        CFXDecodeError: if it is no message, or several (use `decode_batch` then).
+    """
+    text = _unpacked(data, max_message)
+    if text[:1] != b"[":
+        return _decode_one(text)
+    found = _split(text)
+    if len(found) != 1:
+        raise CFXDecodeError(f"a batch of {len(found)} messages; decode_batch reads it")
+    return _decode_one(found[0])
+
+
+def decode_batch(data: bytes, *, max_message: int = MAX_MESSAGE) -> list[Envelope]:
+    """All messages in `data`: an envelope alone, or a JSON array of them.
+
+    Args:
+        data: JSON in UTF-8, plain or gzipped.
+        max_message: bytes of JSON in all, at the most.
+
+    Raises:
+        CFXDecodeError: for the first that is no message; `decode_each` goes on behind it.
+    """
+    envelopes = []
+    for one in decode_each(data, max_message=max_message):
+        if isinstance(one, CFXDecodeError):
+            raise one
+        envelopes.append(one)
+    return envelopes
+
+
+def decode_each(data: bytes, *, max_message: int = MAX_MESSAGE) -> list[Envelope | CFXDecodeError]:
+    """All messages in `data`, with an error in the place of each that is none.
+
+    Args:
+        data: JSON in UTF-8, plain or gzipped.
+        max_message: bytes of JSON in all, at the most.
+
+    Raises:
+        CFXDecodeError: if not even the single messages can be told apart.
+    """
+    text = _unpacked(data, max_message)
+    parts = _split(text) if text[:1] == b"[" else [text]
+    found: list[Envelope | CFXDecodeError] = []
+    for place, part in enumerate(parts):
+        try:
+            found.append(_decode_one(part))
+        except CFXDecodeError as error:
+            path = f"[{place}].{error.path}".rstrip(".") if len(parts) > 1 else error.path
+            found.append(CFXDecodeError(error.reason, path))
+    return found
+
+
+def _decode_one(text: bytes) -> Envelope:
+    try:
+        outline = _OUTLINE.decode(text)
+        body = _typed(outline.MessageName, outline.MessageBody)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _tolerantly(text)
+    if body is None:
+        return _tolerantly(text)
+    return Envelope(
+        MessageName=outline.MessageName,
+        Version=outline.Version,
+        TimeStamp=outline.TimeStamp,
+        UniqueID=outline.UniqueID,
+        Source=outline.Source,
+        Target=outline.Target,
+        RequestID=outline.RequestID,
+        MessageBody=body,
+        raw=text,
+    )
+
+
+def _typed(name: str, body: msgspec.Raw) -> CFXMessage | None:
+    """The body of a message that the standard knows, by the fast way; None if it does not."""
+    decoder = _bodies.get(name)
+    if decoder is None:
+        message = find(name)
+        if message is None or not issubclass(message, CFXMessage):
+            return None
+        decoder = _bodies[name] = msgspec.json.Decoder(message, dec_hook=_polymorphic)
+    return decoder.decode(body)
+
+
+def _polymorphic(place: Any, value: Any) -> Any:
+    """What stands in a place for a class or its subclasses."""
+    kind = place.by_tag.get(value.get("$type")) if isinstance(value, dict) else None
+    if kind is None:
+        raise msgspec.ValidationError("a class that the standard does not have there")
+    return msgspec.convert(value, kind, dec_hook=_polymorphic)
+
+
+def _tolerantly(text: bytes) -> Envelope:
+    envelope = read_envelope(parse(text))
+    body: Any = envelope.MessageBody
+    envelope.MessageBody = read_body(envelope.MessageName, body)
+    envelope.raw = text
+    return envelope
+
+
+# Taking apart
+
+
+def _unpacked(data: bytes, limit: int) -> bytes:
+    """The JSON itself: unpacked if it is gzipped, without a byte order mark and surrounding blanks."""
+    text = _gunzipped(data, limit) if data[:2] == GZIP else bytes(data)
+    if len(text) > limit:
+        raise CFXDecodeError(f"{len(text)} bytes, {limit} are allowed (max_message)")
+    text = text.removeprefix(BOM).strip(BLANK)
+    if not text:
+        raise CFXDecodeError("no JSON: it is empty")
+    return text
+
+
+def _gunzipped(data: bytes, limit: int) -> bytes:
+    unpacked = bytearray()
+    rest = bytes(data)
+    try:
+        while rest:  # gzip allows one after the other
+            stream = zlib.decompressobj(wbits=31)
+            unpacked += stream.decompress(rest, limit - len(unpacked) + 1)
+            if len(unpacked) > limit:
+                raise CFXDecodeError(f"gzip of more than {limit} bytes are not allowed (max_message)")
+            if not stream.eof:
+                raise CFXDecodeError("gzip data end in the middle")
+            rest = stream.unused_data
+    except zlib.error as error:
+        raise CFXDecodeError(f"broken gzip data: {error}") from None
+    return bytes(unpacked)
+
+
+def _split(text: bytes) -> list[bytes]:
+    try:
+        parts = [bytes(part) for part in _BATCH.decode(text)]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise CFXDecodeError(f"no JSON array of messages: {error}") from None
+    if len(parts) > MAX_BATCH:
+        raise CFXDecodeError(f"a batch of {len(parts)} messages, {MAX_BATCH} are allowed")
+    return parts
