@@ -157,6 +157,7 @@ def _tolerantly(text: bytes) -> Envelope:
     body: Any = envelope.MessageBody
     envelope.MessageBody = read_body(envelope.MessageName, body)
     envelope.raw = text
+    envelope.regular = False
     return envelope
 
 

@@ -95,7 +95,7 @@ def _text_of(envelope: Envelope) -> bytes:
 
 
 def _plain_envelope(envelope: Envelope) -> dict[str, Any]:
-    names = (name for name in envelope.__struct_fields__ if name != "raw")
+    names = (name for name in envelope.__struct_fields__ if name not in {"raw", "regular"})
     return {name: plain(getattr(envelope, name), name) for name in names}
 
 

@@ -30,6 +30,7 @@ class Envelope(msgspec.Struct, kw_only=True):
         RequestID: the request that this asks or answers; None for neither.
         MessageBody: the message; a dict where the standard has no message of that name.
         raw: the JSON that it was decoded from; None if it was built in Python.
+        regular: it is as the standard says; False if something in it is not.
     """
 
     MessageName: str = ""
@@ -41,6 +42,7 @@ class Envelope(msgspec.Struct, kw_only=True):
     RequestID: str | None = None
     MessageBody: CFXMessage | dict[str, Any] | None = None
     raw: bytes | None = None
+    regular: bool = True
 
     @classmethod
     def of(

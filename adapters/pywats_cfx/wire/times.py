@@ -28,7 +28,20 @@ def time_of(text: str | datetime | None, zone: tzinfo) -> datetime | None:
     """
     if isinstance(text, datetime):
         return text if text.tzinfo is not None else text.replace(tzinfo=zone)
-    found = _DATE.fullmatch(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return _read(text, zone)
+    if when.year == NEVER:
+        return None
+    return when if when.tzinfo is not None else when.replace(tzinfo=zone)
+
+
+def _read(text: str, zone: tzinfo) -> datetime | None:
+    """A date that is written more freely: blanks around it, an offset without minutes, and the like."""
+    found = _DATE.fullmatch(text)
     if found is None:
         return None
     year, month, day, hour, minute, second, fraction, offset = found.groups()

@@ -1,0 +1,128 @@
+"""Converter: from messages to events. Every message becomes at least one; none is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from pywats_cfx.convert import machines, production, results
+from pywats_cfx.convert.context import Context
+from pywats_cfx.convert.letter import Letter, SourceRules
+from pywats_cfx.messages import CFXMessage, find
+from pywats_cfx.wire.envelope import Envelope
+from pywats_cfx.wire.unknown import unknown_fields
+from pywats_events import Event, EventType
+from pywats_events.models._clock import now
+
+__all__ = ["Convert", "Converter"]
+
+M = TypeVar("M", bound=CFXMessage)
+Convert = Callable[[Any, Letter], Iterable[Event]]
+"""From a message, with what is known about it, to its events."""
+
+_STANDARD: Final[dict[str, Convert]] = {
+    "CFX.Production.TestAndInspection.UnitsTested": results.units_tested,
+    "CFX.Production.TestAndInspection.UnitsInspected": results.units_inspected,
+    "CFX.ResourcePerformance.FaultOccurred": machines.fault_occurred,
+    "CFX.ResourcePerformance.FaultCleared": machines.fault_cleared,
+    "CFX.ResourcePerformance.FaultAcknowledged": machines.fault_acknowledged,
+    "CFX.ResourcePerformance.StationStateChanged": machines.station_state_changed,
+    "CFX.ResourcePerformance.StationOnline": machines.station_online,
+    "CFX.ResourcePerformance.StationOffline": machines.station_offline,
+    "CFX.ResourcePerformance.MaintenancePerformed": machines.maintenance_performed,
+    "CFX.ResourcePerformance.CalibrationPerformed": machines.calibration_performed,
+    "CFX.Production.WorkStarted": production.work_started,
+    "CFX.Production.WorkCompleted": production.work_completed,
+    "CFX.Production.RecipeActivated": production.recipe_activated,
+    "CFX.Production.OperatorActivated": production.operator_activated,
+    "CFX.Production.UnitsArrived": production.units_arrived,
+    "CFX.Production.UnitsDeparted": production.units_departed,
+    "CFX.Production.UnitsDisqualified": production.units_disqualified,
+    "CFX.Production.Assembly.MaterialsInstalled": production.materials_installed,
+    "CFX.InformationSystem.WorkOrderManagement.WorkOrdersCreated": production.work_orders_created,
+    "CFX.InformationSystem.WorkOrderManagement.WorkOrdersUpdated": production.work_orders_updated,
+}
+
+
+def _no_rules(source: str) -> SourceRules:
+    del source
+    return SourceRules()
+
+
+class Converter:
+    """Makes events of messages, and remembers what they tell about their sources.
+
+    Args:
+        rules_of: what the station knows of a source, by its CFX handle.
+        context: what earlier messages told; a new one by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules_of: Callable[[str], SourceRules] = _no_rules,
+        context: Context | None = None,
+    ) -> None:
+        self._rules_of = rules_of
+        self.context: Context = context if context is not None else Context()
+        self._converts: dict[str, Convert] = dict(_STANDARD)
+
+    def register(self, message: type[M] | str, convert: Callable[[M, Letter], Iterable[Event]]) -> None:
+        """Convert a message in another way.
+
+        For instance::
+
+            converter.register(UnitsRepaired, lambda message, letter: [letter.event(MY_TYPE, {...})])
+
+        Args:
+            message: the class of a message, or the name of a vendor's own, whose body is a dict.
+            convert: makes its events; what it raises makes a dead letter of the message.
+
+        Raises:
+            LookupError: for the name of a class that is no message.
+            TypeError: for what cannot be called.
+        """
+        if not callable(convert):
+            raise TypeError(f"convert must be callable with (message, letter), not {convert!r}")
+        name = message if isinstance(message, str) else message.CFX_NAME
+        known = find(name)
+        if known is not None and not issubclass(known, CFXMessage):
+            raise LookupError(f"{name} is a structure, not a message")
+        self._converts[name] = convert
+
+    def convert(self, envelope: Envelope, received_at: datetime | None = None) -> list[Event]:
+        """The events of a message, at least one.
+
+        Args:
+            envelope: the message.
+            received_at: when it came, aware; default now.
+
+        Raises:
+            EventsError: if something in it makes no valid event; it says what.
+            Exception: what a converter of the user's raises.
+        """
+        letter = Letter(
+            envelope, self.context, received_at or now(), self._rules_of(envelope.Source or "unknown")
+        )
+        body = envelope.MessageBody
+        convert = self._converts.get(envelope.MessageName)
+        if isinstance(body, CFXMessage) and convert is None:
+            convert = self._converts.get(body.CFX_NAME)  # a vendor's name for a message of the standard
+        if convert is None or body is None:
+            events = [production.whole(body if body is not None else {}, letter)]
+        else:
+            events = list(convert(body, letter)) or [production.whole(body, letter)]
+        unknown = {} if envelope.regular else unknown_fields(envelope)
+        if unknown:
+            self._add(unknown, events[0])
+        return events
+
+    def _add(self, unknown: dict[str, Any], event: Event) -> None:
+        """Keep what the standard has no field for with the message's first event."""
+        payload = event.payload
+        if isinstance(payload, dict):
+            if event.event_type is not EventType.CUSTOM or "unknown_fields" not in payload:
+                payload["unknown_fields"] = unknown
+        else:
+            payload.custom_data["unknown_fields"] = unknown

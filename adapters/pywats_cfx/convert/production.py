@@ -1,0 +1,355 @@
+"""Units, work and material on their way through a line, as events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+from pywats_cfx.convert.context import Recipe, Transaction, WorkOrderInfo
+from pywats_cfx.convert.letter import Letter, rest
+from pywats_cfx.convert.results import operator_name
+from pywats_cfx.messages import structures as s
+from pywats_cfx.messages.informationsystem.workordermanagement import WorkOrdersCreated, WorkOrdersUpdated
+from pywats_cfx.messages.production import (
+    OperatorActivated,
+    RecipeActivated,
+    UnitsArrived,
+    UnitsDeparted,
+    UnitsDisqualified,
+    WorkCompleted,
+    WorkStarted,
+)
+from pywats_cfx.messages.production.assembly import MaterialsInstalled
+from pywats_cfx.wire.encoding import plain
+from pywats_events import Event, EventType
+from pywats_events.models.material_events import (
+    InstalledComponent,
+    MaterialInstalledEvent,
+    MaterialRejectedEvent,
+)
+from pywats_events.models.production_events import (
+    UnitArrivedEvent,
+    UnitDepartedEvent,
+    UnitDisqualifiedEvent,
+    WorkCompletedEvent,
+    WorkOrderEvent,
+    WorkStartedEvent,
+)
+
+__all__ = [
+    "materials_installed",
+    "operator_activated",
+    "recipe_activated",
+    "units_arrived",
+    "units_departed",
+    "units_disqualified",
+    "whole",
+    "work_completed",
+    "work_orders_created",
+    "work_orders_updated",
+    "work_started",
+]
+
+RESULTS: Final = {"Completed": "completed", "Failed": "failed", "Aborted": "aborted", "Skipped": "skipped"}
+
+
+def whole(message: Any, letter: Letter) -> Event:
+    """A custom event with the whole body, for what has no event of its own."""
+    return letter.event(
+        EventType.CUSTOM, _without_tag(plain(message, "MessageBody")), type_name=letter.envelope.MessageName
+    )
+
+
+def _without_tag(tree: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in tree.items() if name != "$type"}
+
+
+# Work
+
+
+def work_started(message: WorkStarted, letter: Letter) -> Iterator[Event]:
+    """Work on units has begun; the transaction is remembered."""
+    order = _order_id(message.WorkOrderIdentifier)
+    recipe = None
+    if message.RecipeName:
+        recipe = Recipe(message.RecipeName, message.Revision, order)
+    places = _places(message.Units, message.PrimaryIdentifier)
+    if message.TransactionID:
+        known = letter.memory.recipe(message.Lane)
+        letter.memory.transactions.put(
+            message.TransactionID,
+            Transaction(message.PrimaryIdentifier, places, letter.sent_at, message.Lane, recipe or known),
+            letter.received_at,
+        )
+    running = recipe or letter.memory.recipe(message.Lane)
+    about = letter.context.work_orders.get(
+        order or (running.work_order if running else None), letter.received_at
+    )
+    for index, (serial, panel, position) in enumerate(_units(places, letter, message.TransactionID)):
+        payload = WorkStartedEvent(
+            unit_id=serial,
+            station_id=letter.source,
+            work_order_id=order,
+            operator_id=letter.memory.operator,
+            timestamp=letter.sent_at,
+            lane=message.Lane,
+            batch_sn=panel,
+            position=position,
+            part_number=about.part_number if about else None,
+            revision=about.revision if about else None,
+            recipe_name=running.name if running else None,
+            recipe_revision=running.revision if running else None,
+            custom_data=rest(
+                message, "TransactionID", "Lane", "Units", "UnitCount", "RecipeName", "Revision"
+            ),
+        )
+        yield letter.event(EventType.WORK_STARTED, payload, index, correlation_id=message.TransactionID)
+    if not places:
+        yield whole(message, letter)
+
+
+def work_completed(message: WorkCompleted, letter: Letter) -> Iterator[Event]:
+    """Work on units has ended; who they are and when it began is known from WorkStarted."""
+    started = letter.memory.transactions.get(message.TransactionID, letter.received_at)
+    places = _places(message.Units, None)
+    if not places and started is not None:
+        places = started.units
+    if not places:
+        places = _places(None, message.PrimaryIdentifier)
+    result: Any = RESULTS.get(str(message.Result))
+    custom = rest(message, "TransactionID", "Units", "UnitCount")
+    for index, (serial, panel, position) in enumerate(_units(places, letter, message.TransactionID)):
+        payload = WorkCompletedEvent(
+            unit_id=serial,
+            station_id=letter.source,
+            result=result or "failed",
+            operator_id=letter.memory.operator,
+            start_time=started.started if started else None,
+            end_time=letter.sent_at,
+            lane=started.lane if started else None,
+            work_order_id=started.recipe.work_order if started and started.recipe else None,
+            custom_data={**custom, **_place(panel, position)},
+        )
+        yield letter.event(EventType.WORK_COMPLETED, payload, index, correlation_id=message.TransactionID)
+    if not places:
+        yield whole(message, letter)
+
+
+def recipe_activated(message: RecipeActivated, letter: Letter) -> Iterator[Event]:
+    """A source runs another program, which is remembered."""
+    order = _order_id(message.WorkOrderIdentifier)
+    letter.memory.recipes[message.Lane] = Recipe(message.RecipeName, message.Revision, order)
+    yield whole(message, letter)
+
+
+def operator_activated(message: OperatorActivated, letter: Letter) -> Iterator[Event]:
+    """Somebody else works at a source, which is remembered."""
+    letter.memory.operator = operator_name(message.Operator)
+    yield whole(message, letter)
+
+
+# Units
+
+
+def units_arrived(message: UnitsArrived, letter: Letter) -> Iterator[Event]:
+    """Units come in."""
+    yield from _moved(UnitArrivedEvent, EventType.UNIT_ARRIVED, message, letter)
+
+
+def units_departed(message: UnitsDeparted, letter: Letter) -> Iterator[Event]:
+    """Units go out."""
+    yield from _moved(UnitDepartedEvent, EventType.UNIT_DEPARTED, message, letter)
+
+
+def _moved(
+    kind: type[UnitArrivedEvent | UnitDepartedEvent],
+    event_type: EventType,
+    message: UnitsArrived | UnitsDeparted,
+    letter: Letter,
+) -> Iterator[Event]:
+    places = _places(message.Units, message.PrimaryIdentifier)
+    for index, (serial, panel, position) in enumerate(_units(places, letter, None)):
+        payload = kind(
+            unit_id=serial,
+            station_id=letter.source,
+            operator_id=letter.memory.operator,
+            lane=message.Lane,
+            timestamp=letter.sent_at,
+            custom_data={**rest(message, "Units", "UnitCount", "Lane"), **_place(panel, position)},
+        )
+        yield letter.event(event_type, payload, index)
+    if not places:
+        yield whole(message, letter)
+
+
+def units_disqualified(message: UnitsDisqualified, letter: Letter) -> Iterator[Event]:
+    """Units are taken out of production."""
+    places = _places(message.Units, message.PrimaryIdentifier)
+    for index, (serial, panel, position) in enumerate(_units(places, letter, None)):
+        payload = UnitDisqualifiedEvent(
+            unit_id=serial,
+            reason=str(message.Reason),
+            station_id=letter.source,
+            timestamp=letter.sent_at,
+            comments=message.Comments,
+            custom_data={
+                **rest(message, "Units", "UnitCount", "Reason", "Comments"),
+                **_place(panel, position),
+            },
+        )
+        yield letter.event(EventType.UNIT_DISQUALIFIED, payload, index)
+    if not places:
+        yield whole(message, letter)
+
+
+def _places(
+    units: list[s.AnyUnitPosition] | None, primary: str | None
+) -> tuple[tuple[str | None, int | None], ...]:
+    if units:
+        return tuple((unit.UnitIdentifier or primary, unit.PositionNumber) for unit in units)
+    return ((primary, None),) if primary else ()
+
+
+def _units(
+    places: tuple[tuple[str | None, int | None], ...], letter: Letter, transaction: str | None
+) -> Iterator[tuple[str, str | None, int | None]]:
+    """Serial number, panel and position of each."""
+    panels = letter.panels(places, transaction)
+    for identifier, position in places:
+        serial, panel = letter.unit(identifier, position, on_panel=identifier in panels)
+        yield serial or "", panel, position
+
+
+def _place(panel: str | None, position: int | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"batch_sn": panel} if panel is not None else {}
+    return found if position is None else {**found, "unit_position": position}
+
+
+# Work orders
+
+
+def work_orders_created(message: WorkOrdersCreated, letter: Letter) -> Iterator[Event]:
+    """Work orders are new; what is made for them is remembered."""
+    return _orders(message.NewOrders, "created", EventType.WORK_ORDER_CREATED, message, letter)
+
+
+def work_orders_updated(message: WorkOrdersUpdated, letter: Letter) -> Iterator[Event]:
+    """Work orders have changed; what is made for them is remembered."""
+    return _orders(message.UpdatedOrders, "updated", EventType.WORK_ORDER_UPDATED, message, letter)
+
+
+def _orders(
+    orders: list[s.WorkOrder] | None,
+    action: Literal["created", "updated"],
+    kind: EventType,
+    message: WorkOrdersCreated | WorkOrdersUpdated,
+    letter: Letter,
+) -> Iterator[Event]:
+    for index, order in enumerate(orders or ()):
+        identifier = _order_id(order.WorkOrderIdentifier)
+        if identifier:
+            letter.context.work_orders.put(
+                identifier,
+                WorkOrderInfo(order.PartNumber, order.PartRevision, order.LotNumber),
+                letter.received_at,
+            )
+        payload = WorkOrderEvent(
+            work_order_id=identifier or "",
+            action=action,
+            part_number=order.PartNumber,
+            quantity=order.Quantity,
+            status=str(order.Status),
+            timestamp=letter.sent_at,
+            revision=order.PartRevision,
+            lot=order.LotNumber,
+            custom_data=rest(order, "PartNumber", "PartRevision", "LotNumber", "Quantity", "Status"),
+        )
+        yield letter.event(kind, payload, index, correlation_id=identifier)
+    if not orders:
+        yield whole(message, letter)
+
+
+def _order_id(identifier: s.WorkOrderIdentifier | None) -> str | None:
+    return identifier.WorkOrderId if identifier is not None else None
+
+
+# Material
+
+
+def materials_installed(message: MaterialsInstalled, letter: Letter) -> Iterator[Event]:
+    """Components are on units; those that were rejected have an event of their own."""
+    materials = message.InstalledMaterials or []
+    panels = letter.panels(
+        [(material.UnitIdentifier, material.UnitPositionNumber) for material in materials],
+        message.TransactionId,
+    )
+    units: dict[tuple[str | None, int | None], list[s.AnyInstalledMaterial]] = {}
+    for material in materials:
+        units.setdefault((material.UnitIdentifier, material.UnitPositionNumber), []).append(material)
+    index = 0
+    for (identifier, position), installed in units.items():
+        serial, panel = letter.unit(identifier, position, on_panel=identifier in panels)
+        for event_type, payload in _of_unit(serial or "", installed, letter, _place(panel, position)):
+            yield letter.event(event_type, payload, index, correlation_id=message.TransactionId)
+            index += 1
+    if not units:
+        yield whole(message, letter)
+
+
+def _of_unit(
+    serial: str, materials: list[s.AnyInstalledMaterial], letter: Letter, place: dict[str, Any]
+) -> Iterator[tuple[EventType, MaterialInstalledEvent | MaterialRejectedEvent]]:
+    custom = {
+        **place,
+        "materials": [rest(one, "InstalledComponents", "NonInstalledComponents") for one in materials],
+    }
+    installed = [_component(c, m, letter) for m in materials for c in m.InstalledComponents or ()]
+    rejected = [_component(c, m, letter) for m in materials for c in m.NonInstalledComponents or ()]
+    if installed or not rejected:
+        yield (
+            EventType.MATERIAL_INSTALLED,
+            MaterialInstalledEvent(
+                unit_id=serial,
+                components=installed,
+                station_id=letter.source,
+                timestamp=letter.sent_at,
+                operator_id=letter.memory.operator,
+                custom_data=custom,
+            ),
+        )
+    if rejected:
+        reasons = {str(c.RejectionReason) for m in materials for c in m.NonInstalledComponents or ()}
+        yield (
+            EventType.MATERIAL_REJECTED,
+            MaterialRejectedEvent(
+                unit_id=serial,
+                components=rejected,
+                station_id=letter.source,
+                timestamp=letter.sent_at,
+                reason=", ".join(sorted(reasons)),
+                custom_data=custom,
+            ),
+        )
+
+
+def _component(
+    component: s.AnyInstalledComponent | s.AnyNonInstalledComponent,
+    material: s.AnyInstalledMaterial,
+    letter: Letter,
+) -> InstalledComponent:
+    package = material.Material
+    when = getattr(component, "InstallationTime", None) or getattr(component, "NonInstallationTime", None)
+    return InstalledComponent(
+        reference_designator=component.ReferenceDesignator or "",
+        part_number=package.InternalPartNumber if package is not None else None,
+        lot_number=package.UniqueIdentifier if package is not None else None,
+        serial_number=getattr(component, "InstalledUnitIdentifier", None),
+        installed_time=letter.time(when),
+        custom_data=rest(
+            component,
+            "ReferenceDesignator",
+            "InstalledUnitIdentifier",
+            "InstallationTime",
+            "NonInstallationTime",
+        ),
+    )
