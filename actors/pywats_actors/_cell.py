@@ -108,6 +108,8 @@ class _Life(Generic[M]):
     async def _do(self, message: M, handle: Callable[[M], Awaitable[Any]]) -> None:
         """Do one message that may have a history, and count it."""
         probe = self._slot.probe
+        if not self._slot.keyed:
+            self._mailbox.check_key(message)
         await handle(message)
         self._slot.finished()
         self._progressed(1, int(probe))

@@ -399,15 +399,25 @@ class Mailbox(Generic[M]):
         ready, order_by = self.ready, self.order_by
         while ready:
             message = slot.item = ready.popleft()
-            if order_by is not None:
-                key = order_by(message)
-                if self._order is not None and not self._order.take(key, message):
+            if order_by is not None and self._order is not None:
+                try:
+                    key = order_by(message)
+                    free = self._order.take(key, message)
+                except Exception:  # a user's key function, or a key without a hash; the life fails with it
+                    self._one_less()
+                    raise
+                if not free:
                     slot.item = None
                     continue
                 slot.key, slot.keyed = key, True
             self._one_less()
             return message
         return None
+
+    def check_key(self, message: M) -> None:
+        """Ask for the key of a message again; what that raised before, it is to fail with again."""
+        if self.order_by is not None:
+            hash(self.order_by(message))
 
     def _one_less(self) -> None:
         self.size = size = self.size - 1
