@@ -204,6 +204,10 @@ class Workers(Generic[M]):
         while not self.idle and not self.mailbox.closed:
             await self._news.wait(inf)
 
+    def gone(self) -> None:
+        """Wake those that wait until it is idle: its mailbox has closed."""
+        self._news.tell()
+
     def set_aside(self, slot: Slot[M], delay: float) -> None:
         """Start a life for the slot's message after `delay` seconds (see `Aside`)."""
         if self._supervisor is None or self._turns is None:

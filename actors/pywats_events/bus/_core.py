@@ -15,10 +15,11 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from pywats_actors.mailbox import Mailbox
+from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
+from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority
 from pywats_events.bus._policy_actor import Burial, PolicyPerformer, Rejected
-from pywats_events.bus._routing_actor import INBOX, Door, Route, RouterPerformer, Routes, chosen
+from pywats_events.bus._routing_actor import INBOX, MARK, Door, Route, RouterPerformer, Routes, chosen
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.bus._tree import Tree, tree
@@ -76,18 +77,22 @@ class BusCore:
         middleware: HandlerChain | None,
         runtime: Runtime | None,
     ) -> None:
-        _check_kind("retry_policy", retry_policy, RetryPolicy)
-        _check_kind("error_policy", error_policy, ErrorPolicy)
-        _check_kind("middleware", middleware, HandlerChain)
-        if not name or not isinstance(name, str):
-            raise ValueError(f"name must be a non-empty str, not {name!r}")
+        check_kind("retry_policy", retry_policy, RetryPolicy)
+        check_kind("error_policy", error_policy, ErrorPolicy)
+        check_kind("middleware", middleware, HandlerChain)
+        check_kind("runtime", runtime, Runtime)
+        check_name(name)
         self.name = name
-        self.capacity = capacity
+        self.capacity = checked_capacity(capacity)
         self.retry_policy = retry_policy
         self.error_policy = error_policy or ErrorPolicy()
         self.ledger = Ledger(waits)
         self.running = False
+        self.failure: BaseException | None = None
+        """What left the tree, if it failed."""
         self.subscriptions: list[Subscription] = []
+        self._leaving: list[Subscription] = []
+        """Out of the table, and not done yet with what they were given before."""
         self.transports: list[BaseTransport] = []
         self.on_event: list[Callable[[Event], object]] = []
         self.on_error: list[Callable[[Event, Exception], object]] = []
@@ -132,12 +137,34 @@ class BusCore:
             return None
         return hand
 
+    def in_hook(self) -> bool:
+        """Whether the caller runs in a handler of this bus with no event in hand: in one of its hooks.
+
+        It must not wait at the door: the handler may be the one that has to make space.
+        """
+        hand = CURRENT_HAND.get()
+        return hand is not None and hand.bus is self and hand.receipt is None
+
     def check_open(self) -> None:
         """Raise unless a publish from outside is welcome."""
         if not self.running:
             raise BusNotRunning(f"bus {self.name!r} is not running; start it before you publish")
         if not self.door.open:
             raise BusStopped(f"bus {self.name!r} is stopping; it accepts no more events")
+
+    async def wait_open(self, event: Event) -> Route:
+        """Wait at the door until an event can be accepted; the route that it takes then.
+
+        Subscriptions may come and go meanwhile, so it is looked up after each wait.
+
+        Cancelled: nothing has happened. Several tasks may wait.
+        """
+        while True:
+            route = self.route(event)
+            if self.ledger.accepted < route.open_until:
+                return route
+            await self.door.wait(route, self.ledger.accepted)
+            self.check_open()
 
     def accept(self, event: Event, route: Route) -> Receipt:
         """Accept an event; never waits. HOT: tests/benchmarks/bench_route.py."""
@@ -202,10 +229,12 @@ class BusCore:
         shutdown: float = 5.0,
     ) -> Subscription:
         """Add a subscription; see `AsyncEventBus.subscribe`."""
-        _check_kind("retry_policy", retry_policy, RetryPolicy)
-        _check_kind("breaker", breaker, CircuitBreaker)
-        if filter is not None and not callable(filter):
-            raise TypeError(f"filter must be a callable that takes an event, or None, not {filter!r}")
+        check_kind("retry_policy", retry_policy, RetryPolicy)
+        check_kind("breaker", breaker, CircuitBreaker)
+        check_callable("filter", filter)
+        check_callable("order_by", order_by)
+        check_name(name, or_none=True)
+        check_kind("ordered", ordered, bool)
         make = None
         if isinstance(handler, type) or (not hasattr(handler, "handle") and event_types is None):
             if not callable(handler):
@@ -220,7 +249,7 @@ class BusCore:
             make=make,
             event_types=takes,
             wants=_wants(handler, filter),
-            priority=priority if priority is not None else int(getattr(handler, "priority", 100)),
+            priority=checked_priority(getattr(handler, "priority", 100) if priority is None else priority),
             policy=self._policy(name, retry_policy, breaker),
             concurrency=concurrency,
             capacity=self.capacity if capacity is None else capacity,
@@ -237,18 +266,53 @@ class BusCore:
             self.tree.handlers.add(subscription.spec())
         return subscription
 
+    def hear(self, callbacks: list[Callable[..., object]], callback: Callable[..., object]) -> None:
+        """Add a callback to one of the lists of those to be told.
+
+        Raises:
+            TypeError: if it cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {callback!r}")
+        callbacks.append(callback)
+
     def unsubscribe(self, handler: Any) -> Subscription | None:
         """Take a subscription, named by itself, its handler or its name, out of the table."""
         for subscription in self.subscriptions:
             if handler in (subscription, subscription.handler, subscription.name):
                 self.subscriptions.remove(subscription)
+                if self.running:
+                    self._leaving.append(subscription)
                 subscription.retired = True
                 self._compile()
                 return subscription
         return None
 
+    def request_unsubscribe(self, handler: Any) -> bool:
+        """Take a subscription out of the table, and have it stopped when it is done; never waits."""
+        subscription = self.unsubscribe(handler)
+        if subscription is not None and self.running:
+            trio.lowlevel.spawn_system_task(self.retire, subscription)
+        return subscription is not None
+
+    async def retire(self, subscription: Subscription) -> None:
+        """Let a subscription that is out of the table do what it was given before, then stop it.
+
+        Cancelled: it goes on, and is stopped with the bus.
+        """
+        if self.tree is None or not self.running:
+            return
+        mark = Receipt(None, (MARK,), Ledger(self.ledger.waits), 1)
+        self.inbox.put(mark)
+        await self.ledger.waits.wait_settled(mark)
+        await subscription.workers.wait_idle()
+        await self.tree.handlers.remove(subscription.name)
+        subscription.mailbox.close()
+        self._leaving.remove(subscription)
+
     def _compile(self) -> None:
         self.routes = Routes(tuple(self.subscriptions))
+        self.door.look_up()
 
     def _refilter(self, subscription: Subscription, given: Callable[[Event], bool] | None) -> None:
         """A handler was enabled, disabled, or given another filter."""
@@ -268,7 +332,7 @@ class BusCore:
         )
 
     def _free_name(self, name: str) -> str:
-        taken = {subscription.name for subscription in self.subscriptions}
+        taken = {subscription.name for subscription in (*self.subscriptions, *self._leaving)}
         if name not in taken:
             return name
         number = 2
@@ -317,6 +381,10 @@ class BusCore:
         self._over = trio.Event()
         try:
             await self.tree.root.run(task_status=task_status)
+        except BaseException as error:
+            if not isinstance(error, trio.Cancelled):
+                self.failure = unwrapped(error)
+            raise
         finally:
             self.running = False
             self.door.close()
@@ -326,7 +394,7 @@ class BusCore:
     def _close_mailboxes(self) -> None:
         """Hand back what the bus still holds: no receipt stays open."""
         self._router.mailbox.close()
-        for subscription in self.subscriptions:
+        for subscription in (*self.subscriptions, *self._leaving):
             subscription.mailbox.close()
         self._store.mailbox.close()
         self.system.workers.mailbox.close()
@@ -346,7 +414,7 @@ class BusCore:
             await running.root.stop_child("transports")
             await self.wait_idle()
         if trio.current_time() >= deadline:
-            for subscription in self.subscriptions:
+            for subscription in (*self.subscriptions, *self._leaving):
                 subscription.abandon()
         await running.root.stop(max(0.0, deadline - trio.current_time()))
 
@@ -439,11 +507,6 @@ def unwrapped(group: BaseException) -> BaseException:
     while type(group) in {ExceptionGroup, BaseExceptionGroup} and len(group.exceptions) == 1:  # type: ignore[attr-defined]
         group = group.exceptions[0]  # type: ignore[attr-defined]
     return group
-
-
-def _check_kind(what: str, value: object, kind: type) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{what} must be a {kind.__name__} or None, not {value!r}")
 
 
 def _name_of(handler: object) -> str:

@@ -22,7 +22,7 @@ from pywats_events.routing._table import RoutingTable
 from pywats_events.settlement import Receipt
 from pywats_supervision import ChildContext
 
-__all__ = ["INBOX", "Door", "Route", "RouterPerformer", "Routes"]
+__all__ = ["INBOX", "MARK", "Door", "Route", "RouterPerformer", "Routes", "chosen"]
 
 INBOX: Final = 1024
 """Accepted events that wait for the router; it is woken at once, so this only bounds a burst."""
@@ -73,46 +73,53 @@ class Door:
         open: whether the bus runs and its inputs are not stopped.
     """
 
-    __slots__ = ("_closed", "inbox", "open")
+    __slots__ = ("_news", "inbox", "open")
 
     def __init__(self, inbox: Mailbox[Receipt]) -> None:
         self.inbox = inbox
         self.open = False
-        self._closed = trio.Event()
+        self._news = trio.Event()
 
     def close(self) -> None:
         """Let nobody in any more."""
         self.open = False
-        self._closed.set()
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Have those that wait ask again: it has closed, or events go elsewhere now."""
+        self._news.set()
+        self._news = trio.Event()
 
     async def wait(self, route: Route, accepted: int) -> None:
-        """Wait until an event on `route` can be accepted, or the door closes.
+        """Wait until it is worth asking again whether an event on `route` can be accepted.
+
+        Sets `Route.open_until` if it can. Returns also when the door closes, or routes change.
 
         Cancelled: nothing has happened. Several tasks may wait.
         """
-        while self.open:
-            margin = route.margin(self.inbox)
-            if margin > 0:
-                route.open_until = accepted + margin
-                return
-            full = next((taker.mailbox for taker in route.takers if taker.mailbox.full), None)
-            if (full or self.inbox).closed:
-                return
-            if full is not None:
-                await self._space_or_close(full, full.capacity)
-            else:
-                # No handler is full, but what waits for the router may fill one: it empties the
-                # inbox in its next turn, or when it has been started again.
-                await self._space_or_close(self.inbox, self.inbox.size)
+        margin = route.margin(self.inbox)
+        if margin > 0:
+            route.open_until = accepted + margin
+            return
+        full = next((taker.mailbox for taker in route.takers if taker.mailbox.full), None)
+        if (full or self.inbox).closed or not self.open:
+            return
+        if full is not None:
+            await self._space_or_news(full, full.capacity)
+        else:
+            # No handler is full, but what waits for the router may fill one: it empties the
+            # inbox in its next turn, or when it has been started again.
+            await self._space_or_news(self.inbox, self.inbox.size)
 
-    async def _space_or_close(self, mailbox: Mailbox[Receipt], below: float) -> None:
+    async def _space_or_news(self, mailbox: Mailbox[Receipt], below: float) -> None:
+        heard = self._news
         async with trio.open_nursery() as nursery:
 
-            async def closed() -> None:
-                await self._closed.wait()
+            async def hear() -> None:
+                await heard.wait()
                 nursery.cancel_scope.cancel()
 
-            nursery.start_soon(closed)
+            nursery.start_soon(hear)
             await mailbox.wait_space(below)
             nursery.cancel_scope.cancel()
 
@@ -139,6 +146,24 @@ class RouterPerformer:
         if not takers:
             receipt.ledger.unrouted += 1
             receipt.one_less()
+
+
+class Mark:
+    """Stands in the router's inbox where a subscription left: when it comes out, all before it is routed."""
+
+    name: Final = ""
+
+    def put(self, receipt: Receipt) -> None:
+        """It came out."""
+        receipt.one_less()
+
+    def holds(self, receipt: Receipt) -> bool:
+        """It never does."""
+        del receipt
+        return False
+
+
+MARK: Final = Mark()
 
 
 def chosen(

@@ -167,3 +167,4 @@ class Subscription:
     def closed(self) -> None:
         """The mailbox has given back all it held; what still comes goes the same way."""
         self.put = self.left_over
+        self.workers.gone()

@@ -87,6 +87,7 @@ class AsyncEventBus:
         From outside it waits while a subscription that the event goes to is full; it is a
         checkpoint only when it waits. Inside a handler it never waits: the event stays with the
         message in hand and enters the bus when the handler returns, or is discarded if it fails.
+        In a handler's hooks (`on_start`, `on_error`, `on_stop`) it enters at once.
 
         Args:
             event: the event.
@@ -110,9 +111,8 @@ class AsyncEventBus:
         if not core.door.open:
             core.check_open()
         route = core.route(event)
-        if core.ledger.accepted >= route.open_until:
-            await core.door.wait(route, core.ledger.accepted)
-            core.check_open()
+        if core.ledger.accepted >= route.open_until and not core.in_hook():
+            route = await core.wait_open(event)
         return core.accept(event, route)
 
     def publish_nowait(self, event: Event, *, now: bool = False) -> Receipt:
@@ -212,6 +212,8 @@ class AsyncEventBus:
     async def unsubscribe(self, handler: Any) -> bool:
         """Take a subscription away: no new events, those it has are handled, then it stops.
 
+        Inside a handler of this bus it only asks: the handler may be the very one that is to finish.
+
         Args:
             handler: the subscription, its handler, or its name.
 
@@ -221,15 +223,13 @@ class AsyncEventBus:
         Cancelled: the subscription takes no new events any more; what it has is dropped when the
         bus next stops it.
         """
+        await trio.lowlevel.checkpoint()
+        if self._core.hand() is not None:
+            return self._core.request_unsubscribe(handler)
         subscription = self._core.unsubscribe(handler)
-        if subscription is None:
-            await trio.lowlevel.checkpoint()
-            return False
-        tree = self._core.tree
-        if tree is not None and self._core.running:
-            await subscription.workers.wait_idle()
-            await tree.handlers.remove(subscription.name)
-        return True
+        if subscription is not None:
+            await self._core.retire(subscription)
+        return subscription is not None
 
     register_handler = subscribe
     unregister_handler = unsubscribe
@@ -345,7 +345,15 @@ class AsyncEventBus:
         await self._core.wait_stopped()
 
     async def wait_idle(self) -> None:
-        """Wait until every accepted event is settled. Cancelled: nothing has happened."""
+        """Wait until every accepted event is settled.
+
+        Raises:
+            WouldDeadlock: inside a handler of this bus, whose own event is not settled before it returns.
+
+        Cancelled: nothing has happened.
+        """
+        if self._core.hand() is not None:
+            raise WouldDeadlock(f"a handler of bus {self.name!r} cannot wait until no event is in hand")
         await self._core.wait_idle()
 
     # What can be seen
@@ -391,11 +399,11 @@ class AsyncEventBus:
 
     def on_event(self, callback: Callable[[Event], object]) -> None:
         """Have `callback(event)` called for each accepted event; it must not wait."""
-        self._core.on_event.append(callback)
+        self._core.hear(self._core.on_event, callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called for each failed attempt; it must not wait."""
-        self._core.on_error.append(callback)
+        self._core.hear(self._core.on_error, callback)
 
     def spec(self, name: str | None = None) -> ChildSpec:
         """The bus as a child of another supervisor.
@@ -424,6 +432,12 @@ class AsyncEventBus:
         if receipt.settled:
             await trio.lowlevel.checkpoint()
             return
+        hand = self._core.hand()
+        if hand is not None and receipt in hand.outbox:
+            raise WouldDeadlock(
+                f"event {receipt.event.id} enters bus {self.name!r} when the handler that waits returns; "
+                "publish(..., now=True) lets it in at once"
+            )
         settled = trio.Event()
         receipt.add_done_callback(lambda _: settled.set())
         await settled.wait()

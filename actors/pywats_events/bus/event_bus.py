@@ -93,7 +93,7 @@ class EventBus:
         self._core = self._bus._core  # noqa: SLF001 - the two faces of one core
         self._core.ledger.waits = self
         self._thread: TrioThread | None = None
-        self._nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery
         self._lane: deque[Receipt] = deque()
         self._armed = False
 
@@ -105,10 +105,12 @@ class EventBus:
         Raises:
             Exception: what kept it from starting.
             BusStopped: if it was stopped before; build another.
+            BusFailed: if it had failed.
         """
         if self._thread is not None:
             self._check_process(self._thread)
             if self._thread.ended:
+                self._check_failure(self._thread)
                 raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
             return
         thread = TrioThread(f"EventBus {self.name}", self._main, self.request_stop)
@@ -159,11 +161,12 @@ class EventBus:
             timeout: seconds, as for `stop`.
         """
         grace = checked_duration("timeout", timeout)
-        if self._thread is not None and not self._thread.ended:
+        if self._thread is not None:
+            self._check_process(self._thread)
             try:
                 self._thread.call_soon(self._bus.request_stop, grace)
             except RuntimeError:
-                return  # it has ended meanwhile, which is what was asked for
+                return  # it has ended, which is what was asked for
 
     def __enter__(self) -> Self:
         """Start the bus."""
@@ -208,7 +211,7 @@ class EventBus:
         route = core.route(event)
         while hand is None and self._full(route, thread):
             self._await(partial(self._space, event), timeout)
-            thread = self._running()
+            thread, route = self._running(), core.route(event)
         return self._send(event, route, thread)
 
     publish_async = publish
@@ -249,7 +252,7 @@ class EventBus:
         self._lane.append(receipt)
         if not self._armed:
             self._armed = True
-            thread.call_soon(self._take_lane)
+            self.call_soon(self._take_lane)
         return receipt
 
     async def _space(self, event: Event) -> None:
@@ -305,6 +308,8 @@ class EventBus:
     def unsubscribe(self, handler: Any, timeout: float | None = None) -> bool:
         """Take a subscription away: no new events, those it has are handled, then it stops.
 
+        On the bus's own thread or in a handler it only asks.
+
         Args:
             handler: the subscription, its handler, or its name.
             timeout: seconds to wait for that; None waits for ever.
@@ -313,11 +318,12 @@ class EventBus:
             Whether there was one.
 
         Raises:
-            WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        if self._thread is None or self._thread.ended:
+        if self._over():
             return self._core.unsubscribe(handler) is not None
+        if self._here or CURRENT_HAND.get() is not None:
+            return self._on_bus(partial(self._core.request_unsubscribe, handler))
         return bool(self._await(partial(self._bus.unsubscribe, handler), timeout))
 
     register_handler = subscribe
@@ -347,7 +353,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        if self._thread is None or self._thread.ended:
+        if self._over():
             return self._core.unregister_transport(transport) is not None
         return bool(self._await(partial(self._bus.unregister_transport, transport), timeout))
 
@@ -361,7 +367,7 @@ class EventBus:
     @property
     def is_running(self) -> bool:
         """Whether it runs."""
-        return self._bus.is_running
+        return self._bus.is_running and not (self._thread is not None and self._thread.forked)
 
     @property
     def handler_count(self) -> int:
@@ -420,8 +426,7 @@ class EventBus:
 
     def check_may_wait(self, what: str) -> None:
         """Refuse on the bus's own thread and in its handlers."""
-        thread = self._thread
-        if (thread is not None and thread.here) or CURRENT_HAND.get() is not None:
+        if self._here or CURRENT_HAND.get() is not None:
             raise WouldDeadlock(
                 f"{what} would wait for bus {self.name!r} on its own thread, or inside one of its handlers"
             )
@@ -434,6 +439,8 @@ class EventBus:
         """Wait, in a plain thread, until a receipt is settled."""
         if receipt.settled:
             return
+        if self._thread is not None:
+            self._check_process(self._thread)
         self.check_may_wait("receipt.wait()")
         try:
             wait_for(receipt.future, timeout)
@@ -454,6 +461,7 @@ class EventBus:
         if thread is None or thread.here or thread.ended:
             function(*args)
             return
+        self._check_process(thread)
         try:
             thread.call_soon(function, *args)
         except RuntimeError:
@@ -477,6 +485,20 @@ class EventBus:
 
     # Between the threads
 
+    @property
+    def _here(self) -> bool:
+        """Whether the caller is on the bus's own thread."""
+        return self._thread is not None and self._thread.here
+
+    def _over(self) -> bool:
+        """Whether it does not run yet, or any more; raises if it failed, or runs in another process."""
+        if self._thread is None:
+            return True
+        self._check_process(self._thread)
+        if self._thread.ended:
+            self._check_failure(self._thread)
+        return self._thread.ended
+
     def _running(self) -> TrioThread:
         thread = self._thread
         if thread is None:
@@ -494,23 +516,21 @@ class EventBus:
             )
 
     def _check_failure(self, thread: TrioThread) -> None:
-        failure = thread.failure
+        failure = self._core.failure or thread.failure
         if failure is not None:
             raise BusFailed(f"bus {self.name!r} failed: {type(failure).__name__}: {failure}") from failure
 
     def _on_bus(self, call: Callable[[], T]) -> T:
         """Make a sync call on the bus's thread and wait for its result."""
-        thread = self._thread
-        if thread is None or thread.here or thread.ended:
+        if self._over() or self._here:
             return call()
         future: Future[T] = Future()
-        thread.call_soon(_into, future, call)
+        self.call_soon(_into, future, call)
         return wait_for(future, None)
 
     def _await(self, call: Callable[[], Any], timeout: float | None) -> Any:
         """Run an async call on the bus's thread and wait for its result."""
         self.check_may_wait("this call")
-        thread = self._running()
         future: Future[Any] = Future()
 
         async def into() -> None:
@@ -525,10 +545,12 @@ class EventBus:
                     future.set_exception(BusStopped(f"bus {self.name!r} stopped meanwhile"))
 
         def spawn() -> None:
-            if self._nursery is not None:
+            try:
                 self._nursery.start_soon(into)
+            except RuntimeError:  # it has been left: the bus ended after this call began
+                future.set_exception(BusStopped(f"bus {self.name!r} stopped meanwhile"))
 
-        thread.call_soon(spawn)
+        self._running().call_soon(spawn)
         return wait_for(future, timeout)
 
     def __repr__(self) -> str:

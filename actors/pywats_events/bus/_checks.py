@@ -1,0 +1,35 @@
+"""Are the options of a bus, or of a subscription, what they have to be?
+
+Each error names the option, its value and what is allowed.
+"""
+
+from __future__ import annotations
+
+__all__ = ["check_callable", "check_kind", "check_name", "checked_priority"]
+
+
+def check_kind(what: str, value: object, kind: type) -> None:
+    """Refuse what is neither of that type nor None."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{what} must be a {kind.__name__} or None, not {value!r}")
+
+
+def check_callable(what: str, value: object) -> None:
+    """Refuse what cannot be called with an event, and is not None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{what} must be a callable that takes an event, or None, not {value!r}")
+
+
+def check_name(name: object, *, or_none: bool = False) -> None:
+    """Refuse what is no name; a bus cannot do without, a subscription has its handler's."""
+    if name is None and or_none:
+        return
+    if not name or not isinstance(name, str):
+        raise ValueError(f"name must be a non-empty str, not {name!r}")
+
+
+def checked_priority(priority: object) -> int:
+    """Return a priority, or say what is wrong with it."""
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise TypeError(f"priority must be a whole number, not {priority!r}; lower is dispatched to first")
+    return priority
