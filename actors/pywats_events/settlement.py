@@ -27,7 +27,7 @@ class Outcome(enum.Enum):
     DEAD_LETTERED = "dead_lettered"
     """No attempt was left; it is among the dead letters."""
     DROPPED = "dropped"
-    """The subscription was taken away before its turn came, or it was a system event too many."""
+    """The subscription was taken away before its turn came, or the handler that published it failed."""
     HANDED_BACK = "handed_back"
     """The bus ended before its turn came; whoever it came from still has it."""
     UNROUTED = "unrouted"
@@ -211,6 +211,12 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
             self.exceptional = {}
         self.exceptional[name] = outcome
         self.one_less()
+
+    def discard(self) -> None:
+        """The handler that published it failed: it never enters the bus, and nobody waits for it in vain."""
+        self.exceptional = {"": Outcome.DROPPED}
+        self.pending = 0
+        self.call_back()
 
     def one_less(self) -> None:
         """One subscription, or one caused event, has come to an end; settle what that settles.

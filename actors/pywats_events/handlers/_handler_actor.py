@@ -69,7 +69,7 @@ class HandlerPerformer:
         self._slot = slot
         self.outbox: list[Receipt] = []
         self.receipt: Receipt | None = None
-        """The event in hand, or the last one: between two no user code runs that could publish."""
+        """The event in hand; None in a hook, and between two events."""
         CURRENT_HAND.set(self)
 
     @property
@@ -84,7 +84,6 @@ class HandlerPerformer:
 
     async def stop(self) -> None:
         """End a life."""
-        self.receipt = None
         await call_hook(self._binding.on_stop)
 
     async def handle(self, receipt: Receipt) -> None:
@@ -97,10 +96,13 @@ class HandlerPerformer:
             if not receipt.doubtful or self._wants(event, receipt):
                 await self._call(event)
         except Exception as error:
-            self.receipt = None
-            self.outbox.clear()
+            self._discard()
             await self._failed(event, error)  # noqa: ASYNC120 - cancelled here, the event keeps its attempt
             raise
+        except BaseException:  # cancelled: the event comes back, and publishes again
+            self._discard()
+            raise
+        self.receipt = None
         if self.outbox:
             caused, self.outbox = self.outbox, []
             self._office.enter(caused, receipt)
@@ -113,6 +115,13 @@ class HandlerPerformer:
         """Ask the filter again if it raised when the event was accepted."""
         wants = self._office.wants
         return wants is None or self._office.name not in receipt.doubtful or wants(event)
+
+    def _discard(self) -> None:
+        """Drop what was published with the event in hand; a retry publishes it anew."""
+        self.receipt = None
+        kept, self.outbox = self.outbox, []
+        for receipt in kept:
+            receipt.discard()
 
     async def _failed(self, event: Event, error: Exception) -> None:
         self._office.failed(event, error)
