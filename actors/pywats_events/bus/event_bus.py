@@ -207,7 +207,7 @@ class EventBus:
         hand = core.hand()
         if hand is not None and not now:
             return core.keep(event, hand)
-        thread = self._running()
+        thread = self._running(inside=hand is not None)
         route = core.route(event)
         while hand is None and self._full(route, thread):
             self._await(partial(self._space, event), timeout)
@@ -231,7 +231,7 @@ class EventBus:
         hand = core.hand()
         if hand is not None and not now:
             return core.keep(event, hand)
-        thread = self._running()
+        thread = self._running(inside=hand is not None)
         route = core.route(event)
         if hand is None and self._full(route, thread):
             raise BusFull(
@@ -499,12 +499,13 @@ class EventBus:
             self._check_failure(self._thread)
         return self._thread.ended
 
-    def _running(self) -> TrioThread:
+    def _running(self, *, inside: bool = False) -> TrioThread:
+        """The thread, if it takes calls; those made inside a handler also while the bus stops."""
         thread = self._thread
         if thread is None:
             raise BusNotRunning(f"bus {self.name!r} is not running; call start() before you publish")
         self._check_process(thread)
-        if thread.ended or not self._core.door.open:
+        if thread.ended or not (self._core.running if inside else self._core.door.open):
             self._check_failure(thread)
             raise BusStopped(f"bus {self.name!r} is stopped or stopping; it accepts no more events")
         return thread

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -157,33 +156,6 @@ def test_stopping_twice_changes_nothing() -> None:
     bus.stop()
     with pytest.raises(BusStopped, match="build another"):
         bus.start()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
-def test_after_a_fork_every_call_raises(tmp_path: Path) -> None:
-    script = tmp_path / "fork.py"
-    script.write_text(
-        "import os\n"
-        "from pywats_events import Event, EventBus, EventType\n"
-        "bus = EventBus()\n"
-        "bus.start()\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    try:\n"
-        "        bus.publish(Event(event_type=EventType.TEST_RESULT))\n"
-        "    except Exception as error:\n"
-        "        print(type(error).__name__, error, flush=True)\n"
-        "    os._exit(0)\n"
-        "os.waitpid(child, 0)\n"
-        "bus.stop()\n",
-        encoding="utf-8",
-    )
-    run = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=DEADLINE, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.startswith("BusNotRunning")
-    assert "build a bus after the fork" in run.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent to a whole console there")
