@@ -13,7 +13,7 @@ import trio
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore, unwrapped
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.errors import BusFull, BusNotRunning, WouldDeadlock
+from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
@@ -23,7 +23,7 @@ from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
-from pywats_supervision import ChildSpec, Runtime, Supervisor, SupervisorSnapshot
+from pywats_supervision import ChildContext, ChildSpec, Runtime, Supervisor, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
 
 __all__ = ["AsyncEventBus"]
@@ -273,9 +273,15 @@ class AsyncEventBus:
 
         Raises:
             Exception: what the tree could not deal with.
+            RuntimeError: if it runs already.
+            BusStopped: if it has run before; its mailboxes are closed, so build another.
 
         Cancelled: everything is cancelled at once; unsettled events are handed back.
         """
+        if self._core.running:
+            raise RuntimeError(f"bus {self.name!r} is running already")
+        if self._core.tree is not None:
+            raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
         self._token = trio.lowlevel.current_trio_token()
         await self._core.run(task_status)
 
@@ -406,12 +412,16 @@ class AsyncEventBus:
         self._core.hear(self._core.on_error, callback)
 
     def spec(self, name: str | None = None) -> ChildSpec:
-        """The bus as a child of another supervisor.
+        """The bus as a child of another supervisor; asked to stop, it drains within `DEFAULT_GRACE`.
 
         Args:
             name: of the child; default the bus's.
         """
-        return ChildSpec(name or self.name, self.run)
+        return ChildSpec(name or self.name, self._live, shutdown=DEFAULT_GRACE)
+
+    async def _live(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:  # noqa: ASYNC128
+        child.on_stopping(lambda: self.request_stop(max(0.0, child.deadline - trio.current_time())))
+        await self.run(task_status=task_status)
 
     # How receipts wait, and what transports need (see Waits and Port)
 
