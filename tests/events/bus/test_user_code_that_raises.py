@@ -1,0 +1,245 @@
+"""Filters, middleware, hooks and callbacks are user code: what they raise is one subscription's failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
+from pywats_events.handlers import ChainMiddleware, EnrichmentMiddleware, HandlerChain, ValidationMiddleware
+from pywats_events.handlers.handler_chain import Next
+from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
+from pywats_events.settlement import Outcome, Receipt
+from pywats_events.testing import running_async_bus
+from support.handlers import Recording, event_of
+
+RETRIES = RetryPolicy(max_retries=2, initial_delay=1, jitter=False)
+
+
+async def publish_some(bus: AsyncEventBus, count: int = 3) -> list[Receipt]:
+    receipts = [await bus.publish(event_of(number)) for number in range(count)]
+    await bus.wait_idle()
+    return receipts
+
+
+def raises_for_one(event: Event) -> bool:
+    if event.payload["number"] == 1:
+        raise LookupError("no such unit")
+    return event.payload["number"] != 2
+
+
+async def test_a_filter_that_raises_fails_its_own_subscription_by_its_own_policy(
+    autojump_clock: MockClock,
+) -> None:
+    picky, other = Recording(name="picky"), Recording(name="other")
+    async with running_async_bus(grace=60) as bus:
+        bus.subscribe(picky, filter=raises_for_one, retry_policy=RETRIES)
+        bus.subscribe(other)
+        receipts = await publish_some(bus)
+        (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+    assert (letter.handler_name, letter.attempts, letter.error_type) == ("picky", 3, "LookupError")
+    assert [receipt.outcomes for receipt in receipts] == [
+        {"picky": Outcome.HANDLED, "other": Outcome.HANDLED},
+        {"picky": Outcome.DEAD_LETTERED, "other": Outcome.HANDLED},
+        {"other": Outcome.HANDLED},
+    ]
+    assert (picky.numbers, other.numbers) == ([0], [0, 1, 2])
+
+
+async def test_a_filter_that_raises_once_is_asked_again_and_its_answer_counts(
+    autojump_clock: MockClock,
+) -> None:
+    asked: list[int] = []
+
+    def twice(event: Event) -> bool:
+        asked.append(event.payload["number"])
+        if asked.count(event.payload["number"]) == 1:
+            raise LookupError
+        return event.payload["number"] != 1
+
+    handler = Recording(name="handler")
+    async with running_async_bus(retry_policy=RETRIES, grace=60) as bus:
+        bus.subscribe(handler, filter=twice)
+        receipts = await publish_some(bus)
+        assert len(bus.error_policy.dead_letter_queue) == 0
+    assert sorted(handler.numbers) == [0, 2]
+    assert all(receipt.outcomes == {"handler": Outcome.HANDLED} for receipt in receipts)
+
+
+class FailsFor(ChainMiddleware):
+    """Raises for one handler's event with the number 1, before or after the handler."""
+
+    def __init__(self, *, before: bool) -> None:
+        self._before = before
+
+    async def process(self, event: Event, next_handler: Next) -> Any:
+        if self._before and event.payload["number"] == 1:
+            raise RuntimeError("before")
+        result = await next_handler(event)
+        if event.payload["number"] == 1:
+            raise RuntimeError("after")
+        return result
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_middleware_that_raises_is_the_failure_of_the_handler_it_wraps(
+    before: bool, autojump_clock: MockClock
+) -> None:
+    handlers = [Recording(name="one"), Recording(name="two")]
+    chain = HandlerChain().add(FailsFor(before=before))
+    async with running_async_bus(middleware=chain, retry_policy=RETRIES, grace=60) as bus:
+        for handler in handlers:
+            bus.subscribe(handler)
+        receipts = await publish_some(bus)
+        assert len(bus.error_policy.dead_letter_queue) == 2
+    both = {"one": Outcome.DEAD_LETTERED, "two": Outcome.DEAD_LETTERED}
+    assert receipts[1].outcomes == both
+    for handler in handlers:
+        assert handler.numbers.count(1) == (0 if before else 3)
+        assert [number for number in handler.numbers if number != 1] == [0, 2]
+
+
+async def test_a_chain_on_the_bus_validates_and_enriches_every_handler_s_events(
+    autojump_clock: MockClock,
+) -> None:
+    chain = (
+        HandlerChain()
+        .add(ValidationMiddleware(lambda event: event.payload["number"] != 1))
+        .add(
+            EnrichmentMiddleware(lambda event: event.derive(payload={"number": event.payload["number"] + 10}))
+        )
+    )
+    handler = Recording(name="handler")
+    async with running_async_bus(middleware=chain, retry_policy=RETRIES, grace=60) as bus:
+        bus.subscribe(handler)
+        receipts = await publish_some(bus)
+        (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+    assert handler.numbers == [10, 12]
+    assert receipts[1].outcomes == {"handler": Outcome.DEAD_LETTERED}
+    assert letter.attempts == 1  # the event is to blame: no retry can mend that
+
+
+class Hooked(Recording):
+    """Its hooks do what the test says."""
+
+    def __init__(self, *, on_start: list[bool] | None = None, on_stop: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self._starts = on_start or []
+        self._stops = on_stop
+
+    async def on_start(self) -> None:
+        if self._starts and not self._starts.pop(0):
+            raise ConnectionError("cannot start")
+
+    async def on_stop(self) -> None:
+        if not self._stops:
+            raise OSError("cannot stop")
+
+    async def on_error(self, event: Event, error: Exception) -> None:
+        raise LookupError("on_error")
+
+
+async def test_a_handler_that_cannot_start_is_started_again_later_and_loses_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    late, other = Hooked(on_start=[False] * 12, name="late"), Recording(name="other")
+    async with running_async_bus(grace=9999) as bus:
+        bus.subscribe(late)
+        bus.subscribe(other)
+        receipts = [await bus.publish(event_of(number)) for number in range(3)]
+        await bus.wait_idle()
+        assert 1 < trio.current_time() < 600
+        assert len(bus.error_policy.dead_letter_queue) == 0
+    assert (late.numbers, other.numbers) == ([0, 1, 2], [0, 1, 2])
+    assert all(set(receipt.outcomes.values()) == {Outcome.HANDLED} for receipt in receipts)
+
+
+async def test_an_on_error_that_raises_fails_the_attempt_as_it_would_have_failed(
+    autojump_clock: MockClock,
+) -> None:
+    async def fail(event: Event) -> None:
+        raise ValueError
+
+    async with running_async_bus(retry_policy=RETRIES, grace=60) as bus:
+        bus.subscribe(Hooked(what=fail, name="hooked"))
+        (receipt,) = await publish_some(bus, 1)
+        (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+    assert receipt.outcomes == {"hooked": Outcome.DEAD_LETTERED}
+    assert letter.attempts == 3
+    assert "ValueError" in letter.traceback_text
+
+
+async def test_an_on_stop_that_raises_spoils_nothing_that_was_handled(autojump_clock: MockClock) -> None:
+    handler = Hooked(on_stop=False, name="handler")
+    async with running_async_bus(grace=60) as bus:
+        bus.subscribe(handler)
+        (receipt,) = await publish_some(bus, 1)
+    assert receipt.outcomes == {"handler": Outcome.HANDLED}
+
+
+async def test_callbacks_that_raise_disturb_nobody(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(event: Event) -> None:
+        raise ValueError
+
+    def refuse(*args: Any) -> None:
+        raise RuntimeError("a callback")
+
+    told: list[str] = []
+    policy = ErrorPolicy(DeadLetterQueue(on_add=refuse)).on_failure(refuse)
+    async with running_async_bus(error_policy=policy, grace=60) as bus:
+        for listen in (bus.on_event, bus.on_error):
+            listen(refuse)
+            listen(lambda *args: told.append("next"))
+        handler = Recording(name="handler")
+        bus.subscribe(handler)
+        bus.subscribe(Recording(fail, name="fails"))
+        receipt = await bus.publish(event_of())
+        receipt.add_done_callback(refuse)
+        receipt.add_done_callback(lambda receipt: told.append("done"))
+        await receipt.wait_settled()
+        assert receipt.outcomes == {"handler": Outcome.HANDLED, "fails": Outcome.DEAD_LETTERED}
+        receipt.add_done_callback(refuse)
+    assert sorted(told) == ["done", "next", "next"]
+    assert caplog.text.count("RuntimeError: a callback") == 6
+
+
+class Fresh(BaseHandler):
+    """Made anew for each life; the second cannot be made."""
+
+    made = 0
+    handled: list[int]
+
+    def __init__(self) -> None:
+        super().__init__("fresh")
+        Fresh.made += 1
+        if Fresh.made == 2:
+            raise OSError("cannot be made")
+
+    @property
+    def event_types(self) -> list[EventType]:
+        return [EventType.TEST_RESULT]
+
+    async def handle(self, event: Event) -> None:
+        if event.payload["number"] == 0 and event.attempt == 1:
+            raise ConnectionError
+        Fresh.handled.append(event.payload["number"])
+
+
+@pytest.mark.parametrize("give", [lambda: Fresh, lambda: lambda: Fresh()], ids=["class", "factory"])
+async def test_a_class_or_factory_gives_a_fresh_handler_per_life_and_may_fail(
+    give: Callable[[], Any], autojump_clock: MockClock
+) -> None:
+    Fresh.made, Fresh.handled = 0, []
+    async with running_async_bus(retry_policy=RETRIES, grace=600) as bus:
+        bus.subscribe(give(), name="fresh")
+        receipts = await publish_some(bus)
+        assert len(bus.error_policy.dead_letter_queue) == 0
+    assert sorted(Fresh.handled) == [0, 1, 2]
+    assert all(receipt.outcomes == {"fresh": Outcome.HANDLED} for receipt in receipts)
+    assert Fresh.made > 2
