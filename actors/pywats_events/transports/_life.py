@@ -6,7 +6,6 @@ a failure of the running child, which its outermost Backoff answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -50,7 +49,7 @@ class TransportLife:
             try:
                 await transport.start_async()
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._serve, fail)
+                    nursery.start_soon(self._serve, failures)
                     await over.wait()
                     nursery.cancel_scope.cancel()
             finally:
@@ -68,11 +67,13 @@ class TransportLife:
         if failures:
             raise failures[0]
 
-    async def _serve(self, fail: Callable[[Exception], object]) -> None:
+    async def _serve(self, failures: list[Exception]) -> None:
         transport = self._transport
         try:
             await transport.serve()
-        except Exception as error:  # noqa: BLE001 - it ends this life, as if the transport had said it
-            fail(error)
+        except Exception as raised:  # noqa: BLE001 - it ends this life, as if the transport had said it
+            error = raised
         else:
-            fail(TransportEnded(f"transport {transport.name!r} has come to an end by itself"))
+            error = TransportEnded(f"transport {transport.name!r} has come to an end by itself")
+        if not failures:  # else it has said so itself, and that is what serve ended with
+            transport.fail(error)
