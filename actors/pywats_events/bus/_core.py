@@ -133,7 +133,7 @@ class BusCore:
     def hand(self) -> HandlerPerformer | None:
         """The handler that the caller runs in, if it is one of this bus and has a message in hand."""
         hand = CURRENT_HAND.get()
-        if hand is None or hand.bus is not self or hand.receipt is None:
+        if hand is None or hand.bus is not self or not hand.busy:
             return None
         return hand
 
@@ -143,7 +143,7 @@ class BusCore:
         It must not wait at the door: the handler may be the one that has to make space.
         """
         hand = CURRENT_HAND.get()
-        return hand is not None and hand.bus is self and hand.receipt is None
+        return hand is not None and hand.bus is self and not hand.busy
 
     def check_open(self) -> None:
         """Raise unless a publish from outside is welcome."""

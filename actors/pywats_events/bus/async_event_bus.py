@@ -419,7 +419,9 @@ class AsyncEventBus:
         """
         return ChildSpec(name or self.name, self._live, shutdown=DEFAULT_GRACE)
 
-    async def _live(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:  # noqa: ASYNC128
+    async def _live(  # noqa: ASYNC114, ASYNC128 - handed on
+        self, *, task_status: trio.TaskStatus[None], child: ChildContext
+    ) -> None:
         child.on_stopping(lambda: self.request_stop(max(0.0, child.deadline - trio.current_time())))
         await self.run(task_status=task_status)
 

@@ -69,13 +69,18 @@ class HandlerPerformer:
         self._slot = slot
         self.outbox: list[Receipt] = []
         self.receipt: Receipt | None = None
-        """The event in hand; None in a hook, and between two events."""
+        """The event in hand, or the last one (see `busy`); None in a hook."""
         CURRENT_HAND.set(self)
 
     @property
     def bus(self) -> object:
         """The bus whose handler this is."""
         return self._office.bus
+
+    @property
+    def busy(self) -> bool:
+        """Whether an event is in hand: what is published now belongs to it."""
+        return self.receipt is not None and self._slot.item is self.receipt
 
     async def start(self, context: ChildContext) -> None:
         """Begin a life."""
@@ -102,13 +107,14 @@ class HandlerPerformer:
         except BaseException:  # cancelled: the event comes back, and publishes again
             self._discard()
             raise
-        self.receipt = None
         if self.outbox:
+            self.receipt = None
             caused, self.outbox = self.outbox, []
             self._office.enter(caused, receipt)
         if receipt.pending > 1:
             receipt.pending -= 1
         else:
+            self.receipt = None
             receipt.one_less()
 
     def _wants(self, event: Event, receipt: Receipt) -> bool:

@@ -278,3 +278,26 @@ async def test_a_task_that_a_handler_left_elsewhere_publishes_from_outside(autoj
         await trio.sleep(10)
         assert receipts[0].accepted
         assert after.numbers == [1]
+
+
+async def test_a_callback_that_publishes_when_the_handler_is_done_publishes_from_outside(
+    autojump_clock: MockClock,
+) -> None:
+    """It runs in the handler's task, but what it publishes must not wait for that handler's next event."""
+    after = Recording(event_type=AFTER)
+
+    async def publish(event: Event) -> None:
+        await bus.publish(event_of(1, EventType.ASSET_FAULT))
+
+    def on_event(event: Event) -> None:
+        if event.event_type is EventType.ASSET_FAULT:
+            bus.publish_nowait(event_of(1, AFTER))
+
+    async with running_async_bus(grace=60) as bus:
+        bus.on_event(on_event)
+        bus.subscribe(Recording(publish))
+        bus.subscribe(after)
+        receipt = await bus.publish(event_of())
+        receipt.add_done_callback(lambda _: bus.publish_nowait(event_of(2, AFTER)))
+        await trio.sleep(1)
+        assert after.numbers == [1, 2]
