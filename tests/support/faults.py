@@ -19,6 +19,7 @@ from trio.lowlevel import Abort
 from pywats_actors._cell import RetryLife, WorkerLife
 from pywats_events.bus._policy_actor import PolicyPerformer
 from pywats_events.bus._routing_actor import RouterPerformer
+from pywats_events.bus._system_events import SystemEvents
 from pywats_events.handlers._handler_actor import HandlerPerformer
 
 __all__ = ["Fault", "Faults"]
@@ -68,7 +69,7 @@ class Faults:
         """Watch every life of that actor from now on."""
         for life in (WorkerLife, RetryLife):
             patch.setattr(life, "run", self._watched_life(life.run))
-        for performer in (RouterPerformer, PolicyPerformer, HandlerPerformer):
+        for performer in (RouterPerformer, PolicyPerformer, HandlerPerformer, SystemEvents):
             for call in ("start", "handle", "stop"):
                 patch.setattr(performer, call, self._watched_call(getattr(performer, call)))
 

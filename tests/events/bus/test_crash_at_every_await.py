@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pywats_events import AsyncEventBus, Event, EventType
 from pywats_events.policies import RetryPolicy
@@ -46,6 +46,7 @@ class Run:
         self.first = Recording(self.work_hard, name="first")
         self.second = Recording(self.publish_twice, name="second")
         self.caused = Recording(self.work, EventType.WORK_STARTED, name="caused")
+        self.listener = Recording(self.work, EventType.EVENT_DEAD_LETTER, name="listener")
 
     async def work_hard(self, event: Event) -> None:
         await trio.sleep(0.5)
@@ -69,11 +70,14 @@ class Run:
     async def go(self, options: Options, *faults: Faults) -> None:
         for handler in (self.first, self.second, self.caused):
             self.bus.subscribe(handler, **options)
+        self.bus.subscribe(self.listener, capacity=100)
         async with self.bus:
             for fault in faults:
                 fault.armed = True
             for number in range(EVENTS):
                 self.receipts.append(await self.bus.publish(event_of(number)))
+            await self.bus.wait_idle()
+            await wait_all_tasks_blocked()  # the system events have a lane of their own
             await self.bus.wait_idle()
 
     def check(self) -> None:
@@ -83,6 +87,7 @@ class Run:
             (letter.handler_name, letter.event_id)
             for letter in self.bus.error_policy.dead_letter_queue.get_entries()
         )
+        assert len(self.listener.handled) == letters.total()
         for number, receipt in enumerate(self.receipts):
             for handler in (self.first, self.second):
                 assert receipt.settled
@@ -119,7 +124,14 @@ async def at_every_point(options: Options, of: str, *, in_user_code: bool = Fals
 
 # What each has to do in the scenario, each of which is a point: an event of mine is handed to two, and causes
 # two; the poison is tried three times before it is a dead letter.
-LEAST = {ROUTER: 3 * EVENTS, POLICY_ACTOR: 1, "first": EVENTS + 2, "second": EVENTS, "caused": 2 * EVENTS}
+LEAST = {
+    ROUTER: 3 * EVENTS,
+    POLICY_ACTOR: 1,
+    "first": EVENTS + 2,
+    "second": EVENTS,
+    "caused": 2 * EVENTS,
+    "system events": 1,
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
