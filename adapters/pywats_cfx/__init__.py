@@ -11,12 +11,31 @@ from typing import TYPE_CHECKING, Any, Final
 from pywats_cfx.errors import CFXDecodeError, CFXError
 
 if TYPE_CHECKING:
+    from pywats_cfx.convert import Converter
+    from pywats_cfx.messages import EndpointConnected, Heartbeat
+    from pywats_cfx.messages.production import UnitsArrived, UnitsDeparted, WorkCompleted, WorkStarted
+    from pywats_cfx.messages.production.assembly import MaterialsInstalled
+    from pywats_cfx.messages.production.testandinspection import UnitsInspected, UnitsTested
+    from pywats_cfx.messages.resourceperformance import FaultCleared, FaultOccurred, StationStateChanged
     from pywats_cfx.wire import Envelope, decode, decode_batch, decode_each, encode, encode_batch
 
 __all__ = [
     "CFXDecodeError",
     "CFXError",
+    "Converter",
+    "EndpointConnected",
     "Envelope",
+    "FaultCleared",
+    "FaultOccurred",
+    "Heartbeat",
+    "MaterialsInstalled",
+    "StationStateChanged",
+    "UnitsArrived",
+    "UnitsDeparted",
+    "UnitsInspected",
+    "UnitsTested",
+    "WorkCompleted",
+    "WorkStarted",
     "decode",
     "decode_batch",
     "decode_each",
@@ -24,13 +43,20 @@ __all__ = [
     "encode_batch",
 ]
 
-_WHERE: Final = dict.fromkeys(
-    ["Envelope", "decode", "decode_batch", "decode_each", "encode", "encode_batch"], "pywats_cfx.wire"
-)
+_WHERE: Final = {
+    "wire": ("Envelope", "decode", "decode_batch", "decode_each", "encode", "encode_batch"),
+    "convert": ("Converter",),
+    "messages": ("EndpointConnected", "Heartbeat"),
+    "messages.production": ("UnitsArrived", "UnitsDeparted", "WorkCompleted", "WorkStarted"),
+    "messages.production.assembly": ("MaterialsInstalled",),
+    "messages.production.testandinspection": ("UnitsInspected", "UnitsTested"),
+    "messages.resourceperformance": ("FaultCleared", "FaultOccurred", "StationStateChanged"),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load a name on its first use."""
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    for module, found in _WHERE.items():
+        if name in found:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
