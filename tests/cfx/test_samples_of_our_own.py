@@ -18,8 +18,8 @@ from support.house import run_python
 
 DOCUMENTED = """units_tested_ict units_tested_fct units_inspected_aoi units_inspected_spi work_started
     work_completed_pass work_completed_fail materials_smt materials_th materials_loaded fault_temp
-    fault_feeder fault_cleared units_tested_multi units_tested_panel units_arrived units_departed units_disqualified
-    state_changed"""
+    fault_feeder fault_cleared units_tested_multi units_tested_panel units_arrived units_departed
+    units_disqualified state_changed"""
 
 
 def test_the_documented_samples_are_there() -> None:
