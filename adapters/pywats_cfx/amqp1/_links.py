@@ -1,0 +1,108 @@
+"""What the engine knows of a link and of a delivery that came on it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pywats_cfx.amqp1._proton import Delivery as ProtonDelivery
+from pywats_cfx.amqp1._proton import Link
+
+__all__ = ["InLink", "Incoming", "OutLink", "Outcome"]
+
+
+class Outcome(Enum):
+    """What became of a message that was sent."""
+
+    ACCEPTED = "accepted"
+    """The peer has it."""
+    REJECTED = "rejected"
+    """The peer calls it invalid."""
+    RELEASED = "released"
+    """The peer did not handle it, and could be sent it again."""
+    MODIFIED = "modified"
+    """Like released, but the peer may have begun; the .NET SDK counts it as delivered."""
+    LOST = "lost"
+    """The link or connection ended first: the peer may have it or not."""
+
+
+class InLink:
+    """A link on which the peer sends to us.
+
+    Attributes:
+        address: on our side for a link that the peer opened, on its side for one that we opened.
+        window: how many deliveries may be unsettled.
+        refused: whether the peer's attach carried no terminus, as it does before it detaches.
+    """
+
+    __slots__ = ("_parts", "address", "name", "open", "ours", "proton", "refused", "size", "unsettled", "window")
+
+    def __init__(self, proton: Link, *, name: str, address: str, window: int, ours: bool) -> None:
+        self.proton = proton
+        self.name = name
+        self.address = address
+        self.window = window
+        self.ours = ours
+        self.open = True
+        self.refused = False
+        self.unsettled = 0
+        self.size = 0
+        self._parts: list[bytes] = []
+
+    def add_part(self, part: bytes) -> int:
+        """Keep a part of the delivery that is coming in, and give its size."""
+        self._parts.append(part)
+        self.size += len(part)
+        return len(part)
+
+    def take_parts(self) -> bytes:
+        """The delivery, now that all of it is there."""
+        parts, self._parts, self.size = self._parts, [], 0
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def drop_parts(self) -> int:
+        """Forget a delivery that will not be completed, and give the size of what was there."""
+        size = self.size
+        self._parts, self.size = [], 0
+        return size
+
+
+class OutLink:
+    """A link on which we send to the peer.
+
+    Attributes:
+        address: on the peer's side for a link that we opened, on our side for one that the peer opened.
+        target: the peer's address for a link that it opened, e.g. the one it expects an answer on.
+        refused: whether the peer's attach carried no terminus, as it does before it detaches.
+    """
+
+    __slots__ = ("address", "name", "open", "ours", "proton", "refused", "sent", "target", "unsettled")
+
+    def __init__(self, proton: Link, *, name: str, address: str, ours: bool) -> None:
+        self.proton = proton
+        self.name = name
+        self.address = address
+        self.target = ""
+        self.ours = ours
+        self.open = True
+        self.refused = False
+        self.sent = 0
+        self.unsettled = 0
+
+    @property
+    def credit(self) -> int:
+        """How many messages the peer wants at the moment."""
+        return int(self.proton.credit) if self.open else 0
+
+
+class Incoming:
+    """A delivery that came in, until it is settled."""
+
+    __slots__ = ("done", "link", "payload", "proton", "settled", "size")
+
+    def __init__(self, link: InLink, proton: ProtonDelivery, payload: bytes, *, settled: bool) -> None:
+        self.link = link
+        self.proton = proton
+        self.payload = payload
+        self.size = len(payload)
+        self.settled = settled
+        self.done = False
