@@ -66,7 +66,6 @@ class Engine:
         self._sasl = sasl
         self._events: list[EngineEvent] = []
         self._links: dict[Link, InLink | OutLink] = {}
-        self._sessions: list[Session] = []
         self._held_back: list[InLink] = []
         self._giant: InLink | None = None
         self._unsettled = 0
@@ -174,16 +173,18 @@ class Engine:
     # -- links
 
     def new_session(self) -> Session:
-        """Begin a session of our own."""
-        session = self._connection.session()
+        """Begin a session of our own; it ends with the last of its links.
+
+        Raises:
+            AMQPError: both sides' limits allow no more sessions.
+        """
+        try:
+            session = self._connection.session()
+        except ProtonException as error:
+            raise AMQPError(f"this connection has all the sessions that it may have: {error}") from error
         session.incoming_capacity = self.limits.session_bytes
         session.open()
-        self._sessions.append(session)
         return session
-
-    def end_session(self, session: Session) -> None:
-        """End a session of our own, with its links."""
-        self._drop_session(session, "", "")
 
     def open_sender(self, session: Session, name: str, address: str) -> OutLink:
         """Attach to send to the peer's `address`."""
@@ -229,7 +230,10 @@ class Engine:
 
     def refuse(self, link: InLink | OutLink, condition: str, description: str) -> None:
         """Attach without a terminus and detach at once: the standard's way to say no (2.6.3)."""
-        link.proton.open()
+        proton = link.proton
+        proton.source.type = Terminus.UNSPECIFIED
+        proton.target.type = Terminus.UNSPECIFIED
+        proton.open()
         self.close_link(link, condition, description)
 
     def close_link(self, link: InLink | OutLink, condition: str | None = None, description: str = "") -> None:
@@ -240,6 +244,9 @@ class Engine:
             link.proton.condition = Condition(condition, description)
         link.proton.close()
         self._forget(link)
+        session = link.proton.session
+        if link.ours and not any(other.proton.session == session for other in self._links.values()):
+            session.close()
 
     # -- deliveries
 
@@ -314,9 +321,7 @@ class Engine:
             self._events.append(Failed(error))
 
     def _on_transport_error(self, event: Event) -> None:
-        condition = self._transport.condition
-        name = condition.name if condition else "unknown"
-        text = (condition.description if condition else None) or ""
+        name, text = _reason(self._transport.condition)
         if "idle" in text:
             self._fail(ConnectionLost(f"the peer was silent for {self.limits.idle_timeout:g} s"))
         else:
@@ -333,34 +338,23 @@ class Engine:
         condition = self._connection.remote_condition
         self._connection.close()
         self.finished = True
-        self._events.append(
-            Closed(condition.name if condition else "", (condition.description if condition else "") or "")
-        )
+        self._events.append(Closed(*_reason(condition)))
 
     def _on_session_open(self, event: Event) -> None:
         session = event.session
         if session.state & Endpoint.LOCAL_UNINIT:
             session.incoming_capacity = self.limits.session_bytes
             session.open()
-            self._sessions.append(session)
 
     def _on_session_close(self, event: Event) -> None:
-        condition = event.session.remote_condition
-        self._drop_session(
-            event.session,
-            condition.name if condition else "",
-            (condition.description if condition else "") or "",
-        )
-
-    def _drop_session(self, session: Session, condition: str, description: str) -> None:
-        """End a session; all that waits on its links must hear of it (RabbitMQ refuses links this way)."""
+        """All that waits on the session's links must hear of it: RabbitMQ refuses links this way."""
+        session = event.session
+        condition = session.remote_condition
         for link in [link for link in self._links.values() if link.proton.session == session]:
             self._forget(link)
-            self._events.append(LinkClosed(link, condition, description))
-        if session in self._sessions:
-            self._sessions.remove(session)
-            session.close()
-            session.free()
+            self._events.append(LinkClosed(link, *_reason(condition)))
+        session.close()
+        session.free()
 
     def _on_link_open(self, event: Event) -> None:
         proton = event.link
@@ -369,7 +363,7 @@ class Engine:
             self._on_link_requested(proton)
             return
         far_end = proton.remote_target if isinstance(link, OutLink) else proton.remote_source
-        link.refused = far_end.type == Terminus.UNSPECIFIED
+        link.refused = far_end.type == Terminus.UNSPECIFIED or far_end.address is None
         self._events.append(LinkOpened(link))
 
     def _on_link_requested(self, proton: Link) -> None:
@@ -399,11 +393,7 @@ class Engine:
             proton.close()
         if link is not None:
             self._forget(link)
-            self._events.append(
-                LinkClosed(
-                    link, condition.name if condition else "", (condition.description if condition else "") or ""
-                )
-            )
+            self._events.append(LinkClosed(link, *_reason(condition)))
         proton.free()
 
     def _forget(self, link: InLink | OutLink) -> None:
@@ -506,3 +496,8 @@ class Engine:
         held_back, self._held_back = self._held_back, []
         for link in held_back:
             self._read(link)
+
+
+def _reason(condition: Condition | None) -> tuple[str, str]:
+    """A condition's name and description; both are empty where there is none."""
+    return (condition.name or "", condition.description or "") if condition else ("", "")

@@ -18,9 +18,9 @@ class Limits:
         max_unsettled_bytes: how many bytes may be unsettled on one connection before no more are read. One
             delivery alone may be larger, up to `max_message`.
         max_message: the largest message taken, in bytes. A larger one ends its link.
-        max_frame: the largest frame taken, in bytes, at least 512. 128 of them may wait in each session.
+        max_frame: the largest frame taken, in bytes, at least 512. 64 of them may wait in each session.
         max_links: how many links one connection may have.
-        max_sessions: how many sessions one connection may have; a session may hold back 128 frames.
+        max_sessions: how many sessions one connection may have; a session may hold back 64 frames.
         idle_timeout: seconds after which a silent peer counts as gone, at least 20: the .NET SDK sends its
             keep-alives 3 s before half of it has passed.
         handshake: seconds that TLS, login and open may take together.
@@ -32,7 +32,7 @@ class Limits:
     max_message: int = 128 * _MiB
     max_frame: int = 32 * 1024
     max_links: int = 64
-    max_sessions: int = 8
+    max_sessions: int = 32
     idle_timeout: float = 60.0
     handshake: float = 10.0
     stall: float = 60.0
@@ -50,4 +50,4 @@ class Limits:
     @property
     def session_bytes(self) -> int:
         """How many bytes one session holds back while they are not read."""
-        return 128 * self.max_frame
+        return 64 * self.max_frame
