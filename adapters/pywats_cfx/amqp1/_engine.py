@@ -3,7 +3,7 @@
 proton speaks the protocol; here is what it leaves to its user: the login before it (`_sasl`), which link an
 event belongs to, putting deliveries together, and the two bounds on what is taken in.
 
-- By count: a link's credit and its unsettled deliveries together never exceed its `window`.
+- By count: the credit that a link is granted and its unsettled deliveries together never exceed its `window`.
 - By bytes: while `max_unsettled_bytes` are unsettled, nothing more is read out of proton; its session window
   then closes, and the peer holds the rest. A delivery that is alone may exceed that, or it could never come.
 
@@ -44,7 +44,8 @@ _OUTCOMES: Final[dict[int, Outcome]] = {
     int(ProtonDelivery.RELEASED): Outcome.RELEASED,
     int(ProtonDelivery.MODIFIED): Outcome.MODIFIED,
 }
-_EVENTS_AT_ONCE = 1 << 16
+_OVERRUN = 4
+"""How many times its window a peer may send unsettled before its link is ended: one that ignores credit."""
 
 
 class Engine:
@@ -68,6 +69,7 @@ class Engine:
         self._links: dict[Link, InLink | OutLink] = {}
         self._held_back: list[InLink] = []
         self._giant: InLink | None = None
+        self._settled: dict[InLink, None] = {}
         self._unsettled = 0
         self._collector = Collector()
         self._connection = ProtonConnection()
@@ -147,6 +149,8 @@ class Engine:
         if not self._sasl.done:
             return self._sasl.output()
         early = self._sasl.output()
+        if self._settled:
+            self._grant()
         try:
             pending = self._transport.pending()
             if pending <= 0:
@@ -290,26 +294,28 @@ class Engine:
                     ProtonDelivery.ACCEPTED if outcome is Outcome.ACCEPTED else ProtonDelivery.RELEASED
                 )
                 delivery.settle()
-            self.grant(link)
+            self._settled[link] = None
         if self._held_back:
             self._read_on()
         return told
 
-    def grant(self, link: InLink) -> None:
-        """Top the link's credit up, once half of its window is free (a frame per delivery would be dear)."""
-        credit = link.proton.credit
-        free = link.window - link.unsettled - credit
-        if free > 0 and (free * 2 >= link.window or credit <= 0):
-            link.proton.flow(free)
+    def _grant(self) -> None:
+        """Top up the credit of links that have used theirs up.
+
+        Never earlier: RabbitMQ 3 sends too much when a flow crosses its deliveries, and takes the credit, which
+        is negative then, for four billions.
+        """
+        settled, self._settled = self._settled, {}
+        for link in settled:
+            free = link.window - link.unsettled
+            if free > 0 and link.open and (credit := link.proton.credit) <= 0:
+                link.proton.flow(free - credit)
 
     # -- what proton reports
 
     def _dispatch(self) -> None:
         collector, handlers = self._collector, self._handlers
-        for _ in range(_EVENTS_AT_ONCE):
-            event = collector.peek()
-            if event is None:
-                return
+        while (event := collector.peek()) is not None:
             handler = handlers.get(event.type)
             if handler is not None:
                 handler(event)
@@ -470,12 +476,13 @@ class Engine:
         incoming = Incoming(link, delivery, payload, settled=settled)
         if settled:
             delivery.settle()
-        if link.unsettled > link.window:
+        if link.unsettled > link.window * _OVERRUN:
             incoming.done = True
             self._unsettled -= 1
             self.held_bytes -= incoming.size
             self._close_with(link, "amqp:link:transfer-limit-exceeded", f"the credit was {link.window}")
             return
+        self._settled[link] = None
         self._events.append(Received(incoming))
 
     def _close_with(self, link: InLink, condition: str, description: str) -> None:
