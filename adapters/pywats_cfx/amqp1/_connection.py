@@ -105,6 +105,7 @@ class Connection:
         self._senders: dict[OutLink, Sender] = {}
         self._serving: dict[OutLink, trio.CancelScope] = {}
         self._waiting: dict[InLink | OutLink, _Wait] = {}
+        self._doubtful: list[InLink | OutLink] = []
         self._until_written: list[Sender] = []
 
     # -- its life
@@ -267,6 +268,12 @@ class Connection:
         while not self._over.is_set() and (events := self.engine.events()):
             for event in events:
                 self._on(event)
+        while self._doubtful:
+            # No detach came with the attach: this peer only does not repeat addresses. A detach that comes
+            # later ends the link like any other.
+            wait = self._waiting.pop(self._doubtful.pop(), None)
+            if wait is not None:
+                wait.finish(None)
 
     def _on(self, event: EngineEvent) -> None:
         if self._over.is_set():
@@ -288,7 +295,9 @@ class Connection:
             case LinkRequested(link):
                 self._on_link_requested(link)
             case LinkOpened(link):
-                if not link.refused and link in self._waiting:
+                if link.refused:
+                    self._doubtful.append(link)
+                elif link in self._waiting:
                     self._waiting.pop(link).finish(None)
             case LinkClosed(link, condition, description):
                 self._on_link_closed(link, condition, description)

@@ -31,7 +31,7 @@ class InLink:
     Attributes:
         address: on our side for a link that the peer opened, on its side for one that we opened.
         window: how many deliveries may be unsettled.
-        refused: whether the peer's attach carried no terminus, as it does before it detaches.
+        refused: whether the peer's attach named no address, as it does before it detaches.
     """
 
     __slots__ = ("_parts", "address", "name", "open", "ours", "proton", "refused", "size", "unsettled", "window")
@@ -72,7 +72,7 @@ class OutLink:
     Attributes:
         address: on the peer's side for a link that we opened, on our side for one that the peer opened.
         target: the peer's address for a link that it opened, e.g. the one it expects an answer on.
-        refused: whether the peer's attach carried no terminus, as it does before it detaches.
+        refused: whether the peer's attach named no address, as it does before it detaches.
     """
 
     __slots__ = ("address", "name", "open", "ours", "proton", "refused", "sent", "target", "unsettled")
