@@ -37,6 +37,7 @@ class RabbitMQ:
     port: int
     control: Path
     environment: dict[str, str]
+    process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
@@ -55,9 +56,13 @@ class RabbitMQ:
         )
         return done.stdout
 
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        _kill(self.process)
+
     def declare_queue(self, name: str, *, exchange: str = "amq.topic", key: str = "#") -> None:
         """Declare a durable queue, bound to an exchange, inside the broker."""
-        resource = f"{{resource,<<\"/\">>,{{}},<<\"{name}\">>}}".replace("{}", "queue")
+        resource = f"{{resource,<<\"/\">>,queue,<<\"{name}\">>}}"
         source = f"{{resource,<<\"/\">>,exchange,<<\"{exchange}\">>}}"
         self.ctl(
             "eval",
@@ -105,13 +110,18 @@ def running_rabbitmq(folder: Path, *, plugin: bool = True) -> Iterator[RabbitMQ]
     process = subprocess.Popen([server], env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         _wait_until_it_listens(process, port, folder / "output")
-        yield RabbitMQ(port, control, environment)
+        yield RabbitMQ(port, control, environment, process)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _kill(process)
         names.kill()
         names.wait()
         log.close()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
