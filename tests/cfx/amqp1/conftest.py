@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-LONGEST = 60
+LONGEST = 20
 
 
 def within_time(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
