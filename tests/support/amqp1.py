@@ -61,7 +61,9 @@ class Place:
     def client(self, **settings: Any) -> ClientConfig:
         """What connects to it."""
         login = settings.pop("login", "")
-        return ClientConfig(url=f"{self.scheme}://{login}localhost:{self.port}", container="//Test/Peer", **settings)
+        return ClientConfig(
+            url=f"{self.scheme}://{login}localhost:{self.port}", container="//Test/Peer", **settings
+        )
 
 
 @asynccontextmanager

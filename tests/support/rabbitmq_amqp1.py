@@ -62,13 +62,13 @@ class RabbitMQ:
 
     def declare_queue(self, name: str, *, exchange: str = "amq.topic", key: str = "#") -> None:
         """Declare a durable queue, bound to an exchange, inside the broker."""
-        resource = f"{{resource,<<\"/\">>,queue,<<\"{name}\">>}}"
-        source = f"{{resource,<<\"/\">>,exchange,<<\"{exchange}\">>}}"
+        resource = f'{{resource,<<"/">>,queue,<<"{name}">>}}'
+        source = f'{{resource,<<"/">>,exchange,<<"{exchange}">>}}'
         self.ctl(
             "eval",
-            f"{{ok,_}} = case rabbit_amqqueue:declare({resource},true,false,[],none,<<\"guest\">>) of "
+            f'{{ok,_}} = case rabbit_amqqueue:declare({resource},true,false,[],none,<<"guest">>) of '
             "{new,Q} -> {ok,Q}; {existing,Q} -> {ok,Q} end, "
-            f"rabbit_binding:add({{binding,{source},<<\"{key}\">>,{resource},[]}}, <<\"guest\">>).",
+            f'rabbit_binding:add({{binding,{source},<<"{key}">>,{resource},[]}}, <<"guest">>).',
         )
 
 
@@ -85,7 +85,9 @@ def running_rabbitmq(folder: Path, *, plugin: bool = True) -> Iterator[RabbitMQ]
     epmd = require_program("epmd")
     port, epmd_port, name = _free_port(), _free_port(), f"pywats{_free_port()}"
     (folder / "enabled_plugins").write_text("[rabbitmq_amqp1_0]." if plugin else "[].")
-    (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users.guest = true\n")
+    (folder / "rabbitmq.conf").write_text(
+        f"listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users.guest = true\n"
+    )
     cookie = folder / ".erlang.cookie"
     cookie.write_text("pywats")
     cookie.chmod(0o400)
@@ -135,4 +137,6 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, output: 
             time.sleep(0.2)
         else:
             return
-    missing(f"RabbitMQ does not listen within {_STARTS_WITHIN:g} s: {output.read_text(errors='replace')[-2000:]}")
+    missing(
+        f"RabbitMQ does not listen within {_STARTS_WITHIN:g} s: {output.read_text(errors='replace')[-2000:]}"
+    )

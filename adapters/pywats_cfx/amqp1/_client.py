@@ -31,11 +31,11 @@ class ClientConfig:
     """Where to connect, and as whom.
 
     Args:
-        url: `amqp://host:port` or `amqps://host:port`, with `user:password@` where it logs in by PLAIN. User and
-            password are percent-encoded. A path is a virtual host of RabbitMQ: `/NAME` is `vhost:NAME`.
+        url: `amqp://host:port` or `amqps://host:port`, with `user:password@` where it logs in by PLAIN, both
+            percent-encoded. A path is a virtual host of RabbitMQ: `/NAME` is `vhost:NAME`.
         container: our name, for machines a CFX handle.
         tls: for amqps; None trusts the system's store. Make one with `client_tls`.
-        certified: whether `tls` shows a client certificate; then, without a user, EXTERNAL is the first choice.
+        certified: whether `tls` shows a client certificate; without a user, EXTERNAL is then tried first.
         limits: what the connection may use.
     """
 
@@ -143,7 +143,9 @@ async def _dial(config: ClientConfig) -> trio.abc.Stream:
     try:
         stream = await trio.open_tcp_stream(config.host, config.port)
     except OSError as error:
-        raise ConnectionLost(f"{config.place} is not there: {error}. Check host, port and firewall") from error
+        raise ConnectionLost(
+            f"{config.place} is not there: {error}. Check host, port and firewall"
+        ) from error
     stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
     if not config.url.startswith("amqps"):
         return stream
@@ -155,8 +157,8 @@ async def _dial(config: ClientConfig) -> trio.abc.Stream:
     except (trio.BrokenResourceError, ssl.SSLError, OSError) as error:
         await trio.aclose_forcefully(stream)
         raise ConnectionLost(
-            f"{config.place}: TLS fails: {error.__cause__ or error}. Check that the port speaks TLS, and whom "
-            "ca_file trusts"
+            f"{config.place}: TLS fails: {error.__cause__ or error}. Check that the port speaks TLS, and "
+            "whom ca_file trusts"
         ) from error
     except BaseException:
         await trio.aclose_forcefully(stream)

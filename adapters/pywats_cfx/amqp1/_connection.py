@@ -19,7 +19,6 @@ from pywats_cfx.amqp1._engine import Engine
 from pywats_cfx.amqp1._events import (
     Closed,
     CreditChanged,
-    EngineEvent,
     Failed,
     LinkClosed,
     LinkOpened,
@@ -28,7 +27,7 @@ from pywats_cfx.amqp1._events import (
     Received,
     Settled,
 )
-from pywats_cfx.amqp1._links import Incoming, InLink, OutLink, Outcome
+from pywats_cfx.amqp1._links import Incoming, InLink, Outcome, OutLink
 from pywats_cfx.amqp1.errors import (
     AddressRefused,
     AMQPError,
@@ -107,6 +106,17 @@ class Connection:
         self._waiting: dict[InLink | OutLink, _Wait] = {}
         self._doubtful: list[InLink | OutLink] = []
         self._until_written: list[Sender] = []
+        self._reactions: dict[type, Callable[..., None]] = {
+            Received: self._on_received,
+            Settled: self._on_settled,
+            CreditChanged: self._on_credit_changed,
+            LinkRequested: self._on_link_requested,
+            LinkOpened: self._on_link_opened,
+            LinkClosed: self._on_link_closed,
+            Opened: self._on_opened,
+            Closed: self._on_closed,
+            Failed: self._on_failed,
+        }
 
     # -- its life
 
@@ -178,7 +188,11 @@ class Connection:
         self._failure = failure
         self._over.set()
         self._opened.set()
-        gone = failure if isinstance(failure, AMQPError) else ConnectionLost(f"{self.where}: the connection ended")
+        gone = (
+            failure
+            if isinstance(failure, AMQPError)
+            else ConnectionLost(f"{self.where}: the connection ended")
+        )
         for wait in self._waiting.values():
             wait.finish(gone)
         for sender in self._senders.values():
@@ -211,8 +225,7 @@ class Connection:
         if not self._opened.is_set():
             raise ConnectionLost(f"{self.where}: the peer did not log in and open within {seconds:g} s")
 
-    # HOT: tests/benchmarks/bench_amqp1.py
-    async def _read(self) -> None:
+    async def _read(self) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
         while True:
             data = await self._stream.receive_some(_READ_AT_ONCE)
             if not data:
@@ -223,8 +236,7 @@ class Connection:
             self._react()
             self.wake()
 
-    # HOT: tests/benchmarks/bench_amqp1.py
-    async def _write(self) -> None:
+    async def _write(self) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
         engine, stall = self.engine, self.engine.limits.stall
         while True:
             self._wake = trio.Event()
@@ -267,7 +279,8 @@ class Connection:
     def _react(self) -> None:
         while not self._over.is_set() and (events := self.engine.events()):
             for event in events:
-                self._on(event)
+                if not self._over.is_set():
+                    self._reactions[type(event)](event)
         while self._doubtful:
             # No detach came with the attach: this peer only does not repeat addresses. A detach that comes
             # later ends the link like any other.
@@ -275,57 +288,61 @@ class Connection:
             if wait is not None:
                 wait.finish(None)
 
-    def _on(self, event: EngineEvent) -> None:
-        if self._over.is_set():
-            return
-        match event:
-            case Received(incoming):
-                self.deliveries += 1
-                inbox = self._inboxes.get(incoming.link)
-                if inbox is not None:
-                    inbox.send_nowait(incoming)
-            case Settled(link, tag, outcome):
-                sender = self._senders.get(link)
-                if sender is not None:
-                    sender.conclude(tag, outcome)
-            case CreditChanged(link):
-                sender = self._senders.get(link)
-                if sender is not None:
-                    sender.notify()
-            case LinkRequested(link):
-                self._on_link_requested(link)
-            case LinkOpened(link):
-                if link.refused:
-                    self._doubtful.append(link)
-                elif link in self._waiting:
-                    self._waiting.pop(link).finish(None)
-            case LinkClosed(link, condition, description):
-                self._on_link_closed(link, condition, description)
-            case Opened(container, _, user):
-                self.peer, self.user = container, user
-                self._opened.set()
-            case Closed(condition, description):
-                self._on_closed(condition, description)
-            case Failed(error):
-                self._end(self._placed(error))
+    def _on_received(self, event: Received) -> None:
+        self.deliveries += 1
+        inbox = self._inboxes.get(event.incoming.link)
+        if inbox is not None:
+            inbox.send_nowait(event.incoming)
+
+    def _on_settled(self, event: Settled) -> None:
+        sender = self._senders.get(event.link)
+        if sender is not None:
+            sender.conclude(event.tag, event.outcome)
+
+    def _on_credit_changed(self, event: CreditChanged) -> None:
+        sender = self._senders.get(event.link)
+        if sender is not None:
+            sender.notify()
+
+    def _on_opened(self, event: Opened) -> None:
+        self.peer, self.user = event.container, event.user
+        self._opened.set()
+
+    def _on_failed(self, event: Failed) -> None:
+        self._end(self._placed(event.error))
 
     def _placed(self, error: AMQPError) -> AMQPError:
         """The engine's error, saying where; a refused login says so already."""
-        return type(error)(f"{self.where}: {error}") if isinstance(error, ConnectionLost | PeerFault) else error
+        return (
+            type(error)(f"{self.where}: {error}") if isinstance(error, ConnectionLost | PeerFault) else error
+        )
 
-    def _on_closed(self, condition: str, description: str) -> None:
+    def _on_closed(self, event: Closed) -> None:
+        condition, description = event
         if self._closing or (self._serves and not condition):
             self._end(None)
         elif condition in ("amqp:unauthorized-access", "amqp:not-allowed"):
             self._end(
-                LoginRefused(f"{self.where} closed: {description or condition}. Check user, rights and virtual host")
+                LoginRefused(
+                    f"{self.where} closed: {description or condition}. Check user, rights, virtual host"
+                )
             )
         elif condition in ("", "amqp:connection:forced"):
-            self._end(ConnectionLost(f"{self.where} closed the connection: {description or 'without a reason'}"))
+            self._end(
+                ConnectionLost(f"{self.where} closed the connection: {description or 'without a reason'}")
+            )
         else:
             self._end(PeerFault(f"{self.where} closed the connection: {description} ({condition})"))
 
-    def _on_link_requested(self, link: InLink | OutLink) -> None:
+    def _on_link_opened(self, event: LinkOpened) -> None:
+        link = event.link
+        if link.refused:
+            self._doubtful.append(link)
+        elif link in self._waiting:
+            self._waiting.pop(link).finish(None)
+
+    def _on_link_requested(self, event: LinkRequested) -> None:
+        link = event.link
         receives = isinstance(link, InLink)
         target = "" if isinstance(link, InLink) else link.target
         request = LinkRequest(link.address, link.name, target, self.peer, self.user)
@@ -341,9 +358,10 @@ class Connection:
             scope = self._serving[link] = trio.CancelScope()
             self._start(self._serve, handler, sender, scope)
 
-    def _on_link_closed(self, link: InLink | OutLink, condition: str, description: str) -> None:
+    def _on_link_closed(self, event: LinkClosed) -> None:
+        link, condition, description = event
         error = AddressRefused(
-            f"{self.where} ended the link to {link.address!r}: {description or condition or 'no reason given'}. "
+            f"{self.where} ended the link to {link.address!r}: {description or condition or 'no reason'}. "
             "Check the address, and the user's rights on it",
             link.address,
             condition,
@@ -486,7 +504,9 @@ class Connection:
         if not found:
             found = [sender for sender in theirs if sender.address == request.address]
         if len(found) != 1:
-            raise NoReplyLink(f"{self.where}: {request.peer!r} has no link to be answered on (reply-to {wanted!r})")
+            raise NoReplyLink(
+                f"{self.where}: {request.peer!r} has no link to be answered on (reply-to {wanted!r})"
+            )
         await found[0].transmit(answer, settled=True)
 
     def _check_alive(self) -> None:
@@ -494,7 +514,7 @@ class Connection:
             raise self._failure or ConnectionLost(f"{self.where}: the connection is closed")
 
     async def _wait_for(self, link: InLink | OutLink) -> None:
-        """Wait for what is due on a link of ours: the peer's attach, or an answer. If it fails, so does the link."""
+        """Wait for what is due on a link of ours: the peer's attach, or an answer."""
         wait = self._waiting[link] = _Wait()
         self.wake()
         try:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import trio
 
 from pywats_cfx.amqp1._engine import Engine
-from pywats_cfx.amqp1._links import Incoming, InLink, OutLink, Outcome
+from pywats_cfx.amqp1._links import Incoming, InLink, Outcome, OutLink
 from pywats_cfx.amqp1.errors import AddressRefused, AMQPError, ConnectionLost, MessageTooLarge
 from pywats_cfx.amqp1.message import AMQPMessage
 
@@ -63,9 +63,9 @@ class LinkRequest(NamedTuple):
 class Delivery:
     """A message that a peer sent, until it is settled.
 
-    Settle it at any time, in any order, from the trio thread. While it is not settled, it holds a place in its
-    link's credit, and its bytes count against the connection's bound. Deliveries that are not settled when
-    their connection ends are the peer's to send again.
+    Settle it at any time, in any order, from the trio thread. While it is not settled it holds a place in
+    its link's credit, and its bytes count against the connection's bound. Those that
+    are not settled when their connection ends are the peer's to send again.
 
     Attributes:
         message: what was sent.
@@ -206,8 +206,9 @@ class Sender:
         """How many messages are on their way without an outcome."""
         return len(self._sent)
 
-    # HOT: tests/benchmarks/bench_amqp1.py
-    async def transmit(self, message: AMQPMessage, *, settled: bool = False) -> Sent:
+    async def transmit(
+        self, message: AMQPMessage, *, settled: bool = False
+    ) -> Sent:  # HOT: tests/benchmarks/bench_amqp1.py
         """Send a message, without waiting for what becomes of it.
 
         Waits for a place in the window and for the peer's credit; tasks that wait get theirs in order.

@@ -27,11 +27,21 @@ from pywats_cfx.amqp1._events import (
     Received,
     Settled,
 )
-from pywats_cfx.amqp1._links import Incoming, InLink, OutLink, Outcome
-from pywats_cfx.amqp1._proton import Collector, Condition, Endpoint, Event, Link, Session, Terminus, Transport
+from pywats_cfx.amqp1._links import Incoming, InLink, Outcome, OutLink
+from pywats_cfx.amqp1._proton import (
+    Collector,
+    Condition,
+    Endpoint,
+    Event,
+    Link,
+    ProtonEvent,
+    ProtonException,
+    Session,
+    Terminus,
+    Transport,
+)
 from pywats_cfx.amqp1._proton import Connection as ProtonConnection
 from pywats_cfx.amqp1._proton import Delivery as ProtonDelivery
-from pywats_cfx.amqp1._proton import ProtonException
 from pywats_cfx.amqp1._sasl import SaslClient, SaslServer
 from pywats_cfx.amqp1.errors import AMQPError, ConnectionLost, PeerFault
 from pywats_cfx.amqp1.limits import Limits
@@ -85,7 +95,7 @@ class Engine:
         self._transport.bind(self._connection)
         if not server:
             self._connection.open()
-        self._handlers: dict[object, Callable[[Event], None]] = {
+        self._handlers: dict[object, Callable[[ProtonEvent], None]] = {
             Event.DELIVERY: self._on_delivery,
             Event.LINK_FLOW: self._on_flow,
             Event.CONNECTION_REMOTE_OPEN: self._on_open,
@@ -98,29 +108,25 @@ class Engine:
             Event.TRANSPORT_ERROR: self._on_transport_error,
         }
 
-    # HOT: tests/benchmarks/bench_amqp1.py
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes, now: float) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
         """Take bytes that came from the peer, at the time `now` in seconds."""
-        if not self._sasl.done:
-            try:
-                self._sasl.feed(data)
-            except AMQPError as error:
-                self._fail(error)
-                return
-            if not self._sasl.done:
-                return
-            data = self._sasl.rest
-        view = memoryview(data)
         try:
-            while view:
+            if not self._sasl.done:
+                self._sasl.feed(data)
+                data = self._sasl.rest
+            at, end = 0, len(data)
+            while at < end:
                 room = self._transport.capacity()
                 if room <= 0:
                     # The peer went on after its close, or after its fault.
                     break
-                self._transport.push(view[:room])
-                view = view[room:]
+                self._transport.push(data[at : at + room] if at or room < end else data)
+                at += room
                 self._dispatch()
-            self._transport.tick(now)
+            if end:
+                self._transport.tick(now)
+        except AMQPError as error:
+            self._fail(error)
         except ProtonException as error:
             self._fail(PeerFault(f"the peer's bytes cannot be read: {error}"))
         self._dispatch()
@@ -254,8 +260,9 @@ class Engine:
 
     # -- deliveries
 
-    # HOT: tests/benchmarks/bench_amqp1.py
-    def send(self, link: OutLink, payload: bytes, *, settled: bool) -> str:
+    def send(
+        self, link: OutLink, payload: bytes, *, settled: bool
+    ) -> str:  # HOT: tests/benchmarks/bench_amqp1.py
         """Hand a message to proton, which keeps it until the peer's windows let it go.
 
         Returns:
@@ -272,8 +279,7 @@ class Engine:
             link.unsettled += 1
         return tag
 
-    # HOT: tests/benchmarks/bench_amqp1.py
-    def settle(self, incoming: Incoming, outcome: Outcome) -> bool:
+    def settle(self, incoming: Incoming, outcome: Outcome) -> bool:  # HOT: tests/benchmarks/bench_amqp1.py
         """Tell the peer what became of a delivery, and make its place free.
 
         Returns:
@@ -302,8 +308,8 @@ class Engine:
     def _grant(self) -> None:
         """Top up the credit of links that have used theirs up.
 
-        Never earlier: RabbitMQ 3 sends too much when a flow crosses its deliveries, and takes the credit, which
-        is negative then, for four billions.
+        Never earlier: RabbitMQ 3 sends too much when a flow crosses its deliveries, and takes the
+        credit, which is negative then, for four billions.
         """
         settled, self._settled = self._settled, {}
         for link in settled:
@@ -326,33 +332,33 @@ class Engine:
             self.finished = True
             self._events.append(Failed(error))
 
-    def _on_transport_error(self, event: Event) -> None:
+    def _on_transport_error(self, event: ProtonEvent) -> None:
         name, text = _reason(self._transport.condition)
         if "idle" in text:
             self._fail(ConnectionLost(f"the peer was silent for {self.limits.idle_timeout:g} s"))
         else:
             self._fail(PeerFault(f"{name}: {text}"))
 
-    def _on_open(self, event: Event) -> None:
+    def _on_open(self, event: ProtonEvent) -> None:
         if isinstance(self._sasl, SaslServer):
             self._connection.open()
         self._events.append(
             Opened(self._connection.remote_container or "", self._connection.remote_hostname, self._sasl.user)
         )
 
-    def _on_close(self, event: Event) -> None:
+    def _on_close(self, event: ProtonEvent) -> None:
         condition = self._connection.remote_condition
         self._connection.close()
         self.finished = True
         self._events.append(Closed(*_reason(condition)))
 
-    def _on_session_open(self, event: Event) -> None:
+    def _on_session_open(self, event: ProtonEvent) -> None:
         session = event.session
         if session.state & Endpoint.LOCAL_UNINIT:
             session.incoming_capacity = self.limits.session_bytes
             session.open()
 
-    def _on_session_close(self, event: Event) -> None:
+    def _on_session_close(self, event: ProtonEvent) -> None:
         """All that waits on the session's links must hear of it: RabbitMQ refuses links this way."""
         session = event.session
         condition = session.remote_condition
@@ -362,7 +368,7 @@ class Engine:
         session.close()
         session.free()
 
-    def _on_link_open(self, event: Event) -> None:
+    def _on_link_open(self, event: ProtonEvent) -> None:
         proton = event.link
         link = self._links.get(proton)
         if link is None:
@@ -389,7 +395,7 @@ class Engine:
         else:
             self._events.append(LinkRequested(link))
 
-    def _on_link_close(self, event: Event) -> None:
+    def _on_link_close(self, event: ProtonEvent) -> None:
         proton = event.link
         link = self._links.get(proton)
         condition = proton.remote_condition
@@ -412,14 +418,14 @@ class Engine:
             if link in self._held_back:
                 self._held_back.remove(link)
 
-    def _on_flow(self, event: Event) -> None:
+    def _on_flow(self, event: ProtonEvent) -> None:
         link = self._links.get(event.link)
         if isinstance(link, OutLink):
             if link.proton.drain_mode:
                 link.proton.drained()
             self._events.append(CreditChanged(link))
 
-    def _on_delivery(self, event: Event) -> None:
+    def _on_delivery(self, event: ProtonEvent) -> None:
         delivery = event.delivery
         link = self._links.get(delivery.link)
         if isinstance(link, InLink):
@@ -438,8 +444,7 @@ class Engine:
         # Settled without a state: the peer has taken charge and says no more (3.4).
         self._events.append(Settled(link, tag, outcome or Outcome.ACCEPTED))
 
-    # HOT: tests/benchmarks/bench_amqp1.py
-    def _read(self, link: InLink) -> None:
+    def _read(self, link: InLink) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
         """Take what came on a link out of proton, as far as the bounds allow."""
         while link.open:
             delivery = link.proton.current
@@ -455,7 +460,9 @@ class Engine:
                     self._held_back.append(link)
                 return
             if link.size + size > self.limits.max_message:
-                self._close_with(link, "amqp:link:message-size-exceeded", f"at most {self.limits.max_message} bytes")
+                self._close_with(
+                    link, "amqp:link:message-size-exceeded", f"at most {self.limits.max_message} bytes"
+                )
                 return
             partial = delivery.partial
             if size:

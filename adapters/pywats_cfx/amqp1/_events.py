@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pywats_cfx.amqp1._links import Incoming, InLink, OutLink, Outcome
+from pywats_cfx.amqp1._links import Incoming, InLink, Outcome, OutLink
 from pywats_cfx.amqp1.errors import AMQPError
 
 __all__ = [
@@ -83,13 +83,5 @@ class Settled(NamedTuple):
 
 
 EngineEvent = (
-    Opened
-    | Closed
-    | Failed
-    | LinkRequested
-    | LinkOpened
-    | LinkClosed
-    | CreditChanged
-    | Received
-    | Settled
+    Opened | Closed | Failed | LinkRequested | LinkOpened | LinkClosed | CreditChanged | Received | Settled
 )

@@ -34,7 +34,18 @@ class InLink:
         refused: whether the peer's attach named no address, as it does before it detaches.
     """
 
-    __slots__ = ("_parts", "address", "name", "open", "ours", "proton", "refused", "size", "unsettled", "window")
+    __slots__ = (
+        "_parts",
+        "address",
+        "name",
+        "open",
+        "ours",
+        "proton",
+        "refused",
+        "size",
+        "unsettled",
+        "window",
+    )
 
     def __init__(self, proton: Link, *, name: str, address: str, window: int, ours: bool) -> None:
         self.proton = proton

@@ -96,10 +96,10 @@ class Listener:
 
     Args:
         config: where, and who may come.
-        takes: asked when a peer wants to send to an address: gives what is awaited for each delivery, in order
-            per link, or None for an address that is not known here.
-        gives: asked when a peer wants to receive from an address: gives a task that is run with the link to it
-            for as long as the link is there, or None. The .NET SDK opens such a link for an answer, too:
+        takes: asked when a peer wants to send to an address: gives what is awaited for each delivery, in
+            order per link, or None for an address that is not known here.
+        gives: asked when a peer wants to receive from an address: gives a task that is run with the link
+            for as long as it is there, or None. The .NET SDK opens such a link for an answer, too:
             `Delivery.reply` finds it by itself.
     """
 

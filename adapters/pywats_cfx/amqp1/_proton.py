@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pywats_cfx.amqp1.errors import ProtonMissing
 
 try:
@@ -21,6 +23,9 @@ try:
 except ModuleNotFoundError as error:
     raise ProtonMissing from error
 
+ProtonEvent = Any
+"""An event: which of link, session and delivery it has depends on its kind, which types cannot say."""
+
 __all__ = [
     "Collector",
     "Condition",
@@ -29,6 +34,7 @@ __all__ = [
     "Endpoint",
     "Event",
     "Link",
+    "ProtonEvent",
     "ProtonException",
     "Session",
     "Terminus",

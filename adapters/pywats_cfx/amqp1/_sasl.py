@@ -268,9 +268,10 @@ class SaslClient(_Exchange):
         if outcome == 0:
             self._finish()
         elif outcome == 1:
+            who = f"of the user {self.user!r}" if self.user else "without a user"
             raise LoginRefused(
-                f"{self._peer} refuses the login {f'of the user {self.user!r}' if self.user else 'without a user'} "
-                f"by {self._chosen}: check user and password, and that the user may log in from here"
+                f"{self._peer} refuses the login {who} by {self._chosen}: "
+                "check user and password, and that the user may log in from here"
             )
         else:
             raise PeerFault(f"{self._peer} cannot check logins now (SASL outcome {outcome!r})")

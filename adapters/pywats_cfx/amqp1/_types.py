@@ -209,12 +209,8 @@ def encode_value(value: Any) -> bytes:
         TypesError: the value has no AMQP type, or is an integer beyond 64 bits.
     """
     match value:
-        case None:
-            return b"\x40"
-        case True:
-            return b"\x41"
-        case False:
-            return b"\x42"
+        case None | True | False:
+            return b"\x40" if value is None else b"\x41" if value else b"\x42"
         case Symbol():
             return _sized(0xA3, value.encode("ascii"))
         case str():

@@ -26,6 +26,6 @@ def within_time(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = str(__file__).removesuffix("conftest.py")
     for item in items:
-        if isinstance(item, pytest.Function) and str(item.path).startswith(here):
-            if inspect.iscoroutinefunction(item.obj):
-                item.obj = within_time(item.obj)
+        mine = isinstance(item, pytest.Function) and str(item.path).startswith(here)
+        if mine and inspect.iscoroutinefunction(item.obj):
+            item.obj = within_time(item.obj)

@@ -35,7 +35,10 @@ class Pair:
             SaslServer({"u": "p"}, anonymous=True), container="server", hostname=None, limits=self.limits
         )
         self.client = Engine(
-            SaslClient(user, "p", certified=False, peer="server"), container="client", hostname=None, limits=Limits()
+            SaslClient(user, "p", certified=False, peer="server"),
+            container="client",
+            hostname=None,
+            limits=Limits(),
         )
         self.happened: dict[str, list[Any]] = {"client": [], "server": []}
 

@@ -29,6 +29,7 @@ from pywats_cfx.amqp1 import (
 )
 from support.amqp1 import Taken, listening
 
+
 def message(n: int) -> AMQPMessage:
     return AMQPMessage(body=b"%d" % n, message_id=f"m{n}")
 
@@ -154,13 +155,12 @@ async def test_a_peer_that_subscribes_is_sent_what_is_published() -> None:
 
     async def publish(sender: Sender) -> None:
         assert (sender.address, sender.peer) == ("events", "//Test/Peer")
-        for n in range(20):
-            outcomes.append(await sender.send(message(n)))
+        outcomes.extend([await sender.send(message(n)) for n in range(20)])
 
     async with listening(gives=lambda request: publish) as place, connect(place.client()) as connection:
         receiver = await connection.open_receiver("events", taken.take, credit=3)
         await taken.wait_for(20)
-        await until(lambda: len(outcomes) == 20)
+        await until(lambda: outcomes == [Outcome.ACCEPTED] * 20)
         assert receiver.unsettled == 0
     assert taken.messages == [message(n) for n in range(20)]
 
@@ -264,7 +264,7 @@ async def test_the_block_is_cancelled_when_the_connection_is_lost() -> None:
 async def test_nobody_there_is_a_lost_connection_that_says_what_to_check() -> None:
     async with listening() as place:
         config = place.client()
-    with pytest.raises(ConnectionLost, match="is not there.*Check host, port and firewall"):
+    with pytest.raises(ConnectionLost, match=r"is not there.*Check host, port and firewall"):
         async with connect(config):
             pytest.fail("it connected")
 
@@ -290,7 +290,9 @@ async def test_a_failing_receiver_of_the_client_fails_the_client() -> None:
                 await trio.sleep_forever()
 
 
-async def test_a_failing_receiver_of_the_listener_ends_that_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_receiver_of_the_listener_ends_that_connection_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def fail_on_7(delivery: Delivery) -> None:
         if delivery.message.body == b"7":
             raise RuntimeError("mine")
@@ -406,7 +408,9 @@ async def cancel_after(steps: int, scope: trio.CancelScope) -> None:
         ({"container": "c", "anonymous": False}, "anonymous"),
     ],
 )
-def test_a_listener_that_cannot_be_is_refused_when_it_is_configured(settings: dict[str, object], named: str) -> None:
+def test_a_listener_that_cannot_be_is_refused_when_it_is_configured(
+    settings: dict[str, object], named: str
+) -> None:
     with pytest.raises(ValueError, match=named):
         ListenerConfig(**settings)
 
@@ -421,7 +425,9 @@ def test_a_password_is_never_in_the_text_of_a_place() -> None:
     assert ClientConfig(url="amqp://me:secret@h:1/v", container="c").place == "amqp://me@h:1/v"
 
 
-@pytest.mark.parametrize(("name", "value"), [("credit", 0), ("idle_timeout", 5.0), ("max_frame", 100), ("stall", "x")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("credit", 0), ("idle_timeout", 5.0), ("max_frame", 100), ("stall", "x")]
+)
 def test_limits_that_cannot_be_are_refused(name: str, value: object) -> None:
     with pytest.raises((ValueError, TypeError), match=name):
         Limits(**{name: value})

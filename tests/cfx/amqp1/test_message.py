@@ -17,8 +17,17 @@ from pywats_cfx.amqp1._types import Symbol, TypesError, decode_value, encode_val
 texts = st.text(st.characters(exclude_characters="\x00", codec="utf-8"), max_size=300)
 ascii_texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=300)
 ids = st.none() | texts | st.integers(0, 2**64 - 1) | st.binary(max_size=40)
-plain = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts | st.binary()
-values = st.recursive(plain, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5))
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | texts
+    | st.binary()
+)
+values = st.recursive(
+    plain, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5)
+)
 messages = st.builds(
     AMQPMessage,
     body=st.binary(max_size=1000),
@@ -53,7 +62,11 @@ def test_proton_reads_what_we_write(message: AMQPMessage) -> None:
     theirs.decode(message.encode())
     assert bytes(theirs.body) == message.body
     assert theirs.durable == message.durable
-    assert (theirs.address, theirs.subject, theirs.reply_to) == (message.to, message.subject, message.reply_to)
+    assert (theirs.address, theirs.subject, theirs.reply_to) == (
+        message.to,
+        message.subject,
+        message.reply_to,
+    )
     if message.content_type:
         assert theirs.content_type == message.content_type
     assert (theirs.properties or {}) == message.application_properties
@@ -66,7 +79,13 @@ def test_proton_reads_what_we_write(message: AMQPMessage) -> None:
 )
 def test_we_read_what_proton_writes(body: bytes, subject: str | None, properties: dict[str, Any]) -> None:
     theirs = proton.Message(
-        body=body, inferred=True, id="m1", subject=subject, properties=properties, durable=True, creation_time=1700.5
+        body=body,
+        inferred=True,
+        id="m1",
+        subject=subject,
+        properties=properties,
+        durable=True,
+        creation_time=1700.5,
     )
     ours = AMQPMessage.decode(bytes(theirs.encode()))
     assert (ours.body, ours.message_id, ours.subject, ours.durable) == (body, "m1", subject, True)
@@ -141,7 +160,8 @@ def test_a_message_cut_or_changed_anywhere_gives_a_message(message: AMQPMessage,
 
 def test_the_fixed_types_of_the_standard_are_read() -> None:
     cases: list[tuple[bytes, object]] = [
-        (b"\x56\x01", True), (b"\x50\xff", 255), (b"\x51\xff", -1), (b"\x60\x01\x00", 256), (b"\x61\xff\xff", -1),
+        (b"\x56\x01", True), (b"\x50\xff", 255), (b"\x51\xff", -1), (b"\x60\x01\x00", 256),
+        (b"\x61\xff\xff", -1),
         (b"\x70\x00\x01\x00\x00", 65536), (b"\x52\x07", 7), (b"\x43", 0), (b"\x71\xff\xff\xff\xff", -1),
         (b"\x54\xfe", -2), (b"\x44", 0), (b"\x81" + b"\xff" * 8, -1), (b"\x72\x3f\x80\x00\x00", 1.0),
         (b"\x73\x00\x00\x00\x41", "A"), (b"\x83\x00\x00\x00\x00\x00\x00\x00\x05", 5), (b"\x45", []),
@@ -155,5 +175,5 @@ def test_the_fixed_types_of_the_standard_are_read() -> None:
 
 @pytest.mark.parametrize("value", [object(), 2**64, -(2**63) - 1, {1, 2}])
 def test_a_value_without_a_type_is_an_error_that_names_it(value: object) -> None:
-    with pytest.raises(TypesError, match="no AMQP type|64 bits"):
+    with pytest.raises(TypesError, match=r"no AMQP type|64 bits"):
         encode_value(value)

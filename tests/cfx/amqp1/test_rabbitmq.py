@@ -54,7 +54,9 @@ async def test_what_is_published_to_an_exchange_arrives_from_the_queue(broker: R
     assert taken.messages == [message]
 
 
-async def test_a_long_stream_arrives_in_order_while_credit_is_granted_again_and_again(broker: RabbitMQ) -> None:
+async def test_a_long_stream_arrives_in_order_while_credit_is_granted_again_and_again(
+    broker: RabbitMQ,
+) -> None:
     taken = Taken()
     with trio.fail_after(LONG):
         async with connect(at(broker.url)) as connection:

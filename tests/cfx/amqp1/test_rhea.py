@@ -43,7 +43,8 @@ async def test_rhea_logs_in_with_user_and_password() -> None:
     with trio.fail_after(LONG):
         async with listening(takes=taken.at("a"), users={"machine": "secret"}, anonymous=False) as place:
             async with rhea("send", str(place.port), "a", "1", "machine", "secret") as peer:
-                assert [said async for said in said_by_rhea(peer)][0] == {"outcome": "accepted"}
+                said = [said async for said in said_by_rhea(peer)]
+    assert said[0] == {"outcome": "accepted"}
 
 
 async def test_rhea_with_a_wrong_password_is_refused() -> None:
@@ -64,11 +65,9 @@ async def test_rhea_is_told_that_an_address_is_unknown() -> None:
 
 
 async def test_rhea_receives_from_the_listener() -> None:
-    outcomes = []
-
     async def publish(sender: Sender) -> None:
         for n in range(50):
-            outcomes.append(await sender.send(AMQPMessage(body=b"%d" % n, subject="s", message_id=f"i{n}")))
+            await sender.send(AMQPMessage(body=b"%d" % n, subject="s", message_id=f"i{n}"))
 
     def gives(request: LinkRequest) -> object:
         return publish if request.address == "events" else None
@@ -111,14 +110,23 @@ async def test_the_client_sends_to_rhea_with_many_in_flight(rhea_url: object) ->
             sender = await connection.open_sender("a", window=90)
             sent = [
                 await sender.transmit(
-                    AMQPMessage(body=b"%d" % n, message_id=f"m{n}", content_type="application/json", application_properties={"n": n})
+                    AMQPMessage(
+                        body=b"%d" % n,
+                        message_id=f"m{n}",
+                        content_type="application/json",
+                        application_properties={"n": n},
+                    )
                 )
                 for n in range(500)
             ]
             assert {await each.wait() for each in sent} == {Outcome.ACCEPTED}
             said = [await anext(lines) for _ in range(500)]
     assert said[499] == {
-        "address": "a", "body": "499", "id": "m499", "type": "application/json", "properties": {"n": 499},
+        "address": "a",
+        "body": "499",
+        "id": "m499",
+        "type": "application/json",
+        "properties": {"n": 499},
     }
 
 
@@ -150,7 +158,9 @@ async def test_the_client_is_told_what_rhea_refuses(rhea_url: object) -> None:
             assert (caught.value.address, caught.value.condition) == ("nowhere", "amqp:not-found")
 
 
-async def test_a_peer_that_attaches_without_naming_its_target_is_used_once_it_grants_credit(rhea_url: object) -> None:
+async def test_a_peer_that_attaches_without_naming_its_target_is_used_once_it_grants_credit(
+    rhea_url: object,
+) -> None:
     url, _ = rhea_url
     with trio.fail_after(LONG):
         async with connect(ClientConfig(url=url, container="//c")) as connection:

@@ -46,7 +46,9 @@ def test_a_certificate_is_a_name() -> None:
     assert server.user == "Station1"
 
 
-@pytest.mark.parametrize(("user", "password"), [("machine", "wrong"), ("nobody", ""), ("", ""), ("nobody", "sécret")])
+@pytest.mark.parametrize(
+    ("user", "password"), [("machine", "wrong"), ("nobody", ""), ("", ""), ("nobody", "sécret")]
+)
 def test_a_wrong_login_is_refused_and_both_sides_say_so(user: str, password: str) -> None:
     server, asking = SaslServer(USERS, anonymous=False), client(user, password)
     with pytest.raises(LoginRefused):
@@ -70,7 +72,11 @@ def test_a_peer_that_skips_the_login_comes_in_only_anonymously() -> None:
 
 @pytest.mark.parametrize(
     ("start", "speaks"),
-    [(b"GET / HTTP/1.1\r\n", "no AMQP"), (b"AMQP\x00\x00\x09\x01", "AMQP 0-9-1"), (b"\x16\x03\x01\x02\x00", "no AMQP")],
+    [
+        (b"GET / HTTP/1.1\r\n", "no AMQP"),
+        (b"AMQP\x00\x00\x09\x01", "AMQP 0-9-1"),
+        (b"\x16\x03\x01\x02\x00", "no AMQP"),
+    ],
 )
 def test_a_peer_of_another_protocol_is_answered_with_ours(start: bytes, speaks: str) -> None:
     server = SaslServer({}, anonymous=True)
@@ -82,7 +88,11 @@ def test_a_peer_of_another_protocol_is_answered_with_ours(start: bytes, speaks: 
 
 @pytest.mark.parametrize(
     ("start", "speaks"),
-    [(b"AMQP\x00\x00\x09\x01", "AMQP 0-9-1"), (b"HTTP/1.1 400", "another protocol"), (b"\x15\x03\x03\x00\x02\x02", "TLS")],
+    [
+        (b"AMQP\x00\x00\x09\x01", "AMQP 0-9-1"),
+        (b"HTTP/1.1 400", "another protocol"),
+        (b"\x15\x03\x03\x00\x02\x02", "TLS"),
+    ],
 )
 def test_a_broker_of_another_protocol_is_named(start: bytes, speaks: str) -> None:
     with pytest.raises(WrongProtocol, match="amqp://there answers") as caught:

@@ -40,8 +40,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     found = Files(*(folder / f"{name}.pem" for name in ("ca", "server", "client", "stranger")))
     ours.cert_pem.write_to_path(found.ca)
     ours.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(found.server)
-    ours.issue_cert("machine@line", common_name="Machine1").private_key_and_cert_chain_pem.write_to_path(found.client)
-    other.issue_cert("x@y", common_name="Machine1").private_key_and_cert_chain_pem.write_to_path(found.stranger)
+    ours.issue_cert("machine@line", common_name="Machine1").private_key_and_cert_chain_pem.write_to_path(
+        found.client
+    )
+    other.issue_cert("x@y", common_name="Machine1").private_key_and_cert_chain_pem.write_to_path(
+        found.stranger
+    )
     return found
 
 
