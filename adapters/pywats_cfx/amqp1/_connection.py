@@ -86,9 +86,9 @@ class Connection:
     ) -> None:
         self.engine = engine
         self.where = where
-        self.peer = ""
+        self.peer: str = ""
         self.user: str | None = None
-        self.deliveries = 0
+        self.deliveries: int = 0
         self._stream = stream
         self._admit = admit
         self._serves = serves
@@ -471,7 +471,7 @@ class Connection:
         session = self.engine.new_session()
         inward = self.engine.open_receiver(session, f"request-receiver-{reply_to}", address, reply_to, 1)
 
-        async def take(delivery: Delivery) -> None:
+        async def take(delivery: Delivery) -> None:  # noqa: ASYNC124 - awaited for each delivery
             delivery.accept()
             answers.append(delivery.message)
             self._waiting.pop(inward).finish(None)

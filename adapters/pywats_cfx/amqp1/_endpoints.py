@@ -79,11 +79,11 @@ class Delivery:
     def __init__(self, wire: Wire, incoming: Incoming, peer: str) -> None:
         self._wire = wire
         self._incoming = incoming
-        self.message = AMQPMessage.decode(incoming.payload)
+        self.message: AMQPMessage = AMQPMessage.decode(incoming.payload)
         incoming.payload = b""
-        self.address = incoming.link.address
-        self.peer = peer
-        self.settled = incoming.settled
+        self.address: str = incoming.link.address
+        self.peer: str = peer
+        self.settled: bool = incoming.settled
 
     @property
     def size(self) -> int:

@@ -71,9 +71,9 @@ class Engine:
     def __init__(
         self, sasl: SaslServer | SaslClient, *, container: str, hostname: str | None, limits: Limits
     ) -> None:
-        self.limits = limits
-        self.held_bytes = 0
-        self.finished = False
+        self.limits: Limits = limits
+        self.held_bytes: int = 0
+        self.finished: bool = False
         self._sasl = sasl
         self._events: list[EngineEvent] = []
         self._links: dict[Link, InLink | OutLink] = {}

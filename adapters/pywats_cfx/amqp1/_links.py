@@ -48,15 +48,15 @@ class InLink:
     )
 
     def __init__(self, proton: Link, *, name: str, address: str, window: int, ours: bool) -> None:
-        self.proton = proton
-        self.name = name
-        self.address = address
-        self.window = window
-        self.ours = ours
-        self.open = True
-        self.refused = False
-        self.unsettled = 0
-        self.size = 0
+        self.proton: Link = proton
+        self.name: str = name
+        self.address: str = address
+        self.window: int = window
+        self.ours: bool = ours
+        self.open: bool = True
+        self.refused: bool = False
+        self.unsettled: int = 0
+        self.size: int = 0
         self._parts: list[bytes] = []
 
     def add_part(self, part: bytes) -> int:
@@ -89,15 +89,15 @@ class OutLink:
     __slots__ = ("address", "name", "open", "ours", "proton", "refused", "sent", "target", "unsettled")
 
     def __init__(self, proton: Link, *, name: str, address: str, ours: bool) -> None:
-        self.proton = proton
-        self.name = name
-        self.address = address
-        self.target = ""
-        self.ours = ours
-        self.open = True
-        self.refused = False
-        self.sent = 0
-        self.unsettled = 0
+        self.proton: Link = proton
+        self.name: str = name
+        self.address: str = address
+        self.target: str = ""
+        self.ours: bool = ours
+        self.open: bool = True
+        self.refused: bool = False
+        self.sent: int = 0
+        self.unsettled: int = 0
 
     @property
     def credit(self) -> int:
@@ -111,9 +111,9 @@ class Incoming:
     __slots__ = ("done", "link", "payload", "proton", "settled", "size")
 
     def __init__(self, link: InLink, proton: ProtonDelivery, payload: bytes, *, settled: bool) -> None:
-        self.link = link
-        self.proton = proton
-        self.payload = payload
-        self.size = len(payload)
-        self.settled = settled
-        self.done = False
+        self.link: InLink = link
+        self.proton: ProtonDelivery = proton
+        self.payload: bytes = payload
+        self.size: int = len(payload)
+        self.settled: bool = settled
+        self.done: bool = False

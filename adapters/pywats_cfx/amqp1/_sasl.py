@@ -52,8 +52,8 @@ class _Exchange:
     """What both sides share: the buffer and the cutting of frames."""
 
     def __init__(self) -> None:
-        self.done = False
-        self.rest = b""
+        self.done: bool = False
+        self.rest: bytes = b""
         self._unread = b""
         self._outgoing = b""
 
