@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import trio
 
-from pywats_actors._turns import News, Turns
+from pywats_actors._turns import Turns
 from pywats_actors.mailbox import Mailbox, Slot
 from pywats_supervision import ChildContext
 from pywats_supervision._system import current_runtime
@@ -58,18 +58,16 @@ class Performer(Protocol[M_contra]):
 class _Life(Generic[M]):
     """What both kinds of life share: the slot, the policy, and waiting to be admitted."""
 
-    __slots__ = ("_mailbox", "_news", "_perform", "_policy", "_slot", "_ticks", "_turns")
+    __slots__ = ("_mailbox", "_perform", "_policy", "_slot", "_ticks", "_turns")
 
     def __init__(
         self,
         mailbox: Mailbox[M],
         slot: Slot[M],
-        news: News,
         perform: Callable[[], Performer[M]],
     ) -> None:
         self._mailbox = mailbox
         self._slot = slot
-        self._news = news
         self._perform = perform
         self._policy: PolicyInUse | None = None
 
@@ -93,7 +91,7 @@ class _Life(Generic[M]):
         """A stop was asked for, or the policy changed."""
         self._slot.pause = True
         self._mailbox.wake()
-        self._news.tell()
+        self._mailbox.changed()
 
     def _admission(self) -> float:
         """Ask for one message: -inf if it is granted, else when to ask again."""
@@ -105,12 +103,12 @@ class _Life(Generic[M]):
             return -inf
         return admission.at
 
-    async def _do(self, message: M, handle: Callable[[M], Awaitable[Any]]) -> None:
+    async def _do(self, message: M, performer: Performer[M]) -> None:
         """Do one message that may have a history, and count it."""
         probe = self._slot.probe
         if not self._slot.keyed:
             self._mailbox.check_key(message)
-        await handle(message)
+        await performer.handle(message)
         self._slot.finished()
         self._progressed(1, int(probe))
 
@@ -145,74 +143,76 @@ class WorkerLife(_Life[M]):
         mailbox: Mailbox[M],
         slot: Slot[M],
         turns: Turns | None,
-        news: News,
         perform: Callable[[], Performer[M]],
         *,
         max_retrying: int,
     ) -> None:
-        super().__init__(mailbox, slot, news, perform)
+        super().__init__(mailbox, slot, perform)
         self._turns = turns
         self._max_retrying = max_retrying
         self._has_turn = turns is None
 
     async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
         """Live once; what a supervisor starts."""
+        mailbox, slot, turns = self._mailbox, self._slot, self._turns
         self._enter(child)
-        if self._turns is None:
-            child.on_gone(self._mailbox.close)
+        if turns is None:
+            child.on_gone(mailbox.close)
         try:
             performer = self._perform()
             await performer.start(child)
+            self._take_part()
             try:
                 task_status.started()
-                if self._turns is None:
-                    await self._work(child, performer.handle)
-                else:
-                    await self._take_part(self._turns, child, performer.handle)
+                goes_on = slot.item is None or await self._resume(child, slot.item, performer)
+                # Parked here, not in a coroutine of its own: most of 10,000 actors are parked.
+                while goes_on and not child.stopping:
+                    slot.pause = False
+                    if mailbox.ready or mailbox.sent or mailbox.granted:
+                        await self._work(performer)
+                    else:
+                        if turns is not None:
+                            self._give_turn()
+                        if mailbox.awaited is not None:
+                            mailbox.changed()
+                        await slot.park()
             except BaseException as error:
-                await _stop_after(error, performer, self._mailbox.name)  # noqa: ASYNC102 - as trio cancels it
+                self._leave_turns()
+                await _stop_after(error, performer, mailbox.name)  # noqa: ASYNC102 - as trio cancels it
                 raise
+            self._leave_turns()
             await performer.stop()
         finally:
             self._leave()
 
-    async def _take_part(
-        self, turns: Turns, child: ChildContext, handle: Callable[[M], Awaitable[Any]]
-    ) -> None:
-        """Bring a turn into the game, and take it out again at the end."""
-        turns.give()
-        self._has_turn = False
-        try:
-            await self._work(child, handle)
-        finally:
+    def _take_part(self) -> None:
+        """Bring a turn into the game."""
+        if self._turns is not None:
+            self._turns.give()
+            self._has_turn = False
+
+    def _leave_turns(self) -> None:
+        """Take the turn out of the game again."""
+        if self._turns is not None:
             if not self._has_turn:
-                turns.withdraw()
+                self._turns.withdraw()
             self._mailbox.pass_on()
 
-    async def _work(self, child: ChildContext, handle: Callable[[M], Awaitable[Any]]) -> None:
-        mailbox, slot, turns, news = self._mailbox, self._slot, self._turns, self._news
-        if slot.item is not None and not await self._resume(child, slot.item, handle):
-            return
-        while not child.stopping:
-            slot.pause = False
-            if not (mailbox.ready or mailbox.sent or mailbox.granted):
-                if turns is not None:
-                    self._give_turn()
-                if news.awaited is not None:
-                    news.tell()
-                await slot.park()
-            elif not self._has_turn:
-                await self._take_turn()
-            elif turns is not None and len(mailbox.asides) >= self._max_retrying:
-                await self._wait(inf)
+    async def _work(self, performer: Performer[M]) -> None:
+        """Do some of what there is, or wait until it may be done."""
+        mailbox, turns = self._mailbox, self._turns
+        if not self._has_turn:
+            await self._take_turn()
+        elif turns is not None and len(mailbox.asides) >= self._max_retrying:
+            await self._wait(inf)
+        else:
+            if mailbox.order_by is None and (self._policy is None or self._policy.unlimited):
+                await self._drain(performer)
             else:
-                if mailbox.order_by is None and (self._policy is None or self._policy.unlimited):
-                    await self._drain(handle)
-                else:
-                    await self._one(handle)
-                if turns is not None and turns.in_line:
-                    # Only after work: whoever gives a turn back as soon as it has it never does any.
-                    self._give_turn()
+                await self._one(performer)
+            if turns is not None and turns.in_line:
+                # Only after work: whoever gives a turn back as soon as it has it never does any.
+                self._give_turn()
 
     async def _take_turn(self) -> None:
         if self._turns is not None:
@@ -226,9 +226,9 @@ class WorkerLife(_Life[M]):
 
     async def _wait(self, until: float) -> None:
         self._give_turn()
-        await self._news.wait(until)
+        await self._mailbox.wait_change(until)
 
-    async def _resume(self, child: ChildContext, message: M, handle: Callable[[M], Awaitable[Any]]) -> bool:
+    async def _resume(self, child: ChildContext, message: M, performer: Performer[M]) -> bool:
         """Take up what an earlier life left in hand; False if a stop came first."""
         slot = self._slot
         while not child.stopping:
@@ -240,13 +240,13 @@ class WorkerLife(_Life[M]):
                 continue
             again = self._admission()
             if again == -inf:
-                await self._do(message, handle)
+                await self._do(message, performer)
                 await trio.lowlevel.checkpoint()
                 return True
             await self._wait(again)
         return False
 
-    async def _drain(self, handle: Callable[[M], Awaitable[Any]]) -> None:
+    async def _drain(self, performer: Performer[M]) -> None:
         """Do up to 64 messages, or what a millisecond holds, then let others run. HOT."""
         mailbox, slot, ticks = self._mailbox, self._slot, self._ticks
         if not mailbox.ready:
@@ -261,7 +261,7 @@ class WorkerLife(_Life[M]):
                 mailbox.size = size = mailbox.size - 1
                 if size < mailbox.wake_below:
                     mailbox.wake_senders()
-                await handle(message)
+                await performer.handle(message)
                 slot.item = None
                 done += 1
                 if not ready:
@@ -276,7 +276,7 @@ class WorkerLife(_Life[M]):
                 self._policy.progressed(done, 0, mailbox.clock())
         await trio.lowlevel.checkpoint()
 
-    async def _one(self, handle: Callable[[M], Awaitable[Any]]) -> None:
+    async def _one(self, performer: Performer[M]) -> None:
         """Do one message with all questions asked: whether work may go on, and whose key is free."""
         again = self._admission()
         if again > -inf:
@@ -285,7 +285,7 @@ class WorkerLife(_Life[M]):
         self._mailbox.fill_nowait()
         message = self._mailbox.take(self._slot)
         if message is not None:
-            await self._do(message, handle)
+            await self._do(message, performer)
         elif self._slot.probe and self._policy is not None:
             self._slot.probe = False
             self._policy.withdrawn(1, self._mailbox.clock())
@@ -306,13 +306,12 @@ class RetryLife(_Life[M]):
         mailbox: Mailbox[M],
         slot: Slot[M],
         turns: Turns,
-        news: News,
         perform: Callable[[], Performer[M]],
         *,
         shared: bool,
         max_retrying: int,
     ) -> None:
-        super().__init__(mailbox, slot, news, perform)
+        super().__init__(mailbox, slot, perform)
         self._turns = turns
         self._shared = shared
         self._max_retrying = max_retrying
@@ -328,7 +327,7 @@ class RetryLife(_Life[M]):
                 await self._perform_once(child)
             finally:
                 self._turns.give()
-                self._news.tell()
+                self._mailbox.changed()
         finally:
             self._leave()
 
@@ -336,10 +335,10 @@ class RetryLife(_Life[M]):
         mailbox, slot, turns = self._mailbox, self._slot, self._turns
         while not child.stopping:
             if slot.due > mailbox.clock():
-                await self._news.wait(slot.due)
+                await self._mailbox.wait_change(slot.due)
                 continue
             if self._fresh_first():
-                await self._news.wait(inf)
+                await self._mailbox.wait_change(inf)
                 continue
             await turns.take()
             if slot.due <= mailbox.clock() and not self._fresh_first():
@@ -350,7 +349,7 @@ class RetryLife(_Life[M]):
                 again = inf
             turns.give()
             if again > mailbox.clock():
-                await self._news.wait(again)
+                await self._mailbox.wait_change(again)
         return False
 
     def _fresh_first(self) -> bool:
@@ -366,7 +365,7 @@ class RetryLife(_Life[M]):
         if not self._shared:
             await performer.start(child)
         try:
-            await self._do(message, performer.handle)
+            await self._do(message, performer)
             mailbox.forget(slot)
         except BaseException as error:
             if not self._shared:

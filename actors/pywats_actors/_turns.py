@@ -1,4 +1,4 @@
-"""Turns, so that there are never more calls at once than workers, and news for those who wait.
+"""Turns, so that there are never more calls at once than workers, and changes to wait for.
 
 A worker holds its turn while it works, gives it back while it waits, and passes it on between
 two messages when somebody else is in line. First come, first served.
@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import trio
 
-__all__ = ["News", "Turns"]
+__all__ = ["Changing", "Turns"]
 
 
-class News:
-    """Wakes all who wait for something to change: a policy, an empty queue, a retry that is over."""
+class Changing:
+    """Wakes all who wait for it to change: its policy, its queue, a retry that is over."""
 
     __slots__ = ("awaited",)
 
@@ -23,14 +23,14 @@ class News:
         self.awaited: trio.Event | None = None
         """What they wait on; None while nobody does."""
 
-    def tell(self) -> None:
+    def changed(self) -> None:
         """Wake all who wait now."""
         if self.awaited is not None:
             self.awaited.set()
             self.awaited = None
 
-    async def wait(self, until: float) -> None:
-        """Wait for news, at the latest until a time on trio's clock.
+    async def wait_change(self, until: float) -> None:
+        """Wait for a change, at the latest until a time on trio's clock.
 
         Cancelled: nothing has happened. Several tasks may wait.
         """

@@ -18,11 +18,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import trio
 from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
 
+from pywats_actors._turns import Changing
 from pywats_actors.partition import KeyOrder
 from pywats_supervision.policies.decision import Decision, Failure, Retry, Skip, Verdict
 
@@ -35,6 +37,8 @@ DEFAULT_CAPACITY: Final = 1024
 
 _NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """Stands for the queue of those who never got a message: an empty deque takes 760 bytes."""
+_NOBODY: Final[Any] = MappingProxyType({})
+"""Stands for the retries of those who never had one; most never have."""
 
 
 def checked_capacity(capacity: object) -> float:
@@ -212,7 +216,7 @@ class MailboxStatistics:
     keys_held: int
 
 
-class Mailbox(Generic[M]):
+class Mailbox(Changing, Generic[M]):
     """The messages of one actor, from being told to being done.
 
     Args:
@@ -223,6 +227,7 @@ class Mailbox(Generic[M]):
         clock: seconds, for the delays of retries.
 
     Attributes:
+        asides: the slots of messages that wait for a retry, by their names.
         idle: the slots of parked workers, the one that has waited longest first.
         size: messages queued, those that wait for a key included.
         sent: the batch in the channel, oldest first; None when that is empty.
@@ -266,6 +271,7 @@ class Mailbox(Generic[M]):
         order_by: Callable[[M], Hashable] | None = None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
+        super().__init__()
         self.name: str = name
         self.owner: Owner[M] = owner
         self.capacity: float = checked_capacity(capacity)
@@ -279,7 +285,7 @@ class Mailbox(Generic[M]):
         self.dropped: int = 0
         self.closed: bool = False
         self.slots: tuple[Slot[M], ...] = ()
-        self.asides: dict[str, Slot[M]] = {}
+        self.asides: dict[str, Slot[M]] = _NOBODY
         self.idle: list[Slot[M]] = []
         self._send: trio.MemorySendChannel[list[M]] | None = None
         self._receive: trio.MemoryReceiveChannel[list[M]] | None = None
@@ -440,12 +446,15 @@ class Mailbox(Generic[M]):
         name = f"retry-{self.retried}"
         moved: Slot[M] = Slot(self, name, slot.aside)
         slot.hand_over(moved)
+        if self.asides is _NOBODY:
+            self.asides = {}
         self.asides[name] = moved
         return moved
 
     def forget(self, slot: Slot[M]) -> None:
         """A retry is over, one way or the other."""
-        self.asides.pop(slot.name, None)
+        if slot.name in self.asides:
+            del self.asides[slot.name]
 
     # The end
 
@@ -462,7 +471,7 @@ class Mailbox(Generic[M]):
         for slot in self.slots:
             slot.keyed = False
             slot.finished()
-        self.asides.clear()
+        self.asides = _NOBODY
         self.granted = None
         self.ready = _NOTHING
         self._send = self._receive = None

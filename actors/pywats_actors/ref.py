@@ -58,12 +58,11 @@ class Terminated:
 class _Performer(Generic[M]):
     """An actor, as its cell sees it."""
 
-    __slots__ = ("_actor", "_receive", "_ref")
+    __slots__ = ("_actor", "_ref")
 
     def __init__(self, actor: Actor[M], ref: ActorRef[M]) -> None:
         self._actor = actor
         self._ref = ref
-        self._receive = actor.receive
 
     async def start(self, context: ChildContext) -> None:
         del context
@@ -76,10 +75,10 @@ class _Performer(Generic[M]):
     def handle(self, message: M | Ask[M]) -> Awaitable[Any]:
         if isinstance(message, Ask):
             return self._answer(message)
-        return self._receive(message)
+        return self._actor.receive(message)
 
     async def _answer(self, ask: Ask[M]) -> None:
-        ask.reply(await self._receive(ask.message))
+        ask.reply(await self._actor.receive(ask.message))
 
 
 class ActorRef(Generic[M]):
@@ -130,7 +129,8 @@ class ActorRef(Generic[M]):
         if not isinstance(overflow, Overflow):
             raise TypeError(f"overflow of {name!r} must be an Overflow, not {overflow!r}")
         shared = isinstance(actor, Actor)
-        if not shared and (not callable(actor) or inspect.iscoroutinefunction(actor)):
+        makes_one = isinstance(actor, type) or (callable(actor) and not inspect.iscoroutinefunction(actor))
+        if not shared and not makes_one:
             raise TypeError(
                 f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}"
             )

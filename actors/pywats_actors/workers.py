@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import trio
 
 from pywats_actors._cell import Performer, RetryLife, WorkerLife
-from pywats_actors._turns import News, Turns
+from pywats_actors._turns import Turns
 from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Owner, Slot
 from pywats_supervision import (
     PERMANENT,
@@ -61,7 +61,6 @@ class Workers(Generic[M]):
     __slots__ = (
         "_max_restarts",
         "_max_retrying",
-        "_news",
         "_perform",
         "_policy",
         "_shared",
@@ -107,7 +106,6 @@ class Workers(Generic[M]):
         self._within = within
         self._shutdown = shutdown
         self._turns: Turns | None = None
-        self._news = News()
         self._started = 0
         self._supervisor: Supervisor | None = None
         aside = None if ordered or policy is None else self
@@ -169,9 +167,7 @@ class Workers(Generic[M]):
         )
 
     def _life(self, slot: Slot[M], turns: Turns | None) -> WorkerLife[M]:
-        return WorkerLife(
-            self.mailbox, slot, turns, self._news, self._perform, max_retrying=self._max_retrying
-        )
+        return WorkerLife(self.mailbox, slot, turns, self._perform, max_retrying=self._max_retrying)
 
     def _worker(self, slot: Slot[M], turns: Turns) -> ChildSpec:
         life = self._life(slot, turns)
@@ -183,7 +179,6 @@ class Workers(Generic[M]):
             self.mailbox,
             slot,
             turns,
-            self._news,
             self._perform,
             shared=self._shared,
             max_retrying=self._max_retrying,
@@ -202,11 +197,11 @@ class Workers(Generic[M]):
         Cancelled: nothing has happened. Several tasks may wait.
         """
         while not self.idle and not self.mailbox.closed:
-            await self._news.wait(inf)
+            await self.mailbox.wait_change(inf)
 
     def gone(self) -> None:
         """Wake those that wait until it is idle: its mailbox has closed."""
-        self._news.tell()
+        self.mailbox.changed()
 
     def set_aside(self, slot: Slot[M], delay: float) -> None:
         """Start a life for the slot's message after `delay` seconds (see `Aside`)."""

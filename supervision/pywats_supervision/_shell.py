@@ -191,28 +191,32 @@ class Shell(abc.ABC):
         decider = self._decider
         if decider is None or self._performing:
             return
-        actions = decider.actions
-        self._performing = True
-        try:
-            while actions:
-                action = actions.popleft()
-                if isinstance(action, Run):
-                    if not decider.killed:
-                        self._spawn(action.child)
-                elif isinstance(action, Cancel):
-                    self.cancel_life(action.child)
-                elif isinstance(action, AskToStop):
-                    action.child.shell.ask_to_stop(action.deadline)
-                else:
-                    self._task_status.started()
-        finally:
-            self._performing = False
+        if decider.actions:
+            self._performing = True
+            try:
+                self._carry_out(decider)
+            finally:
+                self._performing = False
         if decider.gone:
             self._say_gone(decider)
         if decider.finished:
             self._alarm.ring()
         else:
             self._alarm.set(decider.agenda.next_due)
+
+    def _carry_out(self, decider: Decider) -> None:
+        actions = decider.actions
+        while actions:
+            action = actions.popleft()
+            if isinstance(action, Run):
+                if not decider.killed:
+                    self._spawn(action.child)
+            elif isinstance(action, Cancel):
+                self.cancel_life(action.child)
+            elif isinstance(action, AskToStop):
+                action.child.shell.ask_to_stop(action.deadline)
+            else:
+                self._task_status.started()
 
     def _policy_was_reset(self, policy: PolicyInUse) -> None:
         """A person has reset a policy, on any thread."""
@@ -243,10 +247,7 @@ class Shell(abc.ABC):
     def _spawn(self, child: Child) -> None:
         life = child.shell = ChildContext(self, child)
         # In the context that run() was called in: a life must not inherit from the one before it.
-        self._base.run(self._start_soon, child, life)
-
-    def _start_soon(self, child: Child, life: ChildContext) -> None:
-        self._nursery.start_soon(live, self, child, life, name=child.spec.name)
+        self._base.run(self._nursery.start_soon, live, self, child, life, name=child.spec.name)  # type: ignore[arg-type]
 
     # What lives report
 

@@ -84,7 +84,7 @@ class ChildContext:
     def __init__(self, host: _Host, child: Child) -> None:
         self._host = host
         self._child = child
-        self._callbacks: tuple[Callable[[], object], ...] = ()
+        self._callbacks: Callable[[], object] | list[Callable[[], object]] | None = None
         self._announced = False
         self.name: str = child.spec.name
         self.number: int = child.life
@@ -140,7 +140,12 @@ class ChildContext:
         deadline becomes earlier.
         """
         self._child.listening = True
-        self._callbacks = (*self._callbacks, callback)
+        if self._callbacks is None:
+            self._callbacks = callback  # mostly the only one: a list for each of 100,000 children is much
+        elif isinstance(self._callbacks, list):
+            self._callbacks.append(callback)
+        else:
+            self._callbacks = [self._callbacks, callback]
         if self.stopping:
             self._call(callback)
 
@@ -169,8 +174,12 @@ class ChildContext:
         """Called by the supervisor: come to an end by itself before `deadline`."""
         self.stopping = True
         self.deadline = deadline
-        for callback in self._callbacks:
-            self._call(callback)
+        callbacks = self._callbacks
+        if isinstance(callbacks, list):
+            for callback in tuple(callbacks):
+                self._call(callback)
+        elif callbacks is not None:
+            self._call(callbacks)
 
     def _call(self, callback: Callable[[], object]) -> None:
         try:

@@ -121,7 +121,7 @@ class Child:
         """The decision after its last failure."""
         self.in_hand: InHand | None = None
         self.policy: PolicyInUse | None = None
-        self.appointment: Entry[Any] | None = None
+        self.appointment: Entry | None = None
         self.waiters: list[Waiter] | None = None
         self._gone: Callable[[], object] | dict[Callable[[], object], None] | None = None
         """To be called when the child has gone for good: mostly one; a dict of several keeps their order."""

@@ -13,7 +13,6 @@ import enum
 from bisect import bisect_left
 from collections.abc import Mapping
 from math import inf
-from typing import Any
 
 from pywats_supervision.core.agenda import Entry
 from pywats_supervision.core.children import Child, Children
@@ -54,7 +53,7 @@ class Sweep:
         self.members: list[Child] = members
         self.causes: dict[Child, float] = dict(causes or {})
         self.direction: Direction = direction
-        self.appointment: Entry[Any] | None = None
+        self.appointment: Entry | None = None
         self._position = len(members) - 1 if direction is Direction.DOWN else 0
 
     @property

@@ -7,7 +7,7 @@ time linear in their number.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pywats_supervision.core.agenda import Entry
 from pywats_supervision.core.children import Child
@@ -19,14 +19,21 @@ from pywats_supervision.errors import TooManyChildren
 __all__ = ["UnorderedDecider"]
 
 
+class Batch(NamedTuple):
+    """Children whose time comes at once, and their one entry in the agenda."""
+
+    entry: Entry
+    members: list[Child]
+
+
 class UnorderedDecider(Decider):
     """The decisions of one run of a dynamic supervisor."""
 
     def __init__(self, name: str, *, max_children: int | None, **options: Any) -> None:
         super().__init__(name, **options)
         self.max_children = max_children
-        self._batches: dict[float, Entry[Any]] = {}
-        """Whose grace ends when, while stopping: one entry for all that end together."""
+        self._batches: dict[float, Batch] = {}
+        """Whose grace ends when, while stopping."""
 
     def begin(self, specs: tuple[ChildSpec, ...], now: float) -> None:
         """Be ready at once: a dynamic supervisor starts without children."""
@@ -44,15 +51,19 @@ class UnorderedDecider(Decider):
         if not self.stopping:
             super()._appoint(child, due)
             return
-        entry = self._batches.get(due)
-        if entry is None:
-            entry = self._batches[due] = self.agenda.enter(due, [])
-        assert isinstance(entry.what, list)
-        entry.what.append(child)
-        child.appointment = entry
+        batch = self._batches.get(due)
+        if batch is None:
+            members: list[Child] = []
+            batch = self._batches[due] = Batch(self.agenda.enter(due, members), members)
+        batch.members.append(child)
+        child.appointment = batch.entry
 
     def _disappoint(self, child: Child) -> None:
-        if child.appointment is not None and isinstance(child.appointment.what, list):
+        entry = child.appointment
+        if entry is None:
+            return
+        batch = self._batches.get(entry.due)
+        if batch is not None and batch.entry is entry:
             child.appointment = None  # others keep the same one
         else:
             super()._disappoint(child)
