@@ -10,7 +10,7 @@ HOT: tests/benchmarks/bench_route.py. Nothing is made per message: no task, scop
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextvars import ContextVar
 from math import inf
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -18,12 +18,12 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import trio
 
 from pywats_actors._turns import Turns
-from pywats_actors.mailbox import Mailbox, Slot
+from pywats_actors.mailbox import Mailbox, Owner, Slot
 from pywats_supervision import ChildContext
 from pywats_supervision._system import current_runtime
 from pywats_supervision.core.policy_in_use import PolicyInUse
 
-__all__ = ["CURRENT_SLOT", "Performer", "RetryLife", "WorkerLife"]
+__all__ = ["CURRENT_SLOT", "Employer", "Performer", "RetryLife", "WorkerLife"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -42,11 +42,11 @@ CURRENT_SLOT: Final[ContextVar[Slot[Any] | None]] = ContextVar("pywats_slot", de
 class Performer(Protocol[M_contra]):
     """Who does the work: an actor, a handler, a router."""
 
-    async def start(self, context: ChildContext) -> None:
+    def start(self, context: ChildContext) -> Awaitable[None]:
         """Begin a life."""
         ...
 
-    async def stop(self) -> None:
+    def stop(self) -> Awaitable[None]:
         """End a life whose `start` ended."""
         ...
 
@@ -55,20 +55,28 @@ class Performer(Protocol[M_contra]):
         ...
 
 
+class Employer(Owner[M_contra], Protocol[M_contra]):
+    """The owner of a mailbox whose messages workers do."""
+
+    def perform(self) -> Performer[M_contra]:
+        """Give who does the work; called at the begin of every life."""
+        ...
+
+
 class _Life(Generic[M]):
     """What both kinds of life share: the slot, the policy, and waiting to be admitted."""
 
-    __slots__ = ("_mailbox", "_perform", "_policy", "_slot", "_ticks", "_turns")
+    __slots__ = ("_employer", "_mailbox", "_policy", "_slot", "_ticks", "_turns")
 
     def __init__(
         self,
         mailbox: Mailbox[M],
         slot: Slot[M],
-        perform: Callable[[], Performer[M]],
+        employer: Employer[M],
     ) -> None:
         self._mailbox = mailbox
         self._slot = slot
-        self._perform = perform
+        self._employer = employer
         self._policy: PolicyInUse | None = None
 
     def _enter(self, child: ChildContext) -> None:
@@ -84,6 +92,7 @@ class _Life(Generic[M]):
             self._policy.subscribe(self._look_up)
 
     def _leave(self) -> None:
+        self._slot.parked = None  # the task is over: who holds the ref must not hold what it held
         if self._policy is not None:
             self._policy.unsubscribe(self._look_up)
 
@@ -143,11 +152,11 @@ class WorkerLife(_Life[M]):
         mailbox: Mailbox[M],
         slot: Slot[M],
         turns: Turns | None,
-        perform: Callable[[], Performer[M]],
+        employer: Employer[M],
         *,
         max_retrying: int,
     ) -> None:
-        super().__init__(mailbox, slot, perform)
+        super().__init__(mailbox, slot, employer)
         self._turns = turns
         self._max_retrying = max_retrying
         self._has_turn = turns is None
@@ -159,7 +168,7 @@ class WorkerLife(_Life[M]):
         if turns is None:
             child.on_gone(mailbox.close)
         try:
-            performer = self._perform()
+            performer = self._employer.perform()
             await performer.start(child)
             self._take_part()
             try:
@@ -306,12 +315,12 @@ class RetryLife(_Life[M]):
         mailbox: Mailbox[M],
         slot: Slot[M],
         turns: Turns,
-        perform: Callable[[], Performer[M]],
+        employer: Employer[M],
         *,
         shared: bool,
         max_retrying: int,
     ) -> None:
-        super().__init__(mailbox, slot, perform)
+        super().__init__(mailbox, slot, employer)
         self._turns = turns
         self._shared = shared
         self._max_retrying = max_retrying
@@ -361,7 +370,7 @@ class RetryLife(_Life[M]):
         message = slot.item
         if message is None:
             return
-        performer = self._perform()
+        performer = self._employer.perform()
         if not self._shared:
             await performer.start(child)
         try:

@@ -43,7 +43,7 @@ _NOBODY: Final[Any] = MappingProxyType({})
 
 def checked_capacity(capacity: object) -> float:
     """Return a capacity in messages, or say what is wrong with it."""
-    if isinstance(capacity, bool) or not isinstance(capacity, int | float):
+    if isinstance(capacity, bool) or not isinstance(capacity, (int, float)):
         raise TypeError(f"capacity must be a number of messages, not {capacity!r}")
     if capacity < 1 or (capacity != inf and capacity != int(capacity)):
         raise ValueError(f"capacity must be a whole number of at least 1 message, or inf, not {capacity!r}")
@@ -271,7 +271,6 @@ class Mailbox(Changing, Generic[M]):
         order_by: Callable[[M], Hashable] | None = None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        super().__init__()
         self.name: str = name
         self.owner: Owner[M] = owner
         self.capacity: float = checked_capacity(capacity)
@@ -294,6 +293,7 @@ class Mailbox(Changing, Generic[M]):
         self.granted: deque[tuple[Hashable, M]] | None = None
         self._space: trio.Event | None = None
         self.wake_below: float = -1.0
+        self.awaited = None
 
     # The senders' side
 
@@ -379,9 +379,7 @@ class Mailbox(Changing, Generic[M]):
 
     def wake(self) -> None:
         """Make every worker look around: those that wait for messages, and those between two."""
-        for slot in self.slots:
-            slot.pause = True
-        for slot in self.asides.values():
+        for slot in self._hands():
             slot.pause = True
         while self.idle:
             reschedule(self.idle.pop(0).parked)
@@ -456,6 +454,9 @@ class Mailbox(Changing, Generic[M]):
         if slot.name in self.asides:
             del self.asides[slot.name]
 
+    def _hands(self) -> tuple[Slot[M], ...]:
+        return (*self.slots, *self.asides.values()) if self.asides else self.slots
+
     # The end
 
     def close(self) -> None:
@@ -464,9 +465,11 @@ class Mailbox(Changing, Generic[M]):
             return
         self.closed = True
         self.fill_nowait()
-        left = [slot.item for slot in (*self.slots, *self.asides.values()) if slot.item is not None]
-        left += [message for _, message in self.granted or ()]
-        left += self._order.take_waiting() if self._order is not None else ()
+        left = [slot.item for slot in self._hands() if slot.item is not None]
+        if self.granted:
+            left += [message for _, message in self.granted]
+        if self._order is not None:
+            left += self._order.take_waiting()
         left += self.ready
         for slot in self.slots:
             slot.keyed = False
@@ -483,9 +486,8 @@ class Mailbox(Changing, Generic[M]):
 
     def holds(self, message: M) -> bool:
         """Whether a message is queued, in hand or waiting for its retry; looks at all of them."""
-        hands = (*self.slots, *self.asides.values())
         return (
-            any(slot.item is message for slot in hands)
+            any(slot.item is message for slot in self._hands())
             or any(queued is message for queued in (*self.ready, *(self.sent or ())))
             or any(granted is message for _, granted in self.granted or ())
             or (self._order is not None and self._order.waits(message))

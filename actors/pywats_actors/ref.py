@@ -64,13 +64,13 @@ class _Performer(Generic[M]):
         self._actor = actor
         self._ref = ref
 
-    async def start(self, context: ChildContext) -> None:
+    def start(self, context: ChildContext) -> Awaitable[None]:
         del context
         self._actor.ref = self._ref
-        await self._actor.on_start()
+        return self._actor.on_start()
 
-    async def stop(self) -> None:
-        await self._actor.on_stop()
+    def stop(self) -> Awaitable[None]:
+        return self._actor.on_stop()
 
     def handle(self, message: M | Ask[M]) -> Awaitable[Any]:
         if isinstance(message, Ask):
@@ -144,7 +144,6 @@ class ActorRef(Generic[M]):
         self._workers: Workers[Any] = Workers(
             name,
             self,
-            self._perform,
             shared=shared,
             capacity=capacity,
             concurrency=concurrency,
@@ -152,10 +151,6 @@ class ActorRef(Generic[M]):
             ordered=ordered,
             policy=policy,
         )
-
-    def _perform(self) -> _Performer[M]:
-        actor = self._actor
-        return _Performer(actor if isinstance(actor, Actor) else actor(), self)
 
     def spec(
         self,
@@ -300,7 +295,12 @@ class ActorRef(Generic[M]):
         """What its mailbox holds and has seen."""
         return self._workers.mailbox.statistics()
 
-    # What the mailbox reports
+    # What its workers ask for, and what the mailbox reports
+
+    def perform(self) -> _Performer[M]:
+        """Give the actor of one life (see `Employer`)."""
+        actor = self._actor
+        return _Performer(actor if isinstance(actor, Actor) else actor(), self)
 
     def given_up(self, message: M | Ask[M], failure: Failure) -> None:
         """No attempt is left (see `Owner`)."""

@@ -12,9 +12,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import trio
 
-from pywats_actors._cell import Performer, RetryLife, WorkerLife
+from pywats_actors._cell import Employer, RetryLife, WorkerLife
 from pywats_actors._turns import Turns
-from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Owner, Slot
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Slot
 from pywats_supervision import (
     PERMANENT,
     TEMPORARY,
@@ -39,9 +39,8 @@ class Workers(Generic[M]):
 
     Args:
         name: of the actor, for logs, snapshots and errors.
-        owner: hears of messages that are given up, or left over.
-        perform: makes who does the work; called at the begin of every life.
-        shared: `perform` gives the same one each time, so a retry must not start or stop it.
+        employer: gives who does the work, and hears of messages that are given up, or left over.
+        shared: its `perform` gives the same one each time, so a retry must not start or stop it.
         concurrency: how many messages may be in hand at once.
         capacity: messages queued before senders wait.
         order_by: gives the key of a message; those of one key are done one after the other.
@@ -59,9 +58,9 @@ class Workers(Generic[M]):
     """
 
     __slots__ = (
+        "_employer",
         "_max_restarts",
         "_max_retrying",
-        "_perform",
         "_policy",
         "_shared",
         "_shutdown",
@@ -76,8 +75,7 @@ class Workers(Generic[M]):
     def __init__(
         self,
         name: str,
-        owner: Owner[M],
-        perform: Callable[[], Performer[M]],
+        employer: Employer[M],
         *,
         shared: bool = False,
         concurrency: int = 1,
@@ -97,8 +95,8 @@ class Workers(Generic[M]):
         if ordered and (concurrency > 1 or order_by is not None):
             raise ValueError(f"{name!r} is ordered, which takes concurrency=1 and no order_by")
         self.name: str = name
-        self.mailbox: Mailbox[M] = Mailbox(name, owner, capacity=capacity, order_by=order_by)
-        self._perform = perform
+        self.mailbox: Mailbox[M] = Mailbox(name, employer, capacity=capacity, order_by=order_by)
+        self._employer = employer
         self._shared = shared
         self._policy = policy
         self._max_retrying = max_retrying
@@ -167,7 +165,7 @@ class Workers(Generic[M]):
         )
 
     def _life(self, slot: Slot[M], turns: Turns | None) -> WorkerLife[M]:
-        return WorkerLife(self.mailbox, slot, turns, self._perform, max_retrying=self._max_retrying)
+        return WorkerLife(self.mailbox, slot, turns, self._employer, max_retrying=self._max_retrying)
 
     def _worker(self, slot: Slot[M], turns: Turns) -> ChildSpec:
         life = self._life(slot, turns)
@@ -179,7 +177,7 @@ class Workers(Generic[M]):
             self.mailbox,
             slot,
             turns,
-            self._perform,
+            self._employer,
             shared=self._shared,
             max_retrying=self._max_retrying,
         )

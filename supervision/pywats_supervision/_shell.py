@@ -202,7 +202,7 @@ class Shell(abc.ABC):
         if decider.finished:
             self._alarm.ring()
         else:
-            self._alarm.set(decider.agenda.next_due)
+            self._alarm.set(decider.agenda.quiet_until)
 
     def _carry_out(self, decider: Decider) -> None:
         actions = decider.actions
@@ -263,11 +263,11 @@ class Shell(abc.ABC):
         if decider is None:
             return
         child.shell = None
-        if parts.fatal is not None and self._fatal is None:
-            self._fatal = parts.fatal
-            self._nursery.cancel_scope.cancel()
         if parts.fatal is not None or parts.cancelled is not None:
             decider.kill()
+            if parts.fatal is not None and self._fatal is None:
+                self._fatal = parts.fatal
+                self._nursery.cancel_scope.cancel()
         if decider.killed and parts.failure is not None and len(self._late) < KEPT_ERRORS:
             self._late.append(parts.failure)
         self._performing = True  # holders of items may start children from within this step

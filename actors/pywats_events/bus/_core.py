@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from pywats_actors._cell import Performer
 from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
 from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority
@@ -102,12 +103,11 @@ class BusCore:
         self._middleware = middleware
         self._runtime = runtime
         self._router: Workers[Receipt] = Workers(
-            "bus", _Kept(self.error_policy), RouterPerformer, shared=True, capacity=INBOX, ordered=True
+            "bus", _Kept(self.error_policy, RouterPerformer), shared=True, capacity=INBOX, ordered=True
         )
         self._store: Workers[Burial | Rejected] = Workers(
             "store",
-            _Kept(self.error_policy),
-            partial(PolicyPerformer, self.error_policy, self),
+            _Kept(self.error_policy, partial(PolicyPerformer, self.error_policy, self)),
             shared=True,
             capacity=inf,
             ordered=True,
@@ -476,10 +476,15 @@ class BusCore:
 
 
 class _Kept:
-    """The owner of the router's and the policy actor's mailboxes: at the end nothing stays open."""
+    """The employer of the router or of the policy actor: at the end nothing stays open."""
 
-    def __init__(self, policy: ErrorPolicy) -> None:
+    def __init__(self, policy: ErrorPolicy, make: Callable[[], Performer[Any]]) -> None:
         self._letters = policy.dead_letter_queue
+        self._make = make
+
+    def perform(self) -> Performer[Any]:
+        """Make the performer of one life."""
+        return self._make()
 
     def given_up(self, message: Any, failure: Failure) -> None:
         """Not reached: the bus's own actors have no policy that skips."""

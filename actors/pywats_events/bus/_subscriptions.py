@@ -94,7 +94,6 @@ class Subscription:
         self.workers: Workers[Receipt] = Workers(
             name,
             self,
-            self._perform,
             shared=make is None,
             concurrency=concurrency,
             capacity=capacity,
@@ -115,7 +114,7 @@ class Subscription:
         """The child that runs its workers."""
         return self.workers.spec(policy=Backoff(**OUTERMOST))
 
-    def _perform(self) -> HandlerPerformer:
+    def perform(self) -> HandlerPerformer:
         """Make the performer of one life: on the one instance, or on a fresh one."""
         binding = self._first
         if binding is None or self._make is not None:

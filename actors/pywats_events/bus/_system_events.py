@@ -46,7 +46,7 @@ class SystemEvents:
         self.made = 0
         self.failed = 0
         self.workers: Workers[Event] = Workers(
-            "system events", self, lambda: self, shared=True, capacity=LANE, ordered=True
+            "system events", self, shared=True, capacity=LANE, ordered=True
         )
         self._mailbox: Mailbox[Event] = self.workers.mailbox
 
@@ -101,7 +101,11 @@ class SystemEvents:
             },
         )
 
-    # The routing of them, as an actor (see Performer)
+    # The routing of them, as an actor (see Employer, Performer)
+
+    def perform(self) -> SystemEvents:
+        """It routes them itself, in every life."""
+        return self
 
     async def start(self, context: ChildContext) -> None:
         """Begin a life."""

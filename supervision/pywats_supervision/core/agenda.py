@@ -53,6 +53,11 @@ class Agenda(Generic[T]):
             heapq.heapify(self._heap)
 
     @property
+    def quiet_until(self) -> float:
+        """A time before which nothing is due; `next_due` may be later, and costs more to find."""
+        return self._heap[0].due if self._heap else inf
+
+    @property
     def next_due(self) -> float:
         """The earliest time at which something is due; inf if nothing is."""
         heap = self._heap

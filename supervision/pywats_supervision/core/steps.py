@@ -89,7 +89,6 @@ class Steps:
         self._announce(Happening.STOPPING, child)
         if child.cancelled:
             return  # it did not start in time
-        self._disappoint(child)
         if child.listening or (child.spec.takes_child and not starting):
             self._grant_grace(child, now)
         else:
@@ -105,6 +104,7 @@ class Steps:
         A supervisor without a grace of its own is bounded by its children's, which know the
         deadline too; cancelling it as well would end the order in which they stop.
         """
+        self._disappoint(child)
         until = min(now + child.spec.grace, self.deadline)
         if child.spec.is_supervisor and child.listening and child.spec.grace == inf:
             self.actions.append(AskToStop(child, until))
@@ -112,7 +112,6 @@ class Steps:
             self._cancel(child, now)
         else:
             self.actions.append(AskToStop(child, until))
-            self._disappoint(child)
             if until < inf:
                 self._appoint(child, until)
 
