@@ -83,6 +83,7 @@ class _Life(Generic[M]):
         runtime = current_runtime()
         self._mailbox.clock = runtime.clock
         self._ticks = runtime.ticks
+        self._slot.task = trio.lowlevel.current_task()
         CURRENT_SLOT.set(self._slot)
         child.hold(self._slot)
         child.describe = self._mailbox.statistics
@@ -92,7 +93,7 @@ class _Life(Generic[M]):
             self._policy.subscribe(self._look_up)
 
     def _leave(self) -> None:
-        self._slot.parked = None  # the task is over: who holds the ref must not hold what it held
+        self._slot.task = None  # whoever holds the ref must not hold all that the task held
         if self._policy is not None:
             self._policy.unsubscribe(self._look_up)
 
@@ -177,14 +178,16 @@ class WorkerLife(_Life[M]):
                 # Parked here, not in a coroutine of its own: most of 10,000 actors are parked.
                 while goes_on and not child.stopping:
                     slot.pause = False
-                    if mailbox.ready or mailbox.sent or mailbox.granted:
-                        await self._work(performer)
-                    else:
+                    if not (mailbox.ready or mailbox.sent or mailbox.granted):
                         if turns is not None:
                             self._give_turn()
                         if mailbox.awaited is not None:
                             mailbox.changed()
                         await slot.park()
+                    elif turns is None:
+                        await self._work(performer)
+                    else:
+                        await self._work_in_turn(performer, turns)
             except BaseException as error:
                 self._leave_turns()
                 await _stop_after(error, performer, mailbox.name)  # noqa: ASYNC102 - as trio cancels it
@@ -207,19 +210,21 @@ class WorkerLife(_Life[M]):
                 self._turns.withdraw()
             self._mailbox.pass_on()
 
-    async def _work(self, performer: Performer[M]) -> None:
+    def _work(self, performer: Performer[M]) -> Awaitable[None]:
+        """Do some of what there is."""
+        if self._mailbox.order_by is None and (self._policy is None or self._policy.unlimited):
+            return self._drain(performer)
+        return self._one(performer)
+
+    async def _work_in_turn(self, performer: Performer[M], turns: Turns) -> None:
         """Do some of what there is, or wait until it may be done."""
-        mailbox, turns = self._mailbox, self._turns
         if not self._has_turn:
             await self._take_turn()
-        elif turns is not None and len(mailbox.asides) >= self._max_retrying:
+        elif len(self._mailbox.asides) >= self._max_retrying:
             await self._wait(inf)
         else:
-            if mailbox.order_by is None and (self._policy is None or self._policy.unlimited):
-                await self._drain(performer)
-            else:
-                await self._one(performer)
-            if turns is not None and turns.in_line:
+            await self._work(performer)
+            if turns.in_line:
                 # Only after work: whoever gives a turn back as soon as it has it never does any.
                 self._give_turn()
 
@@ -257,7 +262,7 @@ class WorkerLife(_Life[M]):
 
     async def _drain(self, performer: Performer[M]) -> None:
         """Do up to 64 messages, or what a millisecond holds, then let others run. HOT."""
-        mailbox, slot, ticks = self._mailbox, self._slot, self._ticks
+        mailbox, slot, ticks, handle = self._mailbox, self._slot, self._ticks, performer.handle
         if not mailbox.ready:
             mailbox.fill_nowait()
         ready = mailbox.ready
@@ -270,7 +275,7 @@ class WorkerLife(_Life[M]):
                 mailbox.size = size = mailbox.size - 1
                 if size < mailbox.wake_below:
                     mailbox.wake_senders()
-                await performer.handle(message)
+                await handle(message)
                 slot.item = None
                 done += 1
                 if not ready:

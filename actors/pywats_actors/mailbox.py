@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import trio
-from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
+from trio.lowlevel import reschedule, wait_task_rescheduled
 
 from pywats_actors._turns import Changing
 from pywats_actors.partition import KeyOrder
@@ -85,6 +85,7 @@ class Slot(Generic[M]):
         due: the time (trio's clock) before which it is not tried again.
         probe: its attempt was granted by a limited admission.
         key: the key it holds, if the mailbox orders by keys and `keyed`.
+        task: the worker's, while one lives.
     """
 
     __slots__ = (
@@ -97,9 +98,9 @@ class Slot(Generic[M]):
         "key",
         "keyed",
         "name",
-        "parked",
         "pause",
         "probe",
+        "task",
     )
 
     def __init__(self, mailbox: Mailbox[M], name: str, aside: Aside | None = None) -> None:
@@ -113,8 +114,7 @@ class Slot(Generic[M]):
         self.probe: bool = False
         self.keyed: bool = False
         self.key: Hashable = None
-        self.parked: Any = None
-        """The worker's task while it waits, and is in `Mailbox.idle`."""
+        self.task: Any = None
         self.pause: bool = False
         """Something wants to be looked at before the next message: a stop, a turn, a policy."""
 
@@ -132,12 +132,10 @@ class Slot(Generic[M]):
 
         Cancelled: nothing is lost; what was sent is there for the next who asks.
         """
-        self.parked = current_task()
         self._mailbox.idle.append(self)
         return wait_task_rescheduled(self._abort)  # noqa: ASYNC105 - a frame less to resume
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self.parked = None
         self._mailbox.idle.remove(self)
         return trio.lowlevel.Abort.SUCCEEDED
 
@@ -312,7 +310,7 @@ class Mailbox(Changing, Generic[M]):
             self._put_first(message)
             return
         if self.idle:
-            reschedule(self.idle.pop(0).parked)
+            reschedule(self.idle.pop(0).task)
 
     def _put_first(self, message: M) -> None:
         self.size -= 1
@@ -382,12 +380,12 @@ class Mailbox(Changing, Generic[M]):
         for slot in self._hands():
             slot.pause = True
         while self.idle:
-            reschedule(self.idle.pop(0).parked)
+            reschedule(self.idle.pop(0).task)
 
     def pass_on(self) -> None:
         """Wake another worker for what is left: this one goes, and may have been woken for it."""
         if self.idle and self.has_fresh:
-            reschedule(self.idle.pop(0).parked)
+            reschedule(self.idle.pop(0).task)
 
     def take(self, slot: Slot[M]) -> M | None:
         """Put the next message whose key is free into the slot's hand; None if there is none.
