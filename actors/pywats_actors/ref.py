@@ -128,8 +128,9 @@ class ActorRef(Generic[M]):
     ) -> None:
         if not isinstance(overflow, Overflow):
             raise TypeError(f"overflow of {name!r} must be an Overflow, not {overflow!r}")
-        shared = isinstance(actor, Actor)
-        makes_one = isinstance(actor, type) or (callable(actor) and not inspect.iscoroutinefunction(actor))
+        is_class = isinstance(actor, type)  # asked first: Actor is an ABC, which is slow to say no
+        shared = not is_class and isinstance(actor, Actor)
+        makes_one = is_class or (callable(actor) and not inspect.iscoroutinefunction(actor))
         if not shared and not makes_one:
             raise TypeError(
                 f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}"
