@@ -11,24 +11,31 @@ from typing import TYPE_CHECKING, Any, Final
 from pywats_cfx.errors import CFXDecodeError, CFXError
 
 if TYPE_CHECKING:
-    from pywats_cfx.convert import Converter
+    from pywats_cfx.config import AMQPConfig, CFXConfig, EndpointConfig
+    from pywats_cfx.convert import Converter, SourceRules
     from pywats_cfx.messages import EndpointConnected, Heartbeat
     from pywats_cfx.messages.production import UnitsArrived, UnitsDeparted, WorkCompleted, WorkStarted
     from pywats_cfx.messages.production.assembly import MaterialsInstalled
     from pywats_cfx.messages.production.testandinspection import UnitsInspected, UnitsTested
     from pywats_cfx.messages.resourceperformance import FaultCleared, FaultOccurred, StationStateChanged
+    from pywats_cfx.transport import CFXTransport
     from pywats_cfx.wire import Envelope, decode, decode_batch, decode_each, encode, encode_batch
 
 __all__ = [
+    "AMQPConfig",
+    "CFXConfig",
     "CFXDecodeError",
     "CFXError",
+    "CFXTransport",
     "Converter",
+    "EndpointConfig",
     "EndpointConnected",
     "Envelope",
     "FaultCleared",
     "FaultOccurred",
     "Heartbeat",
     "MaterialsInstalled",
+    "SourceRules",
     "StationStateChanged",
     "UnitsArrived",
     "UnitsDeparted",
@@ -45,7 +52,9 @@ __all__ = [
 
 _WHERE: Final = {
     "wire": ("Envelope", "decode", "decode_batch", "decode_each", "encode", "encode_batch"),
-    "convert": ("Converter",),
+    "config": ("AMQPConfig", "CFXConfig", "EndpointConfig"),
+    "convert": ("Converter", "SourceRules"),
+    "transport": ("CFXTransport",),
     "messages": ("EndpointConnected", "Heartbeat"),
     "messages.production": ("UnitsArrived", "UnitsDeparted", "WorkCompleted", "WorkStarted"),
     "messages.production.assembly": ("MaterialsInstalled",),

@@ -45,7 +45,13 @@ IN_WATS: Final = {
 }
 """Event type -> where its events go by default; others stay in the station."""
 
-SCALARS: Final[dict[Any, str]] = {str: "text", float: "number", int: "whole number", bool: "true or false", Any: "anything"}
+SCALARS: Final[dict[Any, str]] = {
+    str: "text",
+    float: "number",
+    int: "whole number",
+    bool: "true or false",
+    Any: "anything",
+}
 RESET, BOLD, DIM = "\x1b[0m", "\x1b[1m", "\x1b[2m"
 COLOURS: Final = {"key": "\x1b[36m", "text": "\x1b[32m", "number": "\x1b[33m", "word": "\x1b[35m"}
 _TOKEN: Final = re.compile(

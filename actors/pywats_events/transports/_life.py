@@ -51,6 +51,8 @@ class TransportLife:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._serve, failures)
                     await over.wait()
+                    if not failures:
+                        await transport.before_stop()
                     nursery.cancel_scope.cancel()
             finally:
                 transport.attach(None)

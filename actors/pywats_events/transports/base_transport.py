@@ -138,6 +138,15 @@ class BaseTransport(abc.ABC):
         """
         await trio.sleep_forever()
 
+    async def before_stop(self) -> None:
+        """What it does when it is asked to stop, while it still serves; by default nothing.
+
+        For instance take nothing more, acknowledge what was handled, say goodbye to the source.
+
+        Cancelled: when its grace is over.
+        """
+        await trio.lowlevel.checkpoint()
+
     def fail(self, error: Exception) -> None:
         """Say that the connection is lost: this life ends with `error`, and the supervisor decides.
 

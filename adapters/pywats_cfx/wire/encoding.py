@@ -10,14 +10,15 @@ import gzip
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cache
 from math import isfinite, isnan
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID  # noqa: TID251 - the type of what users hand in; none is made here
 
 import msgspec
 
 from pywats_cfx.errors import CFXError
-from pywats_cfx.messages._base import CFXMessage, CFXStructure
+from pywats_cfx.messages._base import CFXMessage, CFXStructure, Polymorphic
 from pywats_cfx.wire._merge import merged
 from pywats_cfx.wire._tree import parse, write
 from pywats_cfx.wire.decoding import decode
@@ -96,11 +97,16 @@ def _text_of(envelope: Envelope) -> bytes:
 
 def _plain_envelope(envelope: Envelope) -> dict[str, Any]:
     names = (name for name in envelope.__struct_fields__ if name not in {"raw", "regular"})
-    return {name: plain(getattr(envelope, name), name) for name in names}
+    return {name: plain(getattr(envelope, name), name, tagged=True) for name in names}
 
 
-def plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str, *, tagged: bool = False) -> Any:
     """A value as JSON has it: what is no number is a text, computed fields are computed.
+
+    Args:
+        value: a message, a structure, or what stands in their fields.
+        path: where it stands, for errors.
+        tagged: `$type` is written, as its place may hold several classes.
 
     Raises:
         CFXError: for what JSON cannot say.
@@ -114,9 +120,9 @@ def plain(value: Any, path: str) -> Any:
     if isinstance(value, float):
         return value if isfinite(value) else _not_finite(value)
     if isinstance(value, CFXStructure):
-        return _plain_struct(value, path)
+        return _plain_struct(value, path, tagged)
     if isinstance(value, list | tuple):
-        return [plain(inner, f"{path}[{place}]") for place, inner in enumerate(value)]
+        return [plain(inner, f"{path}[{place}]", tagged=tagged) for place, inner in enumerate(value)]
     if isinstance(value, dict):
         return {str(key): plain(inner, f"{path}.{key}") for key, inner in value.items()}
     return _plain_other(value, path)
@@ -132,16 +138,31 @@ def _plain_other(value: Any, path: str) -> str:
     raise CFXError(f"{path}: {type(value).__name__} is nothing that CFX can carry: {value!r:.100}")
 
 
-def _plain_struct(value: CFXStructure, path: str) -> dict[str, Any]:
+def _plain_struct(value: CFXStructure, path: str, tagged: bool) -> dict[str, Any]:
     kind = type(value)
-    tree: dict[str, Any] = {"$type": kind.__struct_config__.tag}
+    tree: dict[str, Any] = {"$type": kind.__struct_config__.tag} if tagged else {}
+    several = _places_for_several(kind)
     for name in kind.CFX_ORDER or kind.__struct_fields__:
         inner = getattr(value, name)
         if name in kind.CFX_COMPUTED:
             inner = len(getattr(value, kind.CFX_COMPUTED[name]) or ())
         if inner is not None or not kind.CFX_OMIT_NULLS:
-            tree[name] = plain(inner, f"{path}.{name}")
+            tree[name] = plain(inner, f"{path}.{name}", tagged=name in several)
     return tree
+
+
+@cache
+def _places_for_several(kind: type[CFXStructure]) -> frozenset[str]:
+    """The fields that may hold objects of several classes, which `$type` tells apart."""
+    return frozenset(field.name for field in msgspec.structs.fields(kind) if _holds_several(field.type))
+
+
+def _holds_several(hint: Any) -> bool:
+    if isinstance(hint, Polymorphic):
+        return True
+    inner = [one for one in get_args(hint) if one is not type(None)]
+    structs = [one for one in inner if isinstance(one, type) and issubclass(one, CFXStructure)]
+    return len(structs) > 1 or any(_holds_several(one) for one in inner)
 
 
 def _not_finite(value: float) -> str:

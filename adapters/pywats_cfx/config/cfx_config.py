@@ -1,0 +1,215 @@
+"""The values that configure a `CFXTransport`, each with its limits and units.
+
+The field names of pywats-api 0.6 are kept where they say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+__all__ = ["AMQPConfig", "CFXConfig", "EndpointConfig"]
+
+MiB = 1024 * 1024
+
+
+def _check_port(name: str, port: object, least: int = 1) -> None:
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"{name} must be an int, not {port!r}")
+    if not least <= port <= 65535:
+        raise ValueError(f"{name} must be between {least} and 65535, not {port}")
+
+
+def _check_seconds(name: str, seconds: object) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}")
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{name} must be more than 0 seconds and finite, not {seconds!r}")
+
+
+def _check_count(name: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{name} must be an int, not {count!r}")
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, not {count}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AMQPConfig:
+    """A broker, or another endpoint, that this one connects to.
+
+    Args:
+        host: its name or address.
+        port: 1 to 65535; None is 5672, or 5671 with TLS.
+        username: None logs in as nobody (ANONYMOUS).
+        password: never shown.
+        virtual_host: of a broker; "/" is its default one.
+        use_ssl: TLS, with the certificate checked.
+        ssl_ca_path: whom to trust, PEM; None trusts the system's store.
+        ssl_cert_path: our own certificate, PEM, where the peer asks for one.
+        ssl_key_path: its key, where that is not in the same file.
+        subscribe: addresses to receive from; `/amq/queue/NAME` of RabbitMQ 3.
+        publish: address to publish to; `/exchange/NAME` of RabbitMQ 3; None publishes nothing.
+        window: messages that may be on their way unsettled, 1 or more.
+        prefetch: messages that may be received and not settled, 1 or more.
+    """
+
+    host: str = "localhost"
+    port: int | None = None
+    username: str | None = None
+    password: str = field(default="", repr=False)
+    virtual_host: str = "/"
+    use_ssl: bool = False
+    ssl_ca_path: str | None = None
+    ssl_cert_path: str | None = None
+    ssl_key_path: str | None = None
+    subscribe: tuple[str, ...] = ()
+    publish: str | None = None
+    window: int = 10
+    prefetch: int = 100
+
+    def __post_init__(self) -> None:
+        if not self.host or not isinstance(self.host, str):
+            raise ValueError(f"host must be a name or an address, not {self.host!r}")
+        if self.port is not None:
+            _check_port("port", self.port)
+        if not isinstance(self.subscribe, tuple):
+            raise TypeError(f"subscribe must be a tuple of addresses, not {self.subscribe!r}")
+        _check_count("window", self.window)
+        _check_count("prefetch", self.prefetch)
+
+    @property
+    def url(self) -> str:
+        """The URL with user and password; for connecting, not for showing."""
+        user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if self.username else ""
+        path = "" if self.virtual_host in {"", "/"} else f"/{quote(self.virtual_host.lstrip('/'), safe='')}"
+        scheme, port = ("amqps", 5671) if self.use_ssl else ("amqp", 5672)
+        return f"{scheme}://{user}{self.host}:{self.port or port}{path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointConfig:
+    """Who this endpoint is, and where machines reach it.
+
+    Args:
+        cfx_handle: its name, such as `//Company/WATS/Station1`.
+        listen: `amqp://0.0.0.0:5672`, or `amqps://` with `tls_cert`, where machines connect to; port 0
+            takes a free one; None does not listen.
+        addresses: the addresses that machines may send to; None takes all.
+        users: passwords by name, for machines that log in by PLAIN; never shown.
+        anonymous: whether machines may come without a name.
+        tls_cert: our certificate, PEM, for amqps.
+        tls_key: its key, where that is not in the same file.
+        tls_client_ca: whose certificates machines must show; None asks for none.
+        network_uri: how others reach us, told to those who ask; None tells `listen`.
+        vendor: told to those who ask, as the following.
+        model_number: as `vendor`.
+        serial_number: as `vendor`.
+        software_version: as `vendor`.
+        number_of_lanes: as `vendor`.
+        heartbeat: seconds between two Heartbeats to a broker.
+    """
+
+    cfx_handle: str
+    listen: str | None = None
+    addresses: tuple[str, ...] | None = None
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    anonymous: bool = True
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_client_ca: str | None = None
+    network_uri: str | None = None
+    vendor: str = ""
+    model_number: str = "pywats-events"
+    serial_number: str = ""
+    software_version: str = ""
+    number_of_lanes: int = 1
+    heartbeat: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not self.cfx_handle.strip("/"):
+            raise ValueError(
+                "cfx_handle must name this endpoint, such as //Company/WATS/Station1, "
+                f"not {self.cfx_handle!r}"
+            )
+        _check_seconds("heartbeat", self.heartbeat)
+        if self.listen is not None:
+            self._check_listen(self.listen)
+
+    def _check_listen(self, listen: str) -> None:
+        parts = urlsplit(listen)
+        if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
+            raise ValueError(f"listen must be amqp://HOST:PORT or amqps://HOST:PORT, not {listen!r}")
+        try:
+            _check_port("the port of listen", self.listen_port, least=0)
+        except ValueError:
+            raise ValueError(f"the port of listen must be between 0 and 65535, in {listen!r}") from None
+        if (parts.scheme == "amqps") is not (self.tls_cert is not None):
+            raise ValueError("listen on amqps:// needs tls_cert, and tls_cert needs listen on amqps://")
+
+    @property
+    def listen_host(self) -> str | None:
+        """The interface to listen on; None for all."""
+        host = urlsplit(self.listen or "").hostname
+        return None if host in {None, "0.0.0.0", "::", "*"} else host  # noqa: S104 - as the user said
+
+    @property
+    def listen_port(self) -> int:
+        """The port to listen on."""
+        parts = urlsplit(self.listen or "")
+        port = parts.port
+        return port if port is not None else 5671 if parts.scheme == "amqps" else 5672
+
+
+@dataclass(frozen=True, kw_only=True)
+class CFXConfig:
+    """All that a `CFXTransport` is told.
+
+    Args:
+        endpoint: who it is, and where machines reach it.
+        amqp: a broker, or another endpoint, that it connects to; None for none.
+        max_message: bytes of one message or batch, unpacked, at the most.
+        max_unsettled: bytes of messages of one connection that may wait for their handlers.
+        repeat_window: ids of messages by which a repeat is known, 1 or more.
+        request_timeout: seconds after which a request is answered without its handler.
+        fail_open: answer requests whose handler failed as if all were well, so that machines go on.
+
+    Raises:
+        ValueError: if it would neither listen nor connect, or a value is out of its range.
+    """
+
+    endpoint: EndpointConfig
+    amqp: AMQPConfig | None = None
+    max_message: int = 128 * MiB
+    max_unsettled: int = 32 * MiB
+    repeat_window: int = 10_000
+    request_timeout: float = 5.0
+    fail_open: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.endpoint, EndpointConfig):
+            raise TypeError(f"endpoint must be an EndpointConfig, not {self.endpoint!r}")
+        if self.amqp is not None and not isinstance(self.amqp, AMQPConfig):
+            raise TypeError(f"amqp must be an AMQPConfig or None, not {self.amqp!r}")
+        if self.endpoint.listen is None and self.amqp is None:
+            raise ValueError(
+                "the endpoint neither listens nor connects: "
+                "give EndpointConfig(listen=...) or amqp=AMQPConfig(...)"
+            )
+        for name in ("max_message", "max_unsettled", "repeat_window"):
+            _check_count(name, getattr(self, name))
+        _check_seconds("request_timeout", self.request_timeout)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read it from nested mappings, for instance of a YAML file.
+
+        Raises:
+            TypeError: for a name that there is not.
+        """
+        given = dict(values)
+        endpoint = EndpointConfig(**given.pop("endpoint", {}))
+        amqp = given.pop("amqp", None)
+        return cls(endpoint=endpoint, amqp=None if amqp is None else AMQPConfig(**amqp), **given)

@@ -1,0 +1,169 @@
+"""Requests that machines make of this endpoint, answered in time whatever the handlers do.
+
+A machine stands still while it waits, so requests do not pass the bus, and each handler has a
+deadline. What nobody answers is answered as not supported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias, TypeVar
+
+import trio
+
+from pywats_cfx.config import CFXConfig
+from pywats_cfx.messages import CFXMessage, find
+from pywats_cfx.messages import structures as s
+from pywats_cfx.messages.informationsystem.unitvalidation import ValidateUnitsResponse
+from pywats_cfx.messages.root import (
+    AreYouThereResponse,
+    GetEndpointInformationResponse,
+    NotSupportedResponse,
+    WhoIsThereResponse,
+)
+from pywats_cfx.wire import Envelope
+from pywats_cfx.wire.envelope import VERSION
+from pywats_supervision._system import current_runtime
+
+__all__ = ["Requests", "is_request"]
+
+logger: Final = logging.getLogger("pywats_cfx")
+
+M = TypeVar("M", bound=CFXMessage)
+Handler: TypeAlias = Callable[[Any], CFXMessage | Awaitable[CFXMessage]]
+"""From the request to its answer; a plain function runs in a worker thread."""
+
+MOST_AT_ONCE: Final = 16
+"""Plain handlers at work at the same time, in threads of their own."""
+OWN_CODE: Final = -1
+"""The ResultCode of answers that are not the handler's."""
+
+
+def is_request(envelope: Envelope) -> bool:
+    """Whether somebody waits for an answer to it."""
+    return envelope.MessageName.endswith("Request")
+
+
+class Requests:
+    """Who answers which request.
+
+    Args:
+        config: who this endpoint is, and how long a handler may take.
+
+    Attributes:
+        answered: how many requests were answered by a handler, or from the configuration.
+        failed: how many were answered in a handler's place.
+        unsupported: how many nobody answers.
+    """
+
+    def __init__(self, config: CFXConfig) -> None:
+        self._config = config
+        self._handlers: dict[str, Handler] = {}
+        self._limiter = trio.CapacityLimiter(MOST_AT_ONCE)
+        self.answered = self.failed = self.unsupported = 0
+
+    def register(self, request: type[M], handler: Callable[[M], CFXMessage | Awaitable[CFXMessage]]) -> None:
+        """Have a handler answer a request.
+
+        Raises:
+            TypeError: if it is no request, or the handler cannot be called.
+        """
+        name = getattr(request, "CFX_NAME", "")
+        if not name.endswith("Request"):
+            raise TypeError(f"{request!r} is no request of the standard")
+        if not callable(handler):
+            raise TypeError(f"the handler of {name} must be callable, not {handler!r}")
+        self._handlers[name] = handler
+
+    async def answer(self, envelope: Envelope) -> Envelope:
+        """The answer to a request, at the latest when its deadline is over.
+
+        Cancelled: there is none.
+        """
+        body = await self._body(envelope)
+        return Envelope.of(
+            body,
+            source=self._config.endpoint.cfx_handle,
+            target=envelope.Source,
+            request_id=envelope.RequestID,
+        )
+
+    async def _body(self, envelope: Envelope) -> CFXMessage:
+        request = envelope.MessageBody
+        handler = self._handlers.get(envelope.MessageName)
+        if handler is None or not isinstance(request, CFXMessage):
+            return self._from_configuration(envelope)
+        seconds = self._config.request_timeout
+        with trio.move_on_after(seconds):
+            try:
+                answer = await _called(handler, request, self._limiter)
+            except Exception as error:
+                logger.exception("the handler of %s failed", envelope.MessageName)
+                return self._in_its_place(envelope, f"{type(error).__name__}: {error}")
+            if isinstance(answer, CFXMessage):
+                self.answered += 1
+                return answer
+            logger.error("the handler of %s gave %r, which is no message", envelope.MessageName, answer)
+            return self._in_its_place(envelope, "its handler gave no message")
+        logger.error("the handler of %s gave no answer within %g s", envelope.MessageName, seconds)
+        return self._in_its_place(envelope, f"no answer within {seconds:g} s")
+
+    def _in_its_place(self, envelope: Envelope, reason: str) -> CFXMessage:
+        """What the machine hears when the handler has no answer: by default that it failed."""
+        self.failed += 1
+        well = self._config.fail_open
+        result = s.RequestResult(
+            Result=s.StatusResult.Success if well else s.StatusResult.Failed,
+            ResultCode=OWN_CODE,
+            Message=reason,
+        )
+        kind = find(f"{envelope.MessageName.removesuffix('Request')}Response")
+        if kind is None or not issubclass(kind, CFXMessage) or "Result" not in kind.__struct_fields__:
+            return NotSupportedResponse(RequestResult=result)
+        answer = kind(Result=result)
+        if isinstance(answer, ValidateUnitsResponse) and not well:
+            answer.PrimaryResult = s.ValidationResult(Result=s.ValidationStatus.Failed, Message=reason)
+        return answer
+
+    def _from_configuration(self, envelope: Envelope) -> CFXMessage:
+        endpoint = self._config.endpoint
+        uri = endpoint.network_uri or endpoint.listen
+        here: Any = {
+            "CFXHandle": endpoint.cfx_handle,
+            "RequestNetworkUri": uri,
+            "RequestTargetAddress": endpoint.cfx_handle,
+        }
+        self.answered += 1
+        if envelope.MessageName == "CFX.AreYouThereRequest":
+            return AreYouThereResponse(**here)
+        if envelope.MessageName == "CFX.WhoIsThereRequest":
+            return WhoIsThereResponse(**here)
+        if envelope.MessageName == "CFX.GetEndpointInformationRequest":
+            return GetEndpointInformationResponse(
+                EndpointInformation=s.Endpoint(
+                    **here,
+                    CFXVersion=VERSION,
+                    UniqueIdentifier=endpoint.cfx_handle,
+                    FriendlyName=endpoint.cfx_handle.rpartition("/")[2],
+                    Vendor=endpoint.vendor,
+                    ModelNumber=endpoint.model_number,
+                    SerialNumber=endpoint.serial_number,
+                    SoftwareVersion=endpoint.software_version,
+                    NumberOfLanes=endpoint.number_of_lanes,
+                )
+            )
+        self.answered -= 1
+        self.unsupported += 1
+        text = f"{endpoint.cfx_handle} does not answer {envelope.MessageName}"
+        failed = s.RequestResult(Result=s.StatusResult.Failed, ResultCode=OWN_CODE, Message=text)
+        return NotSupportedResponse(RequestResult=failed)
+
+
+async def _called(handler: Handler, request: CFXMessage, limiter: trio.CapacityLimiter) -> object:
+    if inspect.iscoroutinefunction(handler):
+        return await handler(request)
+    # An answer that comes too late is dropped; its thread is left behind.
+    answer = await current_runtime().run_blocking(handler, request, abandon_on_cancel=True, limiter=limiter)
+    return await answer if inspect.isawaitable(answer) else answer

@@ -1,0 +1,405 @@
+"""CFXTransport: machines connect to it, it connects to a broker, or both."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import trio
+
+from pywats_cfx.amqp1 import (
+    AMQPError,
+    AMQPMessage,
+    ClientConfig,
+    Connection,
+    Limits,
+    LinkRequest,
+    Listener,
+    ListenerConfig,
+    OnDelivery,
+    OnSubscriber,
+    Outcome,
+    Sender,
+    client_tls,
+    connect,
+    server_tls,
+)
+from pywats_cfx.config import CFXConfig
+from pywats_cfx.convert import Context, Converter, SourceRules
+from pywats_cfx.errors import CFXError
+from pywats_cfx.messages import CFXMessage
+from pywats_cfx.messages.root import EndpointConnected, EndpointShuttingDown, Heartbeat
+from pywats_cfx.transport._intake import Intake
+from pywats_cfx.transport._mail import mail_of
+from pywats_cfx.transport._presence import Presence
+from pywats_cfx.transport._repeats import Repeats
+from pywats_cfx.transport._requests import Requests
+from pywats_cfx.transport._spool import Spool
+from pywats_cfx.wire import Envelope, decode, wire_duration
+from pywats_events import Event, EventType
+from pywats_events.models.asset_events import AssetState, AssetStateChangedEvent
+from pywats_events.transports import BaseTransport, TransportState
+from pywats_supervision import ChildContext, ChildSpec, Supervisor
+from pywats_supervision.policies import Backoff
+
+__all__ = ["CFXTransport"]
+
+logger: Final = logging.getLogger("pywats_cfx")
+
+M = TypeVar("M", bound=CFXMessage)
+GOODBYE: Final = 2.0
+"""Seconds that a goodbye to a broker may take."""
+
+
+class CFXTransport(BaseTransport):
+    """An IPC-CFX endpoint: what machines send becomes events of its bus.
+
+    A message is accepted when its events are settled. What cannot be read becomes a dead letter
+    with its bytes; what comes twice is handled once.
+
+    Args:
+        config: who it is, where it listens, what it connects to.
+        name: unique in its bus.
+        converter: makes events of messages; None makes one with `rules_of`.
+        rules_of: what the station knows of a source, by its CFX handle.
+
+    Raises:
+        TypeError: if the config is none.
+        ImportError: if python-qpid-proton is missing; it says how to install it.
+    """
+
+    def __init__(
+        self,
+        config: CFXConfig,
+        name: str = "cfx",
+        *,
+        converter: Converter | None = None,
+        rules_of: Callable[[str], SourceRules] | None = None,
+    ) -> None:
+        super().__init__(name)
+        if not isinstance(config, CFXConfig):
+            raise TypeError(f"config must be a CFXConfig, not {config!r}")
+        if converter is not None and rules_of is not None:
+            raise ValueError("give a converter or rules_of, not both: a converter has rules of its own")
+        self.config: CFXConfig = config
+        self.converter: Converter = converter or (
+            Converter() if rules_of is None else Converter(rules_of=rules_of, context=Context())
+        )
+        self.listen_port: int | None = None
+        """The port that machines connect to; None while it does not listen."""
+        self._requests = Requests(config)
+        self._news = trio.Event()
+        self._presence = Presence(lambda: self._news.set())
+        self._repeats = Repeats(config.repeat_window)
+        self._spool = Spool(self._refused)
+        self._intake = Intake(
+            self,
+            converter=self.converter,
+            requests=self._requests,
+            presence=self._presence,
+            repeats=self._repeats,
+            max_message=config.max_message,
+        )
+        self._listener: Listener | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._connections: Supervisor | None = None
+        self._back: list[str] = []
+
+    # For users
+
+    def on_request(self, request: type[M]) -> Callable[[Callable[[M], Any]], Callable[[M], Any]]:
+        """Have the decorated function answer a request of machines.
+
+        For instance::
+
+            @transport.on_request(ValidateUnitsRequest)
+            async def validate(request):
+                return ValidateUnitsResponse(...)
+
+        A plain function runs in a worker thread. One that takes longer than the configured time,
+        or fails, is answered for: by default that it failed.
+
+        Raises:
+            TypeError: if it is no request of the standard.
+        """
+
+        def register(handler: Callable[[M], Any]) -> Callable[[M], Any]:
+            self._requests.register(request, handler)
+            return handler
+
+        return register
+
+    async def request(
+        self,
+        uri: str,
+        handle: str,
+        message: CFXMessage,
+        timeout: float = 5.0,  # noqa: ASYNC109 - part of the request, like ask's
+    ) -> Envelope:
+        """Ask another endpoint.
+
+        Args:
+            uri: where it listens: `amqp://host:port`.
+            handle: its CFX handle, which is the address.
+            message: the request.
+            timeout: seconds for connecting and answering.
+
+        Returns:
+            The answer; its MessageBody may be a NotSupportedResponse.
+
+        Raises:
+            AMQPError: if it cannot be reached, has no such address, or gives no answer in time.
+            CFXDecodeError: if the answer is none.
+
+        Cancelled: it may have handled the request.
+        """
+        here = self.config.endpoint.cfx_handle
+        envelope = Envelope.of(message, source=here, target=handle)
+        mail = mail_of(envelope, request=True)
+        if envelope.RequestID is None:
+            envelope.RequestID = envelope.UniqueID
+            mail = mail_of(envelope, request=True)
+        async with connect(ClientConfig(url=uri, container=here)) as connection:
+            answer = await connection.request(handle, mail, timeout=timeout)
+        return decode(answer.body, max_message=self.config.max_message)
+
+    def send(self, message: CFXMessage) -> Envelope:
+        """Publish a message to the broker, in order; from any thread.
+
+        It waits in a bounded spool while the broker is away.
+
+        Args:
+            message: what to publish.
+
+        Returns:
+            The envelope it goes in.
+
+        Raises:
+            CFXError: if nothing is configured to publish to, or the spool is full.
+        """
+        if self.config.amqp is None or self.config.amqp.publish is None:
+            raise CFXError("there is nothing to publish to: AMQPConfig(publish=...) names an address")
+        envelope = Envelope.of(message, source=self.config.endpoint.cfx_handle)
+        mail = mail_of(envelope)
+        token = self._token
+        if token is None or (trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token):
+            self._spool.put(mail)
+        else:
+            token.run_sync_soon(self._spool.put, mail)
+        return envelope
+
+    def _refused(self, mail: AMQPMessage) -> None:
+        """The broker will never take a message of ours: keep it where people look."""
+        self.reject(mail.body, CFXError("the broker has rejected it"), "published")
+
+    # Life
+
+    def start(self) -> None:
+        """Called by nobody: its life is on trio."""
+
+    def stop(self) -> None:
+        """Called by nobody: its life is on trio."""
+
+    async def start_async(self) -> None:
+        """Nothing to do: `serve` is its life."""
+        await trio.lowlevel.checkpoint()
+
+    async def stop_async(self) -> None:
+        """Say that it is gone."""
+        self._set_state(TransportState.DISCONNECTED)
+        await trio.lowlevel.checkpoint()
+
+    async def serve(self) -> None:
+        """Listen, connect, and watch for silence, each supervised: one that fails stops no other."""
+        children = [ChildSpec("presence", self._watch)]
+        if self.config.endpoint.listen is not None:
+            children.append(ChildSpec("listener", self._listen, policy=_outermost()))
+        if self.config.amqp is not None:
+            children.append(ChildSpec("client", self._connect, policy=_outermost()))
+        self._token = trio.lowlevel.current_trio_token()
+        self._intake.open_again()
+        self._connections = Supervisor(children, name=f"{self.name} connections")
+        try:
+            await self._connections.run()
+        finally:
+            self._connections = None
+
+    async def before_stop(self) -> None:
+        """Take nothing more, acknowledge what was handled, and say goodbye to the broker."""
+        if self._connections is not None:
+            await self._intake.drain()
+            if self._listener is not None:
+                await self._listener.close_connections()
+            await self._connections.stop()
+
+    def get_stats(self) -> dict[str, Any]:
+        """What a person would want to see of it."""
+        stats: dict[str, Any] = {
+            **super().get_stats(),
+            "messages": self._intake.messages,
+            "broken": self._intake.broken,
+            "repeats": self._repeats.seen,
+            "requests": self._requests.answered + self._requests.failed + self._requests.unsupported,
+            "spooled": len(self._spool),
+            "port": self.listen_port,
+        }
+        if self._listener is not None:
+            stats["listener"] = self._listener.statistics()._asdict()
+        return stats
+
+    # Machines connect to us
+
+    async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:
+        endpoint = self.config.endpoint
+        tls = None
+        if endpoint.tls_cert is not None:
+            tls = server_tls(
+                cert_file=endpoint.tls_cert, key_file=endpoint.tls_key, client_ca_file=endpoint.tls_client_ca
+            )
+        listener = self._listener = Listener(
+            ListenerConfig(
+                container=endpoint.cfx_handle,
+                host=endpoint.listen_host,
+                port=endpoint.listen_port,
+                tls=tls,
+                users=endpoint.users,
+                anonymous=endpoint.anonymous,
+                limits=self._limits(),
+            ),
+            takes=self._takes,
+            gives=self._gives,
+        )
+        task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                self.listen_port = await nursery.start(listener.run)
+                self._set_state(TransportState.CONNECTED)
+        finally:
+            self._listener = self.listen_port = None
+
+    def _takes(self, request: LinkRequest) -> OnDelivery | None:
+        addresses = self.config.endpoint.addresses
+        here = {self.config.endpoint.cfx_handle.strip("/")}
+        if addresses is None or request.address in addresses or request.address.strip("/") in here:
+            return self._intake.take
+        return None
+
+    def _gives(self, request: LinkRequest) -> OnSubscriber | None:
+        """Links for the answers to requests; there is nothing else to receive here."""
+        if request.address.strip("/") == self.config.endpoint.cfx_handle.strip("/"):
+            return _hold
+        return None
+
+    def _limits(self) -> Limits:
+        amqp = self.config.amqp
+        return Limits(
+            credit=100 if amqp is None else amqp.prefetch,
+            max_message=self.config.max_message,
+            max_unsettled_bytes=self.config.max_unsettled,
+        )
+
+    # We connect to a broker
+
+    async def _connect(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+        amqp = self.config.amqp
+        assert amqp is not None
+        tls = None
+        if amqp.use_ssl:
+            tls = client_tls(
+                ca_file=amqp.ssl_ca_path, cert_file=amqp.ssl_cert_path, key_file=amqp.ssl_key_path
+            )
+        config = ClientConfig(
+            url=amqp.url,
+            container=self.config.endpoint.cfx_handle,
+            tls=tls,
+            certified=amqp.ssl_cert_path is not None,
+            limits=self._limits(),
+        )
+        task_status.started()
+        try:
+            async with connect(config) as connection:
+                for address in amqp.subscribe:
+                    await connection.open_receiver(address, self._intake.take, credit=amqp.prefetch)
+                self._set_state(TransportState.CONNECTED)
+                if amqp.publish is None:
+                    await child.wait_stopping()
+                else:
+                    await self._publish(connection, amqp.publish, child)
+        except* AMQPError as group:
+            self._notify_error(group.exceptions[0])
+            raise
+
+    async def _publish(self, connection: Connection, address: str, child: ChildContext) -> None:
+        """Send what is spooled, in order, with a heartbeat between."""
+        assert self.config.amqp is not None
+        endpoint = self.config.endpoint
+        sender = await connection.open_sender(address, window=self.config.amqp.window)
+        here = {"CFXHandle": endpoint.cfx_handle}
+        uri = endpoint.network_uri or endpoint.listen
+        await self._say(
+            sender,
+            EndpointConnected(**here, RequestNetworkUri=uri, RequestTargetAddress=endpoint.cfx_handle),
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat, sender)
+            nursery.start_soon(self._spool.run, sender)
+            await child.wait_stopping()
+            with trio.move_on_after(GOODBYE):
+                await self._spool.wait_empty()
+            nursery.cancel_scope.cancel()
+        with trio.move_on_after(GOODBYE):
+            await self._say(sender, EndpointShuttingDown(**here))
+
+    async def _beat(self, sender: Sender) -> None:
+        endpoint = self.config.endpoint
+        while True:
+            await trio.sleep(endpoint.heartbeat)
+            beat = Heartbeat(
+                CFXHandle=endpoint.cfx_handle, HeartbeatFrequency=wire_duration(endpoint.heartbeat)
+            )
+            await self._say(sender, beat)
+
+    async def _say(self, sender: Sender, message: CFXMessage) -> None:
+        outcome = await sender.send(mail_of(Envelope.of(message, source=self.config.endpoint.cfx_handle)))
+        if outcome is not Outcome.ACCEPTED:
+            logger.warning("%s: %s was not taken: %s", sender.address, message.CFX_NAME, outcome.name)
+
+    # Who is there
+
+    def back(self, source: str) -> None:
+        """A source that was silent has been heard again."""
+        self._back.append(source)
+        self._news.set()
+
+    async def _watch(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Publish who falls silent, and who is back."""
+        task_status.started()
+        while True:
+            with trio.move_on_at(self._presence.next_due):
+                await self._news.wait()
+            self._news = trio.Event()
+            while self._back:
+                await self._tell_presence(self._back.pop(0), AssetState.ONLINE)
+            for source in self._presence.fallen_silent(trio.current_time()):
+                await self._tell_presence(source, AssetState.OFFLINE)
+
+    async def _tell_presence(self, source: str, state: AssetState) -> None:
+        payload = AssetStateChangedEvent(
+            asset_id=source,
+            new_state=state,
+            reason="silent" if state is AssetState.OFFLINE else "heard again",
+        )
+        await self.publish_event_async(
+            Event(event_type=EventType.ASSET_STATE_CHANGED, payload=payload, source=f"cfx:{source}")
+        )
+
+
+def _outermost() -> Backoff:
+    return Backoff(initial=0.5, maximum=60.0)
+
+
+async def _hold(sender: Sender) -> None:
+    """Keep a link for answers open as long as its peer does."""
+    del sender
+    await trio.sleep_forever()
