@@ -1,24 +1,24 @@
-"""One connection on trio: one task reads, one writes, one delivers for each link that is received on.
+"""One connection as its users see it: links to open, deliveries handed on, requests, and what they wait for.
 
-The engine decides, this carries out. Whatever ends the connection (the peer, the network, user code, the
-caller's cancellation) ends it once: `failure` says why, everybody who waits is woken, and neither task nor
-socket is left behind.
+The bytes are carried by `_carrier`. Each link that is received on has a task that delivers, so that a
+receiver who waits holds up its own link only; the link's credit bounds what waits for it.
 """
 
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import Awaitable, Callable
 
 import msgspec
 import trio
 
+from pywats_cfx.amqp1._carrier import Carrier
 from pywats_cfx.amqp1._endpoints import Delivery, LinkRequest, Receiver, Sender
 from pywats_cfx.amqp1._engine import Engine
 from pywats_cfx.amqp1._events import (
     Closed,
     CreditChanged,
+    EngineEvent,
     Failed,
     LinkClosed,
     LinkOpened,
@@ -45,10 +45,8 @@ OnDelivery = Callable[[Delivery], Awaitable[None]]
 OnSubscriber = Callable[[Sender], Awaitable[None]]
 Admit = Callable[["Connection", LinkRequest, bool], "OnDelivery | OnSubscriber | None"]
 
-_READ_AT_ONCE = 64 * 1024
-_WRITE_AT_ONCE = 256 * 1024
-_LAST_WORDS = 2.0
-_REFUSED = ("amqp:not-found", "amqp:unauthorized-access", "amqp:not-allowed", "amqp:invalid-field")
+_GOODBYE = 2.0
+"""How many seconds a peer has to answer a goodbye."""
 
 
 def admit_nothing(connection: Connection, request: LinkRequest, receives: bool) -> None:
@@ -89,23 +87,16 @@ class Connection:
         self.peer: str = ""
         self.user: str | None = None
         self.deliveries: int = 0
-        self._stream = stream
+        self._carrier = Carrier(stream, engine, where=where, on_event=self._on_event, on_end=self._on_end)
         self._admit = admit
         self._serves = serves
         self._window = window
         self._ids = ids
-        self._failure: BaseException | None = None
         self._closing = False
-        self._opened = trio.Event()
-        self._over = trio.Event()
-        self._wake = trio.Event()
-        self._nursery: trio.Nursery | None = None
         self._inboxes: dict[InLink, trio.MemorySendChannel[Incoming]] = {}
         self._senders: dict[OutLink, Sender] = {}
         self._serving: dict[OutLink, trio.CancelScope] = {}
         self._waiting: dict[InLink | OutLink, _Wait] = {}
-        self._doubtful: list[InLink | OutLink] = []
-        self._until_written: list[Sender] = []
         self._reactions: dict[type, Callable[..., None]] = {
             Received: self._on_received,
             Settled: self._on_settled,
@@ -123,25 +114,14 @@ class Connection:
     @property
     def failure(self) -> BaseException | None:
         """Why the connection ended; None while it lives, and after an end that was asked for."""
-        return self._failure
+        return self._carrier.failure
 
     async def run(self) -> None:
         """Carry the connection until it ends. What ended it is `failure`, not raised.
 
         Cancelled: the socket is closed without a goodbye.
         """
-        try:
-            async with trio.open_nursery() as outer:
-                outer.start_soon(self._guard, self._write)
-                async with trio.open_nursery() as nursery:
-                    self._nursery = nursery
-                    nursery.start_soon(self._guard, self._read)
-                    nursery.start_soon(self._guard, self._mind_handshake)
-                # The writer ends by itself once it has said all, such as why the connection ends.
-                outer.cancel_scope.deadline = trio.current_time() + _LAST_WORDS
-        finally:
-            self._end(ConnectionLost(f"{self.where}: the connection was cancelled"))
-            await trio.aclose_forcefully(self._stream)
+        await self._carrier.run()
 
     async def wait_open(self) -> None:
         """Wait until the peer has opened the connection.
@@ -149,118 +129,42 @@ class Connection:
         Raises:
             LoginRefused, WrongProtocol, ConnectionLost, PeerFault: why it does not.
         """
-        await self._opened.wait()
-        if self._failure is not None:
-            raise self._failure
+        await self._carrier.opened.wait()
+        if self.failure is not None:
+            raise self.failure
 
     async def close(self) -> None:
         """Say goodbye, and wait until the peer has too, or for two seconds.
 
         Cancelled: the goodbye may not have been sent.
         """
-        if self._over.is_set():
+        if self._carrier.over.is_set():
             return
         self._closing = True
         self.engine.close()
         self.wake()
-        with trio.move_on_after(_LAST_WORDS):
-            await self._over.wait()
-        self._end(None)
-
-    def abort(self, condition: str, description: str) -> None:
-        """End the connection at once, telling the peer why."""
-        self.engine.close(condition, description)
-        self._end(PeerFault(f"{self.where}: {description} ({condition})"))
+        with trio.move_on_after(_GOODBYE):
+            await self._carrier.over.wait()
+        self._carrier.end(None)
 
     def wake(self) -> None:
         """There is something to write."""
-        self._wake.set()
+        self._carrier.wake()
 
     def when_written(self, sender: Sender) -> None:
         """Notify the sender after the next write."""
-        if sender not in self._until_written:
-            self._until_written.append(sender)
+        self._carrier.when_written(sender)
 
-    def _end(self, failure: BaseException | None) -> None:
-        """End the connection, once, and wake everybody who waits for it."""
-        if self._over.is_set():
-            return
-        self._failure = failure
-        self._over.set()
-        self._opened.set()
-        gone = (
-            failure
-            if isinstance(failure, AMQPError)
-            else ConnectionLost(f"{self.where}: the connection ended")
-        )
+    def _on_end(self, gone: AMQPError) -> None:
+        """Wake everybody who waits for the peer."""
         for wait in self._waiting.values():
             wait.finish(gone)
         for sender in self._senders.values():
             sender.finish(gone)
         for inbox in self._inboxes.values():
             inbox.close()
-        self.engine.finished = True
-        self.wake()
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
 
-    async def _guard(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a task of the connection; however it fails, the connection ends by it."""
-        try:
-            await work(*args)
-        except AMQPError as error:
-            self._end(error)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ssl.SSLError) as error:
-            self._end(ConnectionLost(f"{self.where}: the connection broke: {error.__cause__ or error}"))
-        except Exception as error:  # noqa: BLE001 - the user's handler failed; whoever runs the connection hears
-            self.engine.close("amqp:internal-error", "the receiver failed")
-            self._end(error)
-
-    # -- its tasks
-
-    async def _mind_handshake(self) -> None:
-        seconds = self.engine.limits.handshake
-        with trio.move_on_after(seconds):
-            await self._opened.wait()
-        if not self._opened.is_set():
-            raise ConnectionLost(f"{self.where}: the peer did not log in and open within {seconds:g} s")
-
-    async def _read(self) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
-        while True:
-            data = await self._stream.receive_some(_READ_AT_ONCE)
-            if not data:
-                self.engine.receive_end()
-                self._react()
-                return
-            self.engine.receive(bytes(data), trio.current_time())
-            self._react()
-            self.wake()
-
-    async def _write(self) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
-        engine, stall = self.engine, self.engine.limits.stall
-        while True:
-            self._wake = trio.Event()
-            self._react()
-            data = engine.output(_WRITE_AT_ONCE)
-            if data:
-                with trio.move_on_after(stall) as scope:
-                    await self._stream.send_all(data)
-                if scope.cancelled_caught:
-                    raise ConnectionLost(f"{self.where}: the peer has read nothing for {stall:g} s")
-                written, self._until_written = self._until_written, []
-                for sender in written:
-                    sender.notify()
-            elif self._over.is_set():
-                return
-            else:
-                await self._wait_for_work(engine.tick(trio.current_time()))
-
-    async def _wait_for_work(self, deadline: float | None) -> None:
-        """Wait until there is something to write, or a keep-alive is due."""
-        with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
-            await self._wake.wait()
-        if scope.cancelled_caught:
-            self.engine.tick(trio.current_time())
+    # -- the tasks of its links
 
     async def _deliver(self, on_delivery: OnDelivery, inbox: trio.MemoryReceiveChannel[Incoming]) -> None:
         async with inbox:
@@ -276,17 +180,8 @@ class Connection:
 
     # -- what the engine reports
 
-    def _react(self) -> None:
-        while not self._over.is_set() and (events := self.engine.events()):
-            for event in events:
-                if not self._over.is_set():
-                    self._reactions[type(event)](event)
-        while self._doubtful:
-            # No detach came with the attach: this peer only does not repeat addresses. A detach that comes
-            # later ends the link like any other.
-            wait = self._waiting.pop(self._doubtful.pop(), None)
-            if wait is not None:
-                wait.finish(None)
+    def _on_event(self, event: EngineEvent) -> None:
+        self._reactions[type(event)](event)
 
     def _on_received(self, event: Received) -> None:
         self.deliveries += 1
@@ -306,10 +201,10 @@ class Connection:
 
     def _on_opened(self, event: Opened) -> None:
         self.peer, self.user = event.container, event.user
-        self._opened.set()
+        self._carrier.opened.set()
 
     def _on_failed(self, event: Failed) -> None:
-        self._end(self._placed(event.error))
+        self._carrier.end(self._placed(event.error))
 
     def _placed(self, error: AMQPError) -> AMQPError:
         """The engine's error, saying where; a refused login says so already."""
@@ -320,25 +215,23 @@ class Connection:
     def _on_closed(self, event: Closed) -> None:
         condition, description = event
         if self._closing or (self._serves and not condition):
-            self._end(None)
+            self._carrier.end(None)
         elif condition in ("amqp:unauthorized-access", "amqp:not-allowed"):
-            self._end(
+            self._carrier.end(
                 LoginRefused(
                     f"{self.where} closed: {description or condition}. Check user, rights, virtual host"
                 )
             )
         elif condition in ("", "amqp:connection:forced"):
-            self._end(
+            self._carrier.end(
                 ConnectionLost(f"{self.where} closed the connection: {description or 'without a reason'}")
             )
         else:
-            self._end(PeerFault(f"{self.where} closed the connection: {description} ({condition})"))
+            self._carrier.end(PeerFault(f"{self.where} closed the connection: {description} ({condition})"))
 
     def _on_link_opened(self, event: LinkOpened) -> None:
         link = event.link
-        if link.refused:
-            self._doubtful.append(link)
-        elif link in self._waiting:
+        if link in self._waiting:
             self._waiting.pop(link).finish(None)
 
     def _on_link_requested(self, event: LinkRequested) -> None:
@@ -356,7 +249,7 @@ class Connection:
         else:
             sender = self._senders[link] = Sender(self, link, peer=self.peer, window=self._window)
             scope = self._serving[link] = trio.CancelScope()
-            self._start(self._serve, handler, sender, scope)
+            self._carrier.start(self._serve, handler, sender, scope)
 
     def _on_link_closed(self, event: LinkClosed) -> None:
         link, condition, description = event
@@ -369,6 +262,12 @@ class Connection:
         wait = self._waiting.pop(link, None)
         if wait is not None:
             wait.finish(error)
+        self._drop(link, error)
+        if wait is None and isinstance(link, InLink) and link.ours:
+            self._carrier.end(error)
+
+    def _drop(self, link: InLink | OutLink, error: AMQPError) -> None:
+        """Forget what belongs to a link that is over, and wake who waits to send on it."""
         if isinstance(link, OutLink):
             sender = self._senders.pop(link, None)
             if sender is not None:
@@ -380,17 +279,11 @@ class Connection:
             inbox = self._inboxes.pop(link, None)
             if inbox is not None:
                 inbox.close()
-            if wait is None and link.ours:
-                self._end(error)
-
-    def _start(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        assert self._nursery is not None
-        self._nursery.start_soon(self._guard, work, *args)
 
     def _start_delivering(self, link: InLink, on_delivery: OnDelivery) -> None:
         # The link's credit bounds it.
         self._inboxes[link], inbox = trio.open_memory_channel[Incoming](math.inf)
-        self._start(self._deliver, on_delivery, inbox)
+        self._carrier.start(self._deliver, on_delivery, inbox)
 
     # -- what its users ask for
 
@@ -471,7 +364,7 @@ class Connection:
         session = self.engine.new_session()
         inward = self.engine.open_receiver(session, f"request-receiver-{reply_to}", address, reply_to, 1)
 
-        async def take(delivery: Delivery) -> None:  # noqa: ASYNC124 - awaited for each delivery
+        async def take(delivery: Delivery) -> None:  # noqa: ASYNC124 - what takes deliveries is async
             delivery.accept()
             answers.append(delivery.message)
             self._waiting.pop(inward).finish(None)
@@ -485,8 +378,8 @@ class Connection:
             await sender.transmit(msgspec.structs.replace(request, reply_to=reply_to))
             await self._wait_for(inward)
         finally:
-            self._abandon(outward)
-            self._abandon(inward)
+            self.abandon(outward)
+            self.abandon(inward)
         return answers[0]
 
     async def reply(self, request: Delivery, answer: AMQPMessage) -> None:
@@ -510,8 +403,8 @@ class Connection:
         await found[0].transmit(answer, settled=True)
 
     def _check_alive(self) -> None:
-        if self._over.is_set():
-            raise self._failure or ConnectionLost(f"{self.where}: the connection is closed")
+        if self._carrier.over.is_set():
+            raise self.failure or ConnectionLost(f"{self.where}: the connection is closed")
 
     async def _wait_for(self, link: InLink | OutLink) -> None:
         """Wait for what is due on a link of ours: the peer's attach, or an answer."""
@@ -520,19 +413,14 @@ class Connection:
         try:
             await wait.done()
         except BaseException:
-            self._abandon(link)
+            self.abandon(link)
             raise
 
-    def _abandon(self, link: InLink | OutLink) -> None:
-        """Close a link of ours, and forget what waits for it."""
+    def abandon(self, link: InLink | OutLink) -> None:
+        """Close a link, and forget what belongs to it."""
         self._waiting.pop(link, None)
         self.engine.close_link(link)
-        if isinstance(link, OutLink):
-            self._senders.pop(link, None)
-        else:
-            inbox = self._inboxes.pop(link, None)
-            if inbox is not None:
-                inbox.close()
+        self._drop(link, AddressRefused(f"{link.address}: this side has closed the link", link.address, ""))
         self.wake()
 
 

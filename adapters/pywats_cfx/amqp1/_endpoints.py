@@ -13,7 +13,8 @@ import trio
 
 from pywats_cfx.amqp1._engine import Engine
 from pywats_cfx.amqp1._links import Incoming, InLink, Outcome, OutLink
-from pywats_cfx.amqp1.errors import AddressRefused, AMQPError, ConnectionLost, MessageTooLarge
+from pywats_cfx.amqp1._proton import pn_link_queued, pn_link_remote_max_message_size
+from pywats_cfx.amqp1.errors import AMQPError, ConnectionLost, MessageTooLarge
 from pywats_cfx.amqp1.message import AMQPMessage
 
 __all__ = ["Delivery", "LinkRequest", "Receiver", "Sender", "Sent", "Wire"]
@@ -35,6 +36,10 @@ class Wire(Protocol):
 
     def when_written(self, sender: Sender) -> None:
         """Notify the sender after the next write."""
+        ...
+
+    def abandon(self, link: InLink | OutLink) -> None:
+        """Close a link, and forget what belongs to it."""
         ...
 
     async def reply(self, request: Delivery, answer: AMQPMessage) -> None:
@@ -226,7 +231,7 @@ class Sender:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         payload = message.encode()
-        most = self._link.proton.remote_max_message_size
+        most = pn_link_remote_max_message_size(self._link.raw) if self._link.open else 0
         if most and len(payload) > most:
             raise MessageTooLarge(f"{self.address}: {len(payload)} bytes, and the peer takes at most {most}")
         if self._turns or not self._may_send():
@@ -267,7 +272,7 @@ class Sender:
             return True
         if len(self._sent) >= self.window or link.credit <= 0:
             return False
-        if link.proton.queued >= self.window:
+        if pn_link_queued(link.raw) >= self.window:
             self._wire.when_written(self)
             return False
         return True
@@ -307,9 +312,7 @@ class Sender:
 
     def close(self) -> None:
         """Detach. What is on its way without an outcome counts as lost."""
-        self._wire.engine.close_link(self._link)
-        self.finish(AddressRefused(f"{self.address}: this side has closed the link", self.address, ""))
-        self._wire.wake()
+        self._wire.abandon(self._link)
 
 
 class Receiver:
@@ -331,5 +334,4 @@ class Receiver:
 
     def close(self) -> None:
         """Detach. What is not settled will be sent again, to whoever receives then."""
-        self._wire.engine.close_link(self._link)
-        self._wire.wake()
+        self._wire.abandon(self._link)

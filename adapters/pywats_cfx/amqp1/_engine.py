@@ -1,17 +1,14 @@
 """What AMQP 1.0 does on one connection, without I/O: bytes in, bytes and events out, time as an argument.
 
 proton speaks the protocol; here is what it leaves to its user: the login before it (`_sasl`), which link an
-event belongs to, putting deliveries together, and the two bounds on what is taken in.
-
-- By count: the credit that a link is granted and its unsettled deliveries together never exceed its `window`.
-- By bytes: while `max_unsettled_bytes` are unsettled, nothing more is read out of proton; its session window
-  then closes, and the peer holds the rest. A delivery that is alone may exceed that, or it could never come.
+event belongs to, and whom to tell. How much is taken in is decided in `_intake`.
 
 What happened is taken with `events()`, after `receive`, `tick` and every settlement. One thread, no locks.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -27,35 +24,67 @@ from pywats_cfx.amqp1._events import (
     Received,
     Settled,
 )
+from pywats_cfx.amqp1._intake import Intake
 from pywats_cfx.amqp1._links import Incoming, InLink, Outcome, OutLink
 from pywats_cfx.amqp1._proton import (
+    PN_ACCEPTED,
+    PN_CONNECTION_REMOTE_CLOSE,
+    PN_CONNECTION_REMOTE_OPEN,
+    PN_DELIVERY,
+    PN_LINK_FLOW,
+    PN_LINK_REMOTE_CLOSE,
+    PN_LINK_REMOTE_DETACH,
+    PN_LINK_REMOTE_OPEN,
+    PN_MODIFIED,
+    PN_REJECTED,
+    PN_RELEASED,
+    PN_SESSION_REMOTE_CLOSE,
+    PN_SESSION_REMOTE_OPEN,
+    PN_TRANSPORT_ERROR,
     Collector,
     Condition,
+    Connection,
     Endpoint,
     Event,
     Link,
     ProtonEvent,
     ProtonException,
+    Raw,
     Session,
     Terminus,
     Transport,
+    addressof,
+    pn_collector_peek,
+    pn_collector_pop,
+    pn_delivery,
+    pn_delivery_link,
+    pn_delivery_remote_state,
+    pn_delivery_settle,
+    pn_delivery_settled,
+    pn_delivery_tag,
+    pn_delivery_updated,
+    pn_event_delivery,
+    pn_event_link,
+    pn_event_type,
+    pn_link_advance,
+    pn_link_get_drain,
+    pn_link_send,
+    raw,
 )
-from pywats_cfx.amqp1._proton import Connection as ProtonConnection
-from pywats_cfx.amqp1._proton import Delivery as ProtonDelivery
 from pywats_cfx.amqp1._sasl import SaslClient, SaslServer
 from pywats_cfx.amqp1.errors import AMQPError, ConnectionLost, PeerFault
 from pywats_cfx.amqp1.limits import Limits
 
 __all__ = ["Engine"]
 
+_log = logging.getLogger(__name__)
+
 _OUTCOMES: Final[dict[int, Outcome]] = {
-    int(ProtonDelivery.ACCEPTED): Outcome.ACCEPTED,
-    int(ProtonDelivery.REJECTED): Outcome.REJECTED,
-    int(ProtonDelivery.RELEASED): Outcome.RELEASED,
-    int(ProtonDelivery.MODIFIED): Outcome.MODIFIED,
+    PN_ACCEPTED: Outcome.ACCEPTED,
+    PN_REJECTED: Outcome.REJECTED,
+    PN_RELEASED: Outcome.RELEASED,
+    PN_MODIFIED: Outcome.MODIFIED,
 }
-_OVERRUN = 4
-"""How many times its window a peer may send unsettled before its link is ended: one that ignores credit."""
 
 
 class Engine:
@@ -71,45 +100,47 @@ class Engine:
     def __init__(
         self, sasl: SaslServer | SaslClient, *, container: str, hostname: str | None, limits: Limits
     ) -> None:
-        self.limits: Limits = limits
-        self.held_bytes: int = 0
+        self.limits = limits
         self.finished: bool = False
         self._sasl = sasl
         self._events: list[EngineEvent] = []
-        self._links: dict[Link, InLink | OutLink] = {}
-        self._held_back: list[InLink] = []
-        self._giant: InLink | None = None
-        self._settled: dict[InLink, None] = {}
-        self._unsettled = 0
+        self._links: dict[int, InLink | OutLink] = {}
+        self._doubtful: list[InLink | OutLink] = []
+        self._intake = Intake(limits, self._on_received, self._close_with)
         self._collector = Collector()
-        self._connection = ProtonConnection()
+        self._happening = raw(self._collector)
+        self._connection = Connection()
         self._connection.collect(self._collector)
         self._connection.container = container
         if hostname is not None:
             self._connection.hostname = hostname
         server = isinstance(sasl, SaslServer)
         self._transport = Transport(Transport.SERVER if server else Transport.CLIENT)
+        self._transport.tracer = _log_what_proton_says
         self._transport.max_frame_size = limits.max_frame
         self._transport.channel_max = limits.max_sessions - 1
         self._transport.idle_timeout = limits.idle_timeout
         self._transport.bind(self._connection)
         if not server:
             self._connection.open()
-        self._handlers: dict[object, Callable[[ProtonEvent], None]] = {
-            Event.DELIVERY: self._on_delivery,
-            Event.LINK_FLOW: self._on_flow,
-            Event.CONNECTION_REMOTE_OPEN: self._on_open,
-            Event.CONNECTION_REMOTE_CLOSE: self._on_close,
-            Event.SESSION_REMOTE_OPEN: self._on_session_open,
-            Event.SESSION_REMOTE_CLOSE: self._on_session_close,
-            Event.LINK_REMOTE_OPEN: self._on_link_open,
-            Event.LINK_REMOTE_CLOSE: self._on_link_close,
-            Event.LINK_REMOTE_DETACH: self._on_link_close,
-            Event.TRANSPORT_ERROR: self._on_transport_error,
+        self._handlers: dict[int, Callable[[ProtonEvent], None]] = {
+            PN_CONNECTION_REMOTE_OPEN: self._on_open,
+            PN_CONNECTION_REMOTE_CLOSE: self._on_close,
+            PN_SESSION_REMOTE_OPEN: self._on_session_open,
+            PN_SESSION_REMOTE_CLOSE: self._on_session_close,
+            PN_LINK_REMOTE_OPEN: self._on_link_open,
+            PN_LINK_REMOTE_CLOSE: self._on_link_close,
+            PN_LINK_REMOTE_DETACH: self._on_link_detach,
+            PN_TRANSPORT_ERROR: self._on_transport_error,
         }
 
-    def receive(self, data: bytes, now: float) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
-        """Take bytes that came from the peer, at the time `now` in seconds."""
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes came in and are not settled, of deliveries in part too."""
+        return self._intake.held_bytes
+
+    def receive(self, data: bytes) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
+        """Take bytes that came from the peer."""
         try:
             if not self._sasl.done:
                 self._sasl.feed(data)
@@ -123,8 +154,6 @@ class Engine:
                 self._transport.push(data[at : at + room] if at or room < end else data)
                 at += room
                 self._dispatch()
-            if end:
-                self._transport.tick(now)
         except AMQPError as error:
             self._fail(error)
         except ProtonException as error:
@@ -155,8 +184,7 @@ class Engine:
         if not self._sasl.done:
             return self._sasl.output()
         early = self._sasl.output()
-        if self._settled:
-            self._grant()
+        self._intake.grant()
         try:
             pending = self._transport.pending()
             if pending <= 0:
@@ -168,9 +196,22 @@ class Engine:
             return early
         return early + data if early else data
 
+    @property
+    def has_output(self) -> bool:
+        """Whether `output` would give anything."""
+        if not self._sasl.done:
+            return self._sasl.has_output
+        self._intake.grant()
+        return self._sasl.has_output or self._transport.pending() > 0
+
     def events(self) -> list[EngineEvent]:
         """Take what happened since the last call, in order."""
         self._dispatch()
+        if self._doubtful:
+            # An attach that names no address announces a detach. Where none came with it, this peer only does
+            # not repeat addresses; a detach that comes later ends the link like any other.
+            self._events += [LinkOpened(link) for link in self._doubtful if link.open]
+            self._doubtful.clear()
         events, self._events = self._events, []
         return events
 
@@ -202,7 +243,7 @@ class Engine:
         proton.source.address = self._connection.container
         proton.target.address = address
         link = OutLink(proton, name=name, address=address, ours=True)
-        self._links[proton] = link
+        self._links[link.key] = link
         proton.open()
         return link
 
@@ -221,7 +262,7 @@ class Engine:
         proton.target.address = target
         proton.max_message_size = self.limits.max_message
         link = InLink(proton, name=name, address=address, window=window, ours=True)
-        self._links[proton] = link
+        self._links[link.key] = link
         proton.open()
         proton.flow(window)
         return link
@@ -270,12 +311,12 @@ class Engine:
         """
         link.sent += 1
         tag = str(link.sent)
-        delivery = link.proton.delivery(tag)
-        link.proton.stream(payload)
+        delivery = pn_delivery(link.raw, tag)
+        pn_link_send(link.raw, payload)
         if settled:
-            delivery.settle()
+            pn_delivery_settle(delivery)
         else:
-            link.proton.advance()
+            pn_link_advance(link.raw)
             link.unsettled += 1
         return tag
 
@@ -285,47 +326,25 @@ class Engine:
         Returns:
             False if there is nobody left to tell: the link or the connection is gone.
         """
-        if incoming.done:
-            return False
-        incoming.done = True
-        link = incoming.link
-        self._unsettled -= 1
-        self.held_bytes -= incoming.size
-        link.unsettled -= 1
-        told = link.open and not self.finished
-        if told:
-            if not incoming.settled:
-                delivery = incoming.proton
-                delivery.update(
-                    ProtonDelivery.ACCEPTED if outcome is Outcome.ACCEPTED else ProtonDelivery.RELEASED
-                )
-                delivery.settle()
-            self._settled[link] = None
-        if self._held_back:
-            self._read_on()
-        return told
-
-    def _grant(self) -> None:
-        """Top up the credit of links that have used theirs up.
-
-        Never earlier: RabbitMQ 3 sends too much when a flow crosses its deliveries, and takes the
-        credit, which is negative then, for four billions.
-        """
-        settled, self._settled = self._settled, {}
-        for link in settled:
-            free = link.window - link.unsettled
-            if free > 0 and link.open and (credit := link.proton.credit) <= 0:
-                link.proton.flow(free - credit)
+        return self._intake.settle(incoming, outcome, tell=not self.finished)
 
     # -- what proton reports
 
     def _dispatch(self) -> None:
-        collector, handlers = self._collector, self._handlers
-        while (event := collector.peek()) is not None:
-            handler = handlers.get(event.type)
-            if handler is not None:
-                handler(event)
-            collector.pop()
+        happening = self._happening
+        while event := pn_collector_peek(happening):
+            kind = pn_event_type(event)
+            try:
+                if kind == PN_DELIVERY:
+                    self._on_delivery(pn_event_delivery(event))
+                elif kind == PN_LINK_FLOW:
+                    self._on_flow(pn_event_link(event))
+                elif kind in self._handlers:
+                    self._handlers[kind](Event.wrap(event))  # type: ignore[no-untyped-call]
+            except UnicodeDecodeError as error:
+                # proton does not look into the names and addresses that it passes on.
+                self._fail(PeerFault(f"a name or address of the peer is no UTF-8: {error}"))
+            pn_collector_pop(happening)
 
     def _fail(self, error: AMQPError) -> None:
         if not self.finished:
@@ -370,13 +389,15 @@ class Engine:
 
     def _on_link_open(self, event: ProtonEvent) -> None:
         proton = event.link
-        link = self._links.get(proton)
+        link = self._links.get(addressof(raw(proton)))
         if link is None:
             self._on_link_requested(proton)
             return
         far_end = proton.remote_target if isinstance(link, OutLink) else proton.remote_source
-        link.refused = far_end.type == Terminus.UNSPECIFIED or far_end.address is None
-        self._events.append(LinkOpened(link))
+        if far_end.type == Terminus.UNSPECIFIED or far_end.address is None:
+            self._doubtful.append(link)
+        else:
+            self._events.append(LinkOpened(link))
 
     def _on_link_requested(self, proton: Link) -> None:
         name = proton.name
@@ -387,7 +408,7 @@ class Engine:
         else:
             link = OutLink(proton, name=name, address=proton.remote_source.address or "", ours=False)
             link.target = proton.remote_target.address or ""
-        self._links[proton] = link
+        self._links[link.key] = link
         if len(self._links) > self.limits.max_links:
             self.refuse(link, "amqp:resource-limit-exceeded", f"at most {self.limits.max_links} links")
         elif proton.remote_source.dynamic or proton.remote_target.dynamic:
@@ -396,120 +417,63 @@ class Engine:
             self._events.append(LinkRequested(link))
 
     def _on_link_close(self, event: ProtonEvent) -> None:
-        proton = event.link
-        link = self._links.get(proton)
-        condition = proton.remote_condition
-        if event.type is Event.LINK_REMOTE_DETACH:
-            proton.detach()
-        else:
-            proton.close()
+        event.link.close()
+        self._on_link_over(event.link)
+
+    def _on_link_detach(self, event: ProtonEvent) -> None:
+        event.link.detach()
+        self._on_link_over(event.link)
+
+    def _on_link_over(self, proton: Link) -> None:
+        link = self._links.get(addressof(raw(proton)))
         if link is not None:
             self._forget(link)
-            self._events.append(LinkClosed(link, *_reason(condition)))
+            self._events.append(LinkClosed(link, *_reason(proton.remote_condition)))
         proton.free()
 
     def _forget(self, link: InLink | OutLink) -> None:
         link.open = False
-        self._links.pop(link.proton, None)
+        self._links.pop(link.key, None)
         if isinstance(link, InLink):
-            self.held_bytes -= link.drop_parts()
-            if link is self._giant:
-                self._giant = None
-            if link in self._held_back:
-                self._held_back.remove(link)
-
-    def _on_flow(self, event: ProtonEvent) -> None:
-        link = self._links.get(event.link)
-        if isinstance(link, OutLink):
-            if link.proton.drain_mode:
-                link.proton.drained()
-            self._events.append(CreditChanged(link))
-
-    def _on_delivery(self, event: ProtonEvent) -> None:
-        delivery = event.delivery
-        link = self._links.get(delivery.link)
-        if isinstance(link, InLink):
-            self._read(link)
-        elif link is not None and delivery.updated:
-            self._conclude(link, delivery)
-
-    def _conclude(self, link: OutLink, delivery: ProtonDelivery) -> None:
-        """Read the outcome of a delivery that we sent."""
-        outcome = _OUTCOMES.get(int(delivery.remote_state))
-        if outcome is None and not delivery.settled:
-            return
-        link.unsettled -= 1
-        tag = delivery.tag
-        delivery.settle()
-        # Settled without a state: the peer has taken charge and says no more (3.4).
-        self._events.append(Settled(link, tag, outcome or Outcome.ACCEPTED))
-
-    def _read(self, link: InLink) -> None:  # HOT: tests/benchmarks/bench_amqp1.py
-        """Take what came on a link out of proton, as far as the bounds allow."""
-        while link.open:
-            delivery = link.proton.current
-            if delivery is None:
-                return
-            if delivery.aborted:
-                self.held_bytes -= link.drop_parts()
-                delivery.settle()
-                continue
-            size = delivery.pending
-            if size and not self._may_read(link):
-                if link not in self._held_back:
-                    self._held_back.append(link)
-                return
-            if link.size + size > self.limits.max_message:
-                self._close_with(
-                    link, "amqp:link:message-size-exceeded", f"at most {self.limits.max_message} bytes"
-                )
-                return
-            partial = delivery.partial
-            if size:
-                self.held_bytes += link.add_part(link.proton.recv(size) or b"")
-            if partial:
-                return
-            self._complete(link, delivery)
-
-    def _complete(self, link: InLink, delivery: ProtonDelivery) -> None:
-        """Hand over a delivery that is all there."""
-        payload = link.take_parts()
-        if link is self._giant:
-            self._giant = None
-        settled = bool(delivery.settled)
-        link.unsettled += 1
-        self._unsettled += 1
-        link.proton.advance()
-        incoming = Incoming(link, delivery, payload, settled=settled)
-        if settled:
-            delivery.settle()
-        if link.unsettled > link.window * _OVERRUN:
-            incoming.done = True
-            self._unsettled -= 1
-            self.held_bytes -= incoming.size
-            self._close_with(link, "amqp:link:transfer-limit-exceeded", f"the credit was {link.window}")
-            return
-        self._settled[link] = None
-        self._events.append(Received(incoming))
+            self._intake.forget(link)
 
     def _close_with(self, link: InLink, condition: str, description: str) -> None:
         """End a link because of what the peer sent on it."""
         self.close_link(link, condition, description)
         self._events.append(LinkClosed(link, condition, description))
 
-    def _may_read(self, link: InLink) -> bool:
-        """Whether the bound on bytes lets more of this link in; a delivery that is alone may exceed it."""
-        if self.held_bytes < self.limits.max_unsettled_bytes:
-            return True
-        if self._unsettled == 0 and self._giant in (None, link):
-            self._giant = link
-            return True
-        return False
+    def _on_flow(self, pointer: Raw) -> None:
+        link = self._links.get(addressof(pointer))
+        if isinstance(link, OutLink):
+            if pn_link_get_drain(pointer):
+                link.proton.drained()
+            self._events.append(CreditChanged(link))
 
-    def _read_on(self) -> None:
-        held_back, self._held_back = self._held_back, []
-        for link in held_back:
-            self._read(link)
+    def _on_delivery(self, delivery: Raw) -> None:
+        link = self._links.get(addressof(pn_delivery_link(delivery)))
+        if isinstance(link, InLink):
+            self._intake.read(link)
+        elif link is not None and pn_delivery_updated(delivery):
+            self._conclude(link, delivery)
+
+    def _on_received(self, incoming: Incoming) -> None:
+        self._events.append(Received(incoming))
+
+    def _conclude(self, link: OutLink, delivery: Raw) -> None:
+        """Read the outcome of a delivery that we sent."""
+        outcome = _OUTCOMES.get(pn_delivery_remote_state(delivery))
+        if outcome is None and not pn_delivery_settled(delivery):
+            return
+        link.unsettled -= 1
+        tag = str(pn_delivery_tag(delivery))
+        pn_delivery_settle(delivery)
+        # Settled without a state: the peer has taken charge and says no more (3.4).
+        self._events.append(Settled(link, tag, outcome or Outcome.ACCEPTED))
+
+
+def _log_what_proton_says(transport: Transport, text: str) -> None:
+    """What it would write to the console itself; with PN_TRACE_FRM=1 each frame."""
+    _log.debug("%s", text)
 
 
 def _reason(condition: Condition | None) -> tuple[str, str]:

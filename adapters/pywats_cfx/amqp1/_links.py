@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from pywats_cfx.amqp1._proton import Delivery as ProtonDelivery
-from pywats_cfx.amqp1._proton import Link
+from pywats_cfx.amqp1._proton import Link, Raw, addressof, pn_link_credit, raw
 
 __all__ = ["InLink", "Incoming", "OutLink", "Outcome"]
 
@@ -29,19 +28,20 @@ class InLink:
     """A link on which the peer sends to us.
 
     Attributes:
+        raw: proton's pointer, and `key` the number by which events name it.
         address: on our side for a link that the peer opened, on its side for one that we opened.
         window: how many deliveries may be unsettled.
-        refused: whether the peer's attach named no address, as it does before it detaches.
     """
 
     __slots__ = (
         "_parts",
         "address",
+        "key",
         "name",
         "open",
         "ours",
         "proton",
-        "refused",
+        "raw",
         "size",
         "unsettled",
         "window",
@@ -49,12 +49,13 @@ class InLink:
 
     def __init__(self, proton: Link, *, name: str, address: str, window: int, ours: bool) -> None:
         self.proton: Link = proton
+        self.raw: Raw = raw(proton)
+        self.key: int = addressof(self.raw)
         self.name: str = name
         self.address: str = address
         self.window: int = window
         self.ours: bool = ours
         self.open: bool = True
-        self.refused: bool = False
         self.unsettled: int = 0
         self.size: int = 0
         self._parts: list[bytes] = []
@@ -81,38 +82,50 @@ class OutLink:
     """A link on which we send to the peer.
 
     Attributes:
+        raw: proton's pointer, and `key` the number by which events name it.
         address: on the peer's side for a link that we opened, on our side for one that the peer opened.
         target: the peer's address for a link that it opened, e.g. the one it expects an answer on.
-        refused: whether the peer's attach named no address, as it does before it detaches.
     """
 
-    __slots__ = ("address", "name", "open", "ours", "proton", "refused", "sent", "target", "unsettled")
+    __slots__ = (
+        "address",
+        "key",
+        "name",
+        "open",
+        "ours",
+        "proton",
+        "raw",
+        "sent",
+        "target",
+        "unsettled",
+    )
 
     def __init__(self, proton: Link, *, name: str, address: str, ours: bool) -> None:
         self.proton: Link = proton
+        self.raw: Raw = raw(proton)
+        self.key: int = addressof(self.raw)
         self.name: str = name
         self.address: str = address
         self.target: str = ""
         self.ours: bool = ours
         self.open: bool = True
-        self.refused: bool = False
         self.sent: int = 0
         self.unsettled: int = 0
 
     @property
     def credit(self) -> int:
         """How many messages the peer wants at the moment."""
-        return int(self.proton.credit) if self.open else 0
+        return int(pn_link_credit(self.raw)) if self.open else 0
 
 
 class Incoming:
     """A delivery that came in, until it is settled."""
 
-    __slots__ = ("done", "link", "payload", "proton", "settled", "size")
+    __slots__ = ("done", "link", "payload", "raw", "settled", "size")
 
-    def __init__(self, link: InLink, proton: ProtonDelivery, payload: bytes, *, settled: bool) -> None:
+    def __init__(self, link: InLink, delivery: Raw, payload: bytes, *, settled: bool) -> None:
         self.link: InLink = link
-        self.proton: ProtonDelivery = proton
+        self.raw: Raw = delivery
         self.payload: bytes = payload
         self.size: int = len(payload)
         self.settled: bool = settled

@@ -57,6 +57,11 @@ class _Exchange:
         self._unread = b""
         self._outgoing = b""
 
+    @property
+    def has_output(self) -> bool:
+        """Whether there are bytes to be sent now."""
+        return bool(self._outgoing)
+
     def output(self) -> bytes:
         """Take the bytes that are to be sent now."""
         data, self._outgoing = self._outgoing, b""

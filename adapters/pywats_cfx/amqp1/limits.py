@@ -23,7 +23,7 @@ class Limits:
         max_sessions: how many sessions one connection may have; a session may hold back 64 frames.
         idle_timeout: seconds after which a silent peer counts as gone, at least 20: the .NET SDK sends its
             keep-alives 3 s before half of it has passed.
-        handshake: seconds that TLS, login and open may take together.
+        handshake: seconds that TLS may take, and again login and open together.
         stall: seconds after which a peer that reads nothing while there is something to write is given up.
     """
 

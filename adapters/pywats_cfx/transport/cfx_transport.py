@@ -250,7 +250,7 @@ class CFXTransport(BaseTransport):
 
     # Machines connect to us
 
-    async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114 - a child
         endpoint = self.config.endpoint
         tls = None
         if endpoint.tls_cert is not None:
@@ -301,7 +301,7 @@ class CFXTransport(BaseTransport):
 
     # We connect to a broker
 
-    async def _connect(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
+    async def _connect(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:  # noqa: ASYNC114 - a child
         amqp = self.config.amqp
         assert amqp is not None
         tls = None
@@ -372,7 +372,7 @@ class CFXTransport(BaseTransport):
         self._back.append(source)
         self._news.set()
 
-    async def _watch(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _watch(self, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114 - a child
         """Publish who falls silent, and who is back."""
         task_status.started()
         while True:

@@ -41,11 +41,11 @@ def conversation() -> list[bytes]:
     link, said = None, []
     while data := client.output(1 << 16):
         said.append(data)
-        server.receive(data, 1.0)
+        server.receive(data)
         for event in server.events():
             if isinstance(event, LinkRequested):
                 server.admit(event.link)
-        client.receive(server.output(1 << 16), 1.0)
+        client.receive(server.output(1 << 16))
         for event in client.events():
             if isinstance(event, Opened):
                 link = client.open_sender(client.new_session(), "a", "a")
@@ -296,7 +296,7 @@ async def say(stream: trio.SocketStream, engine: Engine, *, rounds: int) -> None
     """Log in and open."""
     for _ in range(rounds):
         await stream.send_all(engine.output(1 << 16))
-        engine.receive(await stream.receive_some(), trio.current_time())
+        engine.receive(await stream.receive_some())
         engine.events()
 
 

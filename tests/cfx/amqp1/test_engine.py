@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from pywats_cfx.amqp1._events import (
     Closed,
     Failed,
     LinkClosed,
-    LinkOpened,
     LinkRequested,
     Opened,
     Received,
@@ -20,7 +20,7 @@ from pywats_cfx.amqp1._events import (
 )
 from pywats_cfx.amqp1._links import InLink, OutLink
 from pywats_cfx.amqp1._sasl import SaslClient, SaslServer
-from pywats_cfx.amqp1.errors import ConnectionLost
+from pywats_cfx.amqp1.errors import ConnectionLost, PeerFault
 
 KiB = 1024
 
@@ -40,6 +40,7 @@ class Pair:
             hostname=None,
             limits=Limits(),
         )
+        self.spoil: Callable[[bytes], bytes] = bytes
         self.happened: dict[str, list[Any]] = {"client": [], "server": []}
 
     def exchange(self) -> None:
@@ -49,9 +50,9 @@ class Pair:
             to_server, to_client = self.client.output(64 * KiB), self.server.output(64 * KiB)
             busy = bool(to_server or to_client)
             if to_server:
-                self.server.receive(to_server, self.now)
+                self.server.receive(self.spoil(to_server))
             if to_client:
-                self.client.receive(to_client, self.now)
+                self.client.receive(to_client)
             self.happened["client"] += self.client.events()
             for event in self.server.events():
                 self.happened["server"].append(event)
@@ -217,18 +218,17 @@ def test_a_link_that_is_closed_forgets_what_it_holds() -> None:
     assert pair.server.held_bytes == 0
 
 
-def test_a_refused_link_is_attached_without_an_address_and_detached() -> None:
+def test_a_refused_link_is_reported_closed_and_never_opened() -> None:
     pair = Pair()
     pair.exchange()
     link = pair.client.open_sender(pair.client.new_session(), "name", "nowhere")
-    pair.server.receive(pair.client.output(64 * KiB), 1.0)
+    pair.server.receive(pair.client.output(64 * KiB))
     (requested,) = [event for event in pair.server.events() if isinstance(event, LinkRequested)]
     pair.server.refuse(requested.link, "amqp:not-found", "there is no address 'nowhere'")
     pair.exchange()
-    opened, closed = pair.happened["client"][-2:]
-    assert isinstance(opened, LinkOpened)
-    assert opened.link.refused
-    assert closed == LinkClosed(link, "amqp:not-found", "there is no address 'nowhere'")
+    assert pair.happened["client"][1:] == [
+        LinkClosed(link, "amqp:not-found", "there is no address 'nowhere'")
+    ]
 
 
 def test_more_links_than_allowed_are_refused() -> None:
@@ -292,7 +292,7 @@ def test_bytes_in_any_pieces_mean_the_same(chunk: int) -> None:
 
     def in_pieces(engine: Engine, data: bytes) -> None:
         for start in range(0, len(data), chunk):
-            deliver(engine, data[start : start + chunk], 1.0)
+            deliver(engine, data[start : start + chunk])
 
     link = None
     for turn in range(40):
@@ -310,3 +310,21 @@ def test_bytes_in_any_pieces_mean_the_same(chunk: int) -> None:
             assert link is not None
             pair.client.send(link, b"payload" * 100, settled=False)
     assert carry == 1
+
+
+@pytest.mark.parametrize("name", [b"client", b"name", b"address"])
+def test_a_name_that_is_no_text_is_a_fault_of_the_peer(name: bytes) -> None:
+    pair = Pair()
+    pair.spoil = lambda data: data.replace(name, b"\xff" * len(name))
+    pair.exchange()
+    pair.sender()
+    (failed,) = [event for event in pair.happened["server"] if isinstance(event, Failed)]
+    assert isinstance(failed.error, PeerFault)
+    assert "no UTF-8" in str(failed.error)
+
+
+def test_proton_does_not_write_to_the_console(capfd: pytest.CaptureFixture[str]) -> None:
+    pair = Pair()
+    pair.spoil = lambda data: data.replace(b"\x70\x00\x00\x80\x00", b"\x70\x00\x00\x00\x20")
+    pair.exchange()
+    assert capfd.readouterr() == ("", "")

@@ -431,3 +431,24 @@ def test_a_password_is_never_in_the_text_of_a_place() -> None:
 def test_limits_that_cannot_be_are_refused(name: str, value: object) -> None:
     with pytest.raises((ValueError, TypeError), match=name):
         Limits(**{name: value})
+
+
+async def test_links_that_come_and_go_leave_nothing_behind() -> None:
+    taken = Taken()
+
+    async def publish(sender: Sender) -> None:
+        await sender.send(message(1))
+
+    async with listening(takes=taken.at("a"), gives=lambda request: publish) as place:
+        async with connect(place.client()) as connection:
+            before = trio.lowlevel.current_statistics().tasks_living
+            for n in range(100):
+                sender = await connection.open_sender("a")
+                receiver = await connection.open_receiver("events", taken.take)
+                await taken.wait_for(n + 1)
+                sender.close()
+                receiver.close()
+                with pytest.raises(AddressRefused, match="this side has closed the link"):
+                    await sender.send(message(2))
+            assert (connection._senders, connection._inboxes, connection._waiting) == ({}, {}, {})
+            await until(lambda: trio.lowlevel.current_statistics().tasks_living == before)
