@@ -1,0 +1,161 @@
+"""RabbitPublisher: publishes with the broker's confirmation, so many at a time.
+
+A life is one connection, as with the consumer. A publish that its connection leaves without an answer
+raises: the broker may or may not have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from pywats_asyncio import AsyncioBridge, CallCancelled
+from pywats_rabbitmq._sending import Sending
+from pywats_rabbitmq.config import RabbitConfig
+from pywats_rabbitmq.connection import library
+from pywats_rabbitmq.delivery import Properties
+from pywats_rabbitmq.errors import RabbitConnectionLost, RabbitNotConnected
+from pywats_supervision.context import ChildContext
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["RabbitPublisher"]
+
+
+class RabbitPublisher:
+    """A publisher to one broker. `run` is a child's start; `publish` may be called by many tasks.
+
+    Args:
+        bridge: runs the asyncio side; it must be up.
+        config: of the broker; what it says of a queue is not used.
+        window: so many may wait for their confirmation; more callers wait before they send. At least 1.
+
+    Raises:
+        RabbitNotInstalled: if aio-pika is missing.
+    """
+
+    def __init__(self, bridge: AsyncioBridge, config: RabbitConfig, *, window: int = 256) -> None:
+        if window < 1:
+            raise ValueError(f"window must be an int of at least 1, not {window!r}")
+        library()
+        self._bridge = bridge
+        self._config: Final = config
+        self._slots = trio.Semaphore(window)
+        self._sending: Sending | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether `publish` can be called."""
+        return self._sending is not None
+
+    async def run(
+        self,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+        child: ChildContext | None = None,
+    ) -> None:
+        """Keep a connection until asked to stop; what waits for its confirmation then still gets it.
+
+        Cancelled: the connection is closed; what waits for its confirmation raises.
+
+        Args:
+            task_status: told when `publish` can be called.
+            child: the life that asks it to stop; None where only a cancellation ends it.
+
+        Raises:
+            RabbitError: why there is no connection, or none any more.
+            BridgeClosed: if the bridge does not run.
+        """
+        sending = Sending(self._config, up=lambda: self._bridge.post_to_trio(is_up))
+
+        def is_up() -> None:
+            self._sending = sending
+            task_status.started()
+
+        def stop() -> None:
+            self._sending = None
+            self._bridge.post(sending.finish)
+
+        if child is not None:
+            child.on_stopping(stop)
+        try:
+            await self._bridge.call(sending.serve)
+        except CallCancelled as error:
+            raise RabbitConnectionLost(f"the connection to {self._config.place} is lost") from error
+        finally:
+            self._sending = None
+
+    async def publish(
+        self,
+        body: bytes,
+        routing_key: str,
+        *,
+        exchange: str = "",
+        headers: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+        message_id: str | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        type: str | None = None,  # noqa: A002 - the name the protocol gives it
+        app_id: str | None = None,
+        timestamp: datetime | None = None,
+        expiration: str | None = None,
+        priority: int | None = None,
+        persistent: bool = True,
+        mandatory: bool = True,
+    ) -> None:
+        """Publish, and wait until the broker has taken it.
+
+        Cancelled: before it is sent, nothing has happened; later, the broker may or may not have it.
+        Several tasks may publish at once; the order between them is not kept.
+
+        Args:
+            body: bytes.
+            routing_key: where it goes; for the default exchange the name of the queue.
+            exchange: "" is the default one.
+            headers: see Properties for this and the following.
+            content_type: a MIME type.
+            message_id: an id by which receivers know a repeat.
+            correlation_id: what this one answers.
+            reply_to: where an answer is to go.
+            type: of the message.
+            app_id: the program that publishes.
+            timestamp: aware.
+            expiration: milliseconds, as text.
+            priority: 0 to 255.
+            persistent: it outlives a restart of the broker in a durable queue.
+            mandatory: it is an error if no queue takes it.
+
+        Raises:
+            RabbitNotConnected: if there is no connection now.
+            RabbitConnectionLost: if it broke before the answer.
+            RabbitUnroutable: if no queue takes it.
+            RabbitNotAccepted: if the broker refuses it.
+            RabbitNotFound: if there is no such exchange; the connection's channel is then opened anew.
+        """
+        if len(routing_key.encode()) > 255:
+            raise ValueError(f"routing_key must have at most 255 bytes, not {len(routing_key.encode())}")
+        properties = Properties(
+            headers=headers or {},
+            content_type=content_type,
+            message_id=message_id,
+            correlation_id=correlation_id,
+            reply_to=reply_to,
+            type=type,
+            app_id=app_id,
+            timestamp=timestamp,
+            expiration=expiration,
+            priority=priority,
+            persistent=persistent,
+        )
+        async with self._slots:
+            sending = self._sending
+            if sending is None:
+                raise RabbitNotConnected(f"there is no connection to {self._config.place} now")
+            try:
+                await self._bridge.call(sending.publish, body, exchange, routing_key, properties, mandatory)
+            except CallCancelled as error:
+                raise RabbitConnectionLost(f"the connection to {self._config.place} is lost") from error
