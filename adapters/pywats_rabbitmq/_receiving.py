@@ -7,12 +7,13 @@ else only tells it what to do next. So a channel is written to from one place, i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pywats_asyncio import Ack, AckWindow, Verdict
 from pywats_rabbitmq.config import RabbitConfig
-from pywats_rabbitmq.connection import connected, declare, described, lost, open_channel
+from pywats_rabbitmq.connection import CLOSE_TIMEOUT, connected, declare, described, lost, open_channel
 from pywats_rabbitmq.errors import RabbitConsumerCancelled, RabbitError
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
             except asyncio.CancelledError:
                 if self._failure is not None:
                     raise self._failure from None
+                with contextlib.suppress(Exception):  # the cancellation is what counts
+                    await asyncio.wait_for(self._send(channel, wait=True), CLOSE_TIMEOUT)
                 raise
             finally:
                 self._window.reopen()

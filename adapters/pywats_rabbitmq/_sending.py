@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pywats_rabbitmq.config import RabbitConfig
-from pywats_rabbitmq.connection import connected, described, library, lost, open_channel
+from pywats_rabbitmq.connection import connected, described, error_kinds, lost, open_channel
 from pywats_rabbitmq.delivery import Properties
 from pywats_rabbitmq.errors import RabbitConnectionLost, RabbitError, RabbitNotAccepted, RabbitUnroutable
 
@@ -69,7 +69,7 @@ class Sending:
         channel = self._channel
         if channel is None:
             raise RabbitConnectionLost(f"the connection to {self._config.place} is lost")
-        kinds = library().exceptions
+        kinds = error_kinds()
         self._open += 1
         try:
             await channel.basic_publish(

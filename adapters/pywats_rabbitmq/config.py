@@ -95,7 +95,7 @@ class RabbitConfig:
     declare: bool = True
     durable: bool = True
     quorum: bool | None = None
-    arguments: Mapping[str, Any] = MappingProxyType({})
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     bindings: tuple[Binding, ...] = ()
     prefetch: int = 1000
     prefetch_bytes: int = 64 * 1024 * 1024

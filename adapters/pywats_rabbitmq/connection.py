@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
     from aiormq.abc import AbstractChannel
 
-__all__ = ["connected", "declare", "described", "library", "lost", "open_channel"]
+__all__ = [
+    "CLOSE_TIMEOUT",
+    "connected",
+    "declare",
+    "described",
+    "error_kinds",
+    "library",
+    "lost",
+    "open_channel",
+]
 
 CLOSE_TIMEOUT = 3.0
 """Seconds; closing to a broker that hangs takes two."""
@@ -49,6 +58,13 @@ def library() -> Any:
             'RabbitMQ needs the library aio-pika: pip install "pywats-events[rabbitmq]"'
         ) from error
     return aio_pika
+
+
+def error_kinds() -> Any:
+    """The module of the errors of the library."""
+    import aiormq.exceptions
+
+    return aiormq.exceptions
 
 
 @contextlib.asynccontextmanager
@@ -115,12 +131,12 @@ async def declare(connection: AbstractConnection, config: RabbitConfig) -> None:
 
 async def declare_queue(connection: AbstractConnection, config: RabbitConfig) -> None:
     """Make the queue; where the kind is left open, one that is there is taken as it is."""
-    aiormq = library().exceptions
+    kinds = error_kinds()
     if config.quorum is None:
         channel = await open_channel(connection)
         try:
             await channel.queue_declare(config.queue, passive=True)
-        except aiormq.ChannelNotFoundEntity:
+        except kinds.ChannelNotFoundEntity:
             pass  # to be made; the broker has closed the channel
         else:
             await channel.close()
@@ -153,7 +169,7 @@ def described(error: Exception, config: RabbitConfig) -> RabbitError:
     """An error of the library as the kind that says what to do; never with a secret in its text."""
     if isinstance(error, RabbitError):
         return error
-    kinds = library().exceptions
+    kinds = error_kinds()
     where, text = config.place, str(error)
     if isinstance(error, kinds.ProbableAuthenticationError | kinds.AuthenticationError):
         return RabbitLoginRefused(

@@ -78,7 +78,8 @@ class RabbitConsumer:
         Asked to stop, it asks for no more messages, waits until those in the callback's hands are settled,
         and sends the verdicts. What was not handed over stays in the queue.
 
-        Cancelled: the connection is closed; what is not settled by then is delivered again.
+        Cancelled: the verdicts that are there are sent and the connection is closed; what is not settled by
+        then is delivered again.
 
         Args:
             task_status: told when messages can come.
