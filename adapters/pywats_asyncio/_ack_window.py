@@ -109,12 +109,16 @@ class AckWindow:
             self._nacks.append(Nack(tag, requeue=verdict is Verdict.REQUEUE))
         return True
 
-    def flush(self) -> list[Ack | Nack]:
-        """What to send now, in this order; it counts as sent."""
+    def flush(self, *, last: bool = False) -> list[Ack | Nack]:
+        """What to send now, in this order; it counts as sent.
+
+        Args:
+            last: nothing is sent after this, so nothing waits.
+        """
         frames: list[Ack | Nack] = [*self._nacks]
         self._nacks.clear()
         frames += self._completed()
-        if len(self._waiting) > self._behind:
+        if last or len(self._waiting) > self._behind:
             frames += [Ack(tag, multiple=False) for tag in sorted(self._waiting)]
             self._answered.update(self._waiting)
             self._waiting.clear()

@@ -83,7 +83,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
                 if self._failure is not None:
                     raise self._failure from None
                 with contextlib.suppress(Exception):  # the cancellation is what counts
-                    await asyncio.wait_for(self._send(channel, wait=True), CLOSE_TIMEOUT)
+                    await asyncio.wait_for(self._send(channel, last=True), CLOSE_TIMEOUT)
                 raise
             finally:
                 self._window.reopen()
@@ -101,19 +101,19 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
                 tag, self._consumer_tag = self._consumer_tag, None
                 await channel.basic_cancel(tag)
             if self._finishing:
-                await self._send(channel, wait=True)
+                await self._send(channel, last=True)
                 return
 
     async def _consume(self, channel: AbstractChannel) -> None:
         answer = await channel.basic_consume(self._config.queue, self._arrived)
         self._consumer_tag = answer.consumer_tag
 
-    async def _send(self, channel: AbstractChannel, *, wait: bool = False) -> None:
-        for frame in self._window.flush():
+    async def _send(self, channel: AbstractChannel, *, last: bool = False) -> None:
+        for frame in self._window.flush(last=last):
             if isinstance(frame, Ack):
-                await channel.basic_ack(frame.tag, frame.multiple, wait=wait)
+                await channel.basic_ack(frame.tag, frame.multiple, wait=last)
             else:
-                await channel.basic_nack(frame.tag, requeue=frame.requeue, wait=wait)
+                await channel.basic_nack(frame.tag, requeue=frame.requeue, wait=last)
 
     # Told by the library
 

@@ -97,6 +97,16 @@ def test_stragglers_go_singly_when_more_than_a_quarter_waits_behind_one() -> Non
     assert window.flush() == [Ack(1, multiple=False)]
 
 
+def test_the_last_flush_leaves_nothing_waiting() -> None:
+    window = AckWindow(100)
+    epoch = window.reopen()
+    for tag in (1, 2, 3):
+        window.deliver(tag)
+    window.settle(epoch, 3, Verdict.ACK)
+    assert window.flush() == []
+    assert window.flush(last=True) == [Ack(3, multiple=False)]
+
+
 def test_a_verdict_on_a_channel_that_is_gone_is_dropped() -> None:
     window = AckWindow(8)
     old = window.reopen()

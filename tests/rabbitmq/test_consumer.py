@@ -248,7 +248,7 @@ async def test_the_auto_queue_is_quorum_and_one_that_is_there_is_taken_as_it_is(
     with trio.fail_after(30):
         assert await left(bridge, replace(config, quorum=None)) == []
         with pytest.raises(RabbitPreconditionFailed, match="x-queue-type"):
-            await left(bridge, replace(config, quorum=False))
+            await RabbitConsumer(bridge, replace(config, quorum=False), print).run()
         assert await left(bridge, replace(config, quorum=None)) == []
 
 
