@@ -81,7 +81,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
                 raise self._failure or described(error, config) from error
             except asyncio.CancelledError:
                 if self._failure is not None:
-                    raise self._failure from None
+                    raise self._failure from None  # noqa: ASYNC104 - a dead link cancels
                 with contextlib.suppress(Exception):  # the cancellation is what counts
                     await asyncio.wait_for(self._send(channel, last=True), CLOSE_TIMEOUT)
                 raise

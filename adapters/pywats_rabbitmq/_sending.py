@@ -53,7 +53,7 @@ class Sending:
                     await self._due.wait()
             except asyncio.CancelledError:
                 if self._failure is not None:
-                    raise self._failure from None
+                    raise self._failure from None  # noqa: ASYNC104 - a dead link cancels
                 raise
             finally:
                 self._channel = None
@@ -89,6 +89,10 @@ class Sending:
                 f"{self._config.place} did not take what was published with routing key {routing_key!r}"
             ) from error
         except Exception as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # The connection goes with the same tree; the caller has asked for no answer.
+                raise asyncio.CancelledError from error
             raise self._failure or described(error, self._config) from error
         finally:
             self._open -= 1

@@ -67,7 +67,7 @@ class RabbitConsumer:
         self._window = AckWindow(config.prefetch)
         self._running = False
 
-    async def run(
+    async def run(  # noqa: ASYNC128 - started() is called when the loop says that it is up
         self,
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -141,7 +141,7 @@ class Life:  # HOT: tests/benchmarks/bench_rabbit.py
         self._stopping = False
         self._all_settled = trio.Event()
 
-    async def run(
+    async def run(  # noqa: ASYNC128 - as above
         self,
         hand_over: Callable[[RabbitDelivery], Awaitable[None]],
         task_status: trio.TaskStatus[None],
