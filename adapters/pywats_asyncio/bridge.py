@@ -155,7 +155,7 @@ class AsyncioBridge:
             self._accepting = False
             with trio.CancelScope(shield=True):
                 await self._end_calls()
-                await run_blocking(leave, portal, manager)
+                await run_blocking(_leave, portal, manager)
             self._close()
         if self._failure is not None:
             raise BridgeFailed(f"bridge {self._name!r} failed: {self._failure}") from self._failure
@@ -182,7 +182,7 @@ class AsyncioBridge:
 
     @property
     def _loop_gone(self) -> bool:
-        return isinstance(self._failure, LoopEnded)
+        return isinstance(self._failure, _LoopEnded)
 
     def _close(self) -> None:
         self._loop = None
@@ -190,7 +190,7 @@ class AsyncioBridge:
             call.abandon()
 
     def _fail(self, error: Exception) -> None:
-        if self._failure is None or isinstance(error, LoopEnded):
+        if self._failure is None or isinstance(error, _LoopEnded):
             self._failure = error
         self._over.set()
         self._no_calls.set()
@@ -201,7 +201,7 @@ class AsyncioBridge:
     def _loop_ends(self, _: object) -> None:
         """On the loop: the task that lasts as long as the loop is ending."""
         if self._accepting:
-            self._run_on_trio(self._fail, LoopEnded("the asyncio loop ended by itself"))
+            self._run_on_trio(self._fail, _LoopEnded("the asyncio loop ended by itself"))
 
     # Wakes
 
@@ -229,7 +229,7 @@ class AsyncioBridge:
         try:
             self._loop.call_soon_threadsafe(drain)
         except RuntimeError as error:
-            self._fail(LoopEnded(f"the asyncio loop is closed: {error}"))
+            self._fail(_LoopEnded(f"the asyncio loop is closed: {error}"))
 
     async def _pump(self) -> None:
         """Wake the loop for what was posted in trio's last step; parked otherwise."""
@@ -251,11 +251,11 @@ class AsyncioBridge:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class LoopEnded(Exception):
+class _LoopEnded(Exception):
     """The loop is not there any more; why the bridge failed."""
 
 
-def leave(portal: BlockingPortal, manager: AbstractContextManager[BlockingPortal]) -> None:
+def _leave(portal: BlockingPortal, manager: AbstractContextManager[BlockingPortal]) -> None:
     """End the loop and join its thread; in a worker thread, since it waits."""
     try:
         portal.call(portal.stop, True)

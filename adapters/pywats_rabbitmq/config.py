@@ -103,7 +103,7 @@ class RabbitConfig:
 
     def __post_init__(self, url: str | None) -> None:
         if url is not None:
-            for name, value in parts(url).items():
+            for name, value in _parts(url).items():
                 object.__setattr__(self, name, value)
         if self.port is None:
             object.__setattr__(self, "port", 5671 if self.tls else 5672)
@@ -165,7 +165,7 @@ class RabbitConfig:
         return context
 
 
-def parts(url: str) -> dict[str, Any]:
+def _parts(url: str) -> dict[str, Any]:
     """The fields that a URL gives; its text is in no error, since it may hold a password."""
     split = urlsplit(url)
     if split.scheme not in {"amqp", "amqps"} or not split.hostname:

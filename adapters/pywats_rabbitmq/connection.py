@@ -117,7 +117,7 @@ async def declare(connection: AbstractConnection, config: RabbitConfig) -> None:
     """
     try:
         if config.declare:
-            await declare_queue(connection, config)
+            await _declare_queue(connection, config)
         channel = await open_channel(connection)
         for binding in config.bindings:
             if binding.declare is not None:
@@ -129,7 +129,7 @@ async def declare(connection: AbstractConnection, config: RabbitConfig) -> None:
         raise described(error, config) from error
 
 
-async def declare_queue(connection: AbstractConnection, config: RabbitConfig) -> None:
+async def _declare_queue(connection: AbstractConnection, config: RabbitConfig) -> None:
     """Make the queue; where the kind is left open, one that is there is taken as it is."""
     kinds = error_kinds()
     if config.quorum is None:
@@ -142,14 +142,14 @@ async def declare_queue(connection: AbstractConnection, config: RabbitConfig) ->
             await channel.close()
             return
     arguments = dict(config.arguments)
-    if config.quorum or (config.quorum is None and config.durable and has_quorum(connection)):
+    if config.quorum or (config.quorum is None and config.durable and _has_quorum(connection)):
         arguments.setdefault("x-queue-type", "quorum")
     channel = await open_channel(connection)
     await channel.queue_declare(config.queue, durable=config.durable, arguments=arguments)
     await channel.close()
 
 
-def has_quorum(connection: AbstractConnection) -> bool:
+def _has_quorum(connection: AbstractConnection) -> bool:
     """Whether the server is a RabbitMQ of 3.8 or later."""
     assert connection.transport is not None
     properties = connection.transport.connection.server_properties

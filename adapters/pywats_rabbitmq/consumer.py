@@ -92,7 +92,7 @@ class RabbitConsumer:
         if self._running:
             raise RuntimeError(f"the consumer of queue {self._config.queue!r} is running already")
         self._running = True
-        life = Life(self._bridge, self._config, self._window)
+        life = _Life(self._bridge, self._config, self._window)
         try:
             await life.run(self._hand_over, task_status, child)
         finally:
@@ -115,7 +115,7 @@ class RabbitConsumer:
         delivery.token.reject()
 
 
-class Life:  # HOT: tests/benchmarks/bench_rabbit.py
+class _Life:  # HOT: tests/benchmarks/bench_rabbit.py
     """One connection, seen from trio."""
 
     def __init__(self, bridge: AsyncioBridge, config: RabbitConfig, window: AckWindow) -> None:
@@ -184,14 +184,14 @@ class Life:  # HOT: tests/benchmarks/bench_rabbit.py
     async def _receive(self) -> deque[RabbitDelivery]:
         try:
             return deque(await self._inbox.receive())
-        except Stopping:
+        except _Stopping:
             return deque()
 
     def _stop(self) -> None:
         if not self._stopping:
             self._stopping = True
             self._bridge.post(self._receiving.want, False)
-            self._inbox.close(Stopping())
+            self._inbox.close(_Stopping())
             self._check_settled()
 
     def _check_settled(self) -> None:
@@ -218,17 +218,17 @@ class Life:  # HOT: tests/benchmarks/bench_rabbit.py
             message.exchange or "",
             message.routing_key or "",
             bool(message.redelivered),
-            properties_of(message.header.properties),
+            _properties_of(message.header.properties),
             token,
         )
         self._inbox.put(delivery, size)
 
 
-class Stopping(Exception):
+class _Stopping(Exception):
     """Ends the waiting for messages when the life is to stop."""
 
 
-def properties_of(wire: Any) -> Properties:
+def _properties_of(wire: Any) -> Properties:
     """What the library parsed, as ours."""
     return Properties(
         headers=wire.headers or {},

@@ -13,7 +13,7 @@ from pywats_asyncio import Verdict
 __all__ = ["Properties", "RabbitDelivery", "Token"]
 
 
-class Settles(Protocol):
+class _Settles(Protocol):
     """Who is told a verdict."""
 
     def settle(self, token: Token, verdict: Verdict) -> None:
@@ -30,7 +30,7 @@ class Token:
 
     __slots__ = ("_life", "epoch", "settled", "size", "tag")
 
-    def __init__(self, life: Settles, epoch: int, tag: int, size: int) -> None:
+    def __init__(self, life: _Settles, epoch: int, tag: int, size: int) -> None:
         self._life = life
         self.epoch = epoch
         self.tag = tag
