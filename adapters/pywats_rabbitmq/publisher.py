@@ -134,8 +134,8 @@ class RabbitPublisher:
             RabbitConnectionLost: if it broke before the answer.
             RabbitUnroutable: if no queue takes it.
             RabbitNotAccepted: if the broker refuses it.
-            RabbitNotFound: if there is no such exchange; the broker closes the channel for that, so this life of
-                the publisher ends too.
+            RabbitNotFound: if there is no such exchange; the broker closes the channel for that, so this
+                life of the publisher ends too.
         """
         if len(routing_key.encode()) > 255:
             raise ValueError(f"routing_key must have at most 255 bytes, not {len(routing_key.encode())}")

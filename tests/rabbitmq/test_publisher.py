@@ -44,7 +44,7 @@ async def test_asked_to_stop_it_waits_for_the_confirmations(
                 for _ in range(500):
                     publishing.start_soon(publish)
                 while not confirmed:
-                    await trio.sleep(0)
+                    await trio.lowlevel.checkpoint()
                 await supervisor.stop()
     assert confirmed == 500
 
