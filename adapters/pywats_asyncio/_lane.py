@@ -31,7 +31,7 @@ class Lane:  # HOT: tests/benchmarks/bench_rabbit.py
         self._armed = False
         self._wake = wake
         self._on_error = on_error
-        self.wakes = 0
+        self.wakes: int = 0
         """How often the other thread was woken."""
 
     def post(self, fn: Callable[..., object], *args: Any) -> None:

@@ -39,7 +39,7 @@ class Call(Generic[T]):
         self._revoked = False
         self._value: T | None = None
         self._error: BaseException | None = None
-        self.ended = trio.Event()
+        self.ended: trio.Event = trio.Event()
 
     @property
     def name(self) -> str:

@@ -65,9 +65,9 @@ class Inbox(Generic[T]):  # HOT: tests/benchmarks/bench_rabbit.py
         self._items: list[T] = []
         self._arrived = trio.Event()
         self._error: Exception | None = None
-        self.held_items = 0
+        self.held_items: int = 0
         """Put and not released; as the loop sees it."""
-        self.held_bytes = 0
+        self.held_bytes: int = 0
         """The sizes of those."""
 
     # On the loop

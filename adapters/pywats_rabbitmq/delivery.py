@@ -32,10 +32,10 @@ class Token:
 
     def __init__(self, life: _Settles, epoch: int, tag: int, size: int) -> None:
         self._life = life
-        self.epoch = epoch
-        self.tag = tag
-        self.size = size
-        self.settled = False
+        self.epoch: int = epoch
+        self.tag: int = tag
+        self.size: int = size
+        self.settled: bool = False
 
     def ack(self) -> None:
         """It is done: the broker forgets it."""
