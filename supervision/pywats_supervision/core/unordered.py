@@ -16,7 +16,7 @@ from pywats_supervision.core.life import ALIVE, After, ChildState
 from pywats_supervision.core.spec import ChildSpec
 from pywats_supervision.errors import TooManyChildren
 
-__all__ = ["UnorderedDecider"]
+__all__ = ["Batch", "UnorderedDecider"]
 
 
 class Batch(NamedTuple):
