@@ -291,7 +291,7 @@ class Mailbox(Changing, Generic[M]):
         self.granted: deque[tuple[Hashable, M]] | None = None
         self._space: trio.Event | None = None
         self.wake_below: float = -1.0
-        self.awaited = None
+        self.awaited: trio.Event | None = None
 
     # The senders' side
 

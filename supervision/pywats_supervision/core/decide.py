@@ -23,7 +23,7 @@ from typing import Any
 from pywats_supervision.core.actions import Happening
 from pywats_supervision.core.answer import Answer, answer_to
 from pywats_supervision.core.children import Child
-from pywats_supervision.core.group import Direction, Sweep
+from pywats_supervision.core.group import Direction
 from pywats_supervision.core.intensity import Intensity
 from pywats_supervision.core.life import ALIVE, After, ChildState, Move
 from pywats_supervision.core.movement import Movement
@@ -79,7 +79,7 @@ class Decider(Movement):
         """Start the children, in order."""
         members = [self._admit(spec) for spec in specs]
         self._initial = len(members)
-        self.sweep = Sweep(members, direction=Direction.UP)
+        self._come_up(members)
         self._advance(now)
 
     def up(self, child: Child, value: object, now: float) -> None:

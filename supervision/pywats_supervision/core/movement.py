@@ -61,6 +61,10 @@ class Movement(Steps):
             elif member.state is ChildState.STOPPED and not member.by_hand:
                 self._queue(member)
 
+    def _come_up(self, members: list[Child]) -> None:
+        """The first start of all."""
+        self.sweep = Sweep(members, direction=Direction.UP)
+
     def _release_from_group(self, child: Child, after: After) -> None:
         """A call about a child that is down ends what its group waits for because of it.
 

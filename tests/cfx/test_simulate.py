@@ -1,0 +1,69 @@
+"""The simulated machine, against a real endpoint."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+import trio
+
+from pywats_cfx import CFXConfig, CFXTransport, EndpointConfig, decode, encode
+from pywats_cfx.simulate import Machine, MachineConfig, Simulation, main
+from pywats_events import AsyncEventBus, Event, EventType
+
+
+def test_a_machine_says_what_the_standard_allows_and_the_same_for_the_same_seed() -> None:
+    first, again, other = (Machine(MachineConfig(faults=0.5, seed=seed)) for seed in (1, 1, 2))
+    said = [list(islice(machine.messages(), 60)) for machine in (first, again, other)]
+    bodies = [[decode(encode(envelope)).MessageBody for envelope in envelopes] for envelopes in said]
+    assert all(decode(encode(envelope)).regular for envelope in said[0])
+    assert first.faults > 0
+    assert [type(body) for body in bodies[0]] == [type(body) for body in bodies[1]]
+    assert (first.units, first.failed) == (again.units, again.failed)
+    assert [type(body) for body in bodies[0]] != [
+        type(body) for body in bodies[2]
+    ] or first.failed != other.failed
+
+
+@pytest.mark.parametrize("outages", [0.0, 0.2])
+async def test_whatever_happens_on_the_way_each_unit_is_one_result(outages: float) -> None:
+    results: list[str] = []
+
+    async def count(event: Event) -> None:
+        results.append(event.payload.unit_id)
+
+    transport = CFXTransport(
+        CFXConfig(endpoint=EndpointConfig(cfx_handle="//Acme/WATS/1", listen="amqp://127.0.0.1:0"))
+    )
+    machine = Machine(MachineConfig(panel=3, seed=5))
+    with trio.fail_after(60):
+        async with AsyncEventBus() as bus:
+            bus.subscribe(count, event_types=[EventType.TEST_RESULT])
+            bus.register_transport(transport)
+            while not transport.listen_port:
+                await trio.sleep(0.005)
+            url = f"amqp://localhost:{transport.listen_port}"
+            simulation = Simulation(machine, url, "cfx", rate=float("inf"), count=40, outages=outages)
+            await simulation.run()
+    assert simulation.sent == 40
+    assert len(results) == len(set(results))
+    assert machine.units - 3 <= len(results) <= machine.units
+    assert set(simulation.outcomes) == {"accepted"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--to", "http://localhost"], "url must start with amqp:// or amqps://"),
+        (["--to", "amqp://localhost:1", "--panel", "0"], "panel must be at least 1"),
+        (["--to", "amqp://localhost:1", "--failed", "2"], "failed must be between 0 and 1"),
+        (["--to", "amqp://localhost:1", "--rate", "-1"], "rate must be more than 0"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_code_1(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert error in said
+    assert said.count("\n") == 1
