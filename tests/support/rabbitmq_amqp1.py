@@ -108,6 +108,7 @@ def running_rabbitmq(folder: Path, *, plugin: bool = True) -> Iterator[RabbitMQ]
     if os.geteuid() == 0 and library.is_dir():
         server, control = library / "rabbitmq-server", library / "rabbitmqctl"
     names = subprocess.Popen([epmd, "-port", str(epmd_port), "-address", "127.0.0.1"])
+    _wait_until_taken(epmd_port)
     log = (folder / "output").open("wb")
     process = subprocess.Popen([server], env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -124,6 +125,18 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _wait_until_taken(port: int) -> None:
+    """Wait until epmd listens: Erlang would start one of its own, and leave it behind."""
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, output: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from pywats_cfx.amqp1._events import (
     Closed,
@@ -26,8 +25,8 @@ from pywats_cfx.amqp1._events import (
 )
 from pywats_cfx.amqp1._intake import Intake
 from pywats_cfx.amqp1._links import Incoming, InLink, Outcome, OutLink
+from pywats_cfx.amqp1._outgoing import Outgoing
 from pywats_cfx.amqp1._proton import (
-    PN_ACCEPTED,
     PN_CONNECTION_REMOTE_CLOSE,
     PN_CONNECTION_REMOTE_OPEN,
     PN_DELIVERY,
@@ -35,9 +34,6 @@ from pywats_cfx.amqp1._proton import (
     PN_LINK_REMOTE_CLOSE,
     PN_LINK_REMOTE_DETACH,
     PN_LINK_REMOTE_OPEN,
-    PN_MODIFIED,
-    PN_REJECTED,
-    PN_RELEASED,
     PN_SESSION_REMOTE_CLOSE,
     PN_SESSION_REMOTE_OPEN,
     PN_TRANSPORT_ERROR,
@@ -56,19 +52,12 @@ from pywats_cfx.amqp1._proton import (
     addressof,
     pn_collector_peek,
     pn_collector_pop,
-    pn_delivery,
     pn_delivery_link,
-    pn_delivery_remote_state,
-    pn_delivery_settle,
-    pn_delivery_settled,
-    pn_delivery_tag,
     pn_delivery_updated,
     pn_event_delivery,
     pn_event_link,
     pn_event_type,
-    pn_link_advance,
     pn_link_get_drain,
-    pn_link_send,
     raw,
 )
 from pywats_cfx.amqp1._sasl import SaslClient, SaslServer
@@ -78,13 +67,6 @@ from pywats_cfx.amqp1.limits import Limits
 __all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
-
-_OUTCOMES: Final[dict[int, Outcome]] = {
-    PN_ACCEPTED: Outcome.ACCEPTED,
-    PN_REJECTED: Outcome.REJECTED,
-    PN_RELEASED: Outcome.RELEASED,
-    PN_MODIFIED: Outcome.MODIFIED,
-}
 
 
 class Engine:
@@ -106,6 +88,7 @@ class Engine:
         self._events: list[EngineEvent] = []
         self._links: dict[int, InLink | OutLink] = {}
         self._doubtful: list[InLink | OutLink] = []
+        self._outgoing = Outgoing(self._on_settled)
         self._intake = Intake(limits, self._on_received, self._close_with)
         self._collector = Collector()
         self._happening = raw(self._collector)
@@ -185,6 +168,7 @@ class Engine:
             return self._sasl.output()
         early = self._sasl.output()
         self._intake.grant()
+        self._outgoing.send_pieces()
         try:
             pending = self._transport.pending()
             if pending <= 0:
@@ -202,6 +186,7 @@ class Engine:
         if not self._sasl.done:
             return self._sasl.has_output
         self._intake.grant()
+        self._outgoing.send_pieces()
         return self._sasl.has_output or self._transport.pending() > 0
 
     def events(self) -> list[EngineEvent]:
@@ -309,16 +294,7 @@ class Engine:
         Returns:
             The delivery's tag, by which `Settled` names it.
         """
-        link.sent += 1
-        tag = str(link.sent)
-        delivery = pn_delivery(link.raw, tag)
-        pn_link_send(link.raw, payload)
-        if settled:
-            pn_delivery_settle(delivery)
-        else:
-            pn_link_advance(link.raw)
-            link.unsettled += 1
-        return tag
+        return self._outgoing.send(link, payload, settled=settled)
 
     def settle(self, incoming: Incoming, outcome: Outcome) -> bool:  # HOT: tests/benchmarks/bench_amqp1.py
         """Tell the peer what became of a delivery, and make its place free.
@@ -436,6 +412,8 @@ class Engine:
         self._links.pop(link.key, None)
         if isinstance(link, InLink):
             self._intake.forget(link)
+        else:
+            self._outgoing.forget(link)
 
     def _close_with(self, link: InLink, condition: str, description: str) -> None:
         """End a link because of what the peer sent on it."""
@@ -454,21 +432,13 @@ class Engine:
         if isinstance(link, InLink):
             self._intake.read(link)
         elif link is not None and pn_delivery_updated(delivery):
-            self._conclude(link, delivery)
+            self._outgoing.conclude(link, delivery)
+
+    def _on_settled(self, link: OutLink, tag: str, outcome: Outcome) -> None:
+        self._events.append(Settled(link, tag, outcome))
 
     def _on_received(self, incoming: Incoming) -> None:
         self._events.append(Received(incoming))
-
-    def _conclude(self, link: OutLink, delivery: Raw) -> None:
-        """Read the outcome of a delivery that we sent."""
-        outcome = _OUTCOMES.get(pn_delivery_remote_state(delivery))
-        if outcome is None and not pn_delivery_settled(delivery):
-            return
-        link.unsettled -= 1
-        tag = str(pn_delivery_tag(delivery))
-        pn_delivery_settle(delivery)
-        # Settled without a state: the peer has taken charge and says no more (3.4).
-        self._events.append(Settled(link, tag, outcome or Outcome.ACCEPTED))
 
 
 def _log_what_proton_says(transport: Transport, text: str) -> None:

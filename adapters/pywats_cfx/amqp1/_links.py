@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
 
 from pywats_cfx.amqp1._proton import Link, Raw, addressof, pn_link_credit, raw
 
-__all__ = ["InLink", "Incoming", "OutLink", "Outcome"]
+__all__ = ["InLink", "Incoming", "Large", "OutLink", "Outcome"]
 
 
 class Outcome(Enum):
@@ -78,6 +79,18 @@ class InLink:
         return size
 
 
+class Large:
+    """A message that is sent piece by piece, or waits behind one that is."""
+
+    __slots__ = ("delivery", "rest", "settled", "tag")
+
+    def __init__(self, tag: str, rest: memoryview, settled: bool) -> None:
+        self.tag = tag
+        self.rest = rest
+        self.settled = settled
+        self.delivery: Raw | None = None
+
+
 class OutLink:
     """A link on which we send to the peer.
 
@@ -89,6 +102,7 @@ class OutLink:
 
     __slots__ = (
         "address",
+        "in_pieces",
         "key",
         "name",
         "open",
@@ -111,11 +125,12 @@ class OutLink:
         self.open: bool = True
         self.sent: int = 0
         self.unsettled: int = 0
+        self.in_pieces: deque[Large] = deque()
 
     @property
     def credit(self) -> int:
         """How many messages the peer wants at the moment."""
-        return int(pn_link_credit(self.raw)) if self.open else 0
+        return int(pn_link_credit(self.raw)) - len(self.in_pieces) if self.open else 0
 
 
 class Incoming:

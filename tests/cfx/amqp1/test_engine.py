@@ -179,6 +179,17 @@ def test_a_delivery_larger_than_the_bound_on_bytes_comes_when_it_is_alone() -> N
     assert pair.server.held_bytes == 0
 
 
+def test_large_messages_keep_their_place_among_small_ones() -> None:
+    pair = Pair()
+    payloads = [b"a", b"b" * 3_000_000, b"c", b"d" * 500_000, b"e"]
+    tags = pair.send(pair.sender(), *payloads)
+    assert [incoming.payload for incoming in pair.received()] == payloads
+    for incoming in pair.received():
+        pair.server.settle(incoming, Outcome.ACCEPTED)
+    pair.exchange()
+    assert [tag for tag, _ in pair.outcomes()] == tags
+
+
 def test_two_giants_on_two_links_come_one_after_the_other() -> None:
     pair = Pair(max_unsettled_bytes=16 * KiB, max_frame=4 * KiB)
     one, two = pair.sender(), pair.client.open_sender(pair.client.new_session(), "other", "address")
