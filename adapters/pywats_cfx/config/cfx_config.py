@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 __all__ = ["AMQPConfig", "CFXConfig", "EndpointConfig"]
@@ -50,8 +50,13 @@ class AMQPConfig:
         ssl_ca_path: whom to trust, PEM; None trusts the system's store.
         ssl_cert_path: our own certificate, PEM, where the peer asks for one.
         ssl_key_path: its key, where that is not in the same file.
-        subscribe: addresses to receive from; `/amq/queue/NAME` of RabbitMQ 3.
+        protocol: "amqp1" (AMQP 1.0), "amqp091" (RabbitMQ's own), or "auto": 1.0, and RabbitMQ's own
+            where the broker answers that it speaks only that.
+        subscribe: addresses to receive from by AMQP 1.0; `/amq/queue/NAME` of RabbitMQ 3.
         publish: address to publish to; `/exchange/NAME` of RabbitMQ 3; None publishes nothing.
+        exchange: by AMQP 0-9-1, where the queue gets its messages from; "" binds it to nothing.
+        topics: topic keys that the queue is bound by, such as `CFX.Production.#`.
+        queue: its name; None makes one of the endpoint's handle.
         window: messages that may be on their way unsettled, 1 or more.
         prefetch: messages that may be received and not settled, 1 or more.
     """
@@ -65,7 +70,11 @@ class AMQPConfig:
     ssl_ca_path: str | None = None
     ssl_cert_path: str | None = None
     ssl_key_path: str | None = None
+    protocol: Literal["auto", "amqp1", "amqp091"] = "auto"
     subscribe: tuple[str, ...] = ()
+    exchange: str = "amq.topic"
+    topics: tuple[str, ...] = ("#",)
+    queue: str | None = None
     publish: str | None = None
     window: int = 10
     prefetch: int = 100
@@ -75,8 +84,11 @@ class AMQPConfig:
             raise ValueError(f"host must be a name or an address, not {self.host!r}")
         if self.port is not None:
             _check_port("port", self.port)
-        if not isinstance(self.subscribe, tuple):
-            raise TypeError(f"subscribe must be a tuple of addresses, not {self.subscribe!r}")
+        for name in ("subscribe", "topics"):
+            if not isinstance(getattr(self, name), tuple):
+                raise TypeError(f"{name} must be a tuple of texts, not {getattr(self, name)!r}")
+        if self.protocol not in {"auto", "amqp1", "amqp091"}:
+            raise ValueError(f'protocol must be "auto", "amqp1" or "amqp091", not {self.protocol!r}')
         _check_count("window", self.window)
         _check_count("prefetch", self.prefetch)
 

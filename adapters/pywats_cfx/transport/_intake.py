@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import trio
 
-from pywats_cfx.amqp1 import Delivery
+from pywats_cfx.amqp1 import AMQPMessage, Delivery
 from pywats_cfx.convert import Converter
 from pywats_cfx.errors import CFXDecodeError
 from pywats_cfx.transport._mail import mail_of
@@ -26,12 +26,54 @@ from pywats_events import Event
 from pywats_events.settlement import Receipt
 from pywats_supervision._system import current_runtime
 
-__all__ = ["Intake"]
+__all__ = ["FromPeer", "Intake", "Mail"]
 
 logger: Final = logging.getLogger("pywats_cfx")
 
 LARGE: Final = 1024 * 1024
 """Bytes from which on a message is decoded in a thread."""
+
+
+class Mail(Protocol):
+    """One delivery, whatever protocol it came by."""
+
+    @property
+    def body(self) -> bytes:
+        """What was sent."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Who sent it, as far as the protocol tells."""
+        ...
+
+    def accept(self) -> object:
+        """Tell its sender that it is safe here."""
+        ...
+
+    async def reply(self, answer: AMQPMessage) -> None:
+        """Answer it; raises LookupError where it cannot be."""
+        ...
+
+
+class FromPeer:
+    """A delivery by AMQP 1.0."""
+
+    __slots__ = ("_delivery", "accept", "body")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self.body: bytes = delivery.message.body
+        self.accept: Callable[[], object] = delivery.accept
+
+    async def reply(self, answer: AMQPMessage) -> None:
+        """Answer it, on the link that its sender has opened for that."""
+        await self._delivery.reply(answer)
+
+    @property
+    def source(self) -> str:
+        """The peer's name, else the address."""
+        return self._delivery.peer or self._delivery.address
 
 
 class Bus(Protocol):
@@ -116,15 +158,18 @@ class Intake:
         self._closing = False
         self._open = 0
 
-    async def take(self, delivery: Delivery) -> None:
+    async def take_from_peer(self, delivery: Delivery) -> None:
+        """Take one delivery by AMQP 1.0, as `take`."""
+        await self.take(FromPeer(delivery))
+
+    async def take(self, delivery: Mail) -> None:
         """Take one delivery; waits at the bus's door while its handlers are full.
 
         Cancelled: it is not accepted, and comes again.
         """
         if self._closing:
             await trio.sleep_forever()  # it is not accepted, and comes again
-        body = delivery.message.body
-        source = delivery.peer or delivery.address
+        body, source = delivery.body, delivery.source
         self._open += 1
         fate = _Fate(partial(self._done, delivery))
         safe = False
@@ -143,7 +188,7 @@ class Intake:
         finally:
             fate.end(safe)
 
-    def _done(self, delivery: Delivery, safe: bool) -> None:
+    def _done(self, delivery: Mail, safe: bool) -> None:
         if safe:
             delivery.accept()
         self._open -= 1
@@ -188,7 +233,7 @@ class Intake:
         self._repeats.conclude(key, safe=safe)
         fate.end(safe)
 
-    async def _answer(self, envelope: Envelope, delivery: Delivery) -> None:
+    async def _answer(self, envelope: Envelope, delivery: Mail) -> None:
         """Answer a request on the link that it came with, whatever its handler does."""
         answer = await self._requests.answer(envelope)
         try:

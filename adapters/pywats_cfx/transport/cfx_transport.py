@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import trio
 
 from pywats_cfx.amqp1 import (
-    AMQPError,
     AMQPMessage,
     ClientConfig,
     Connection,
@@ -21,11 +21,12 @@ from pywats_cfx.amqp1 import (
     OnSubscriber,
     Outcome,
     Sender,
+    WrongProtocol,
     client_tls,
     connect,
     server_tls,
 )
-from pywats_cfx.config import CFXConfig
+from pywats_cfx.config import AMQPConfig, CFXConfig
 from pywats_cfx.convert import Context, Converter, SourceRules
 from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage
@@ -282,7 +283,7 @@ class CFXTransport(BaseTransport):
         addresses = self.config.endpoint.addresses
         here = {self.config.endpoint.cfx_handle.strip("/")}
         if addresses is None or request.address in addresses or request.address.strip("/") in here:
-            return self._intake.take
+            return self._intake.take_from_peer
         return None
 
     def _gives(self, request: LinkRequest) -> OnSubscriber | None:
@@ -301,9 +302,23 @@ class CFXTransport(BaseTransport):
 
     # We connect to a broker
 
-    async def _connect(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:  # noqa: ASYNC114 - a child
+    async def _connect(  # noqa: ASYNC114 - a child
+        self, *, task_status: trio.TaskStatus[None], child: ChildContext
+    ) -> None:
         amqp = self.config.amqp
         assert amqp is not None
+        task_status.started()
+        try:
+            if amqp.protocol == "amqp091":
+                await self._consume(amqp, child)
+            else:
+                await self._converse(amqp, child)
+        except* Exception as group:  # told here, and answered by the supervisor's Backoff
+            self._notify_error(group.exceptions[0])
+            raise
+
+    async def _converse(self, amqp: AMQPConfig, child: ChildContext) -> None:
+        """Speak AMQP 1.0; or what the broker speaks, where the configuration leaves that open."""
         tls = None
         if amqp.use_ssl:
             tls = client_tls(
@@ -316,19 +331,36 @@ class CFXTransport(BaseTransport):
             certified=amqp.ssl_cert_path is not None,
             limits=self._limits(),
         )
-        task_status.started()
         try:
             async with connect(config) as connection:
                 for address in amqp.subscribe:
-                    await connection.open_receiver(address, self._intake.take, credit=amqp.prefetch)
+                    await connection.open_receiver(address, self._intake.take_from_peer, credit=amqp.prefetch)
                 self._set_state(TransportState.CONNECTED)
                 if amqp.publish is None:
                     await child.wait_stopping()
                 else:
                     await self._publish(connection, amqp.publish, child)
-        except* AMQPError as group:
-            self._notify_error(group.exceptions[0])
-            raise
+        except WrongProtocol as error:
+            if amqp.protocol != "auto" or error.speaks != "AMQP 0-9-1":
+                raise
+            logger.info("%s: the broker speaks %s, so that is used", self.name, error.speaks)
+        else:
+            return
+        await self._consume(amqp, child)
+
+    async def _consume(self, amqp: AMQPConfig, child: ChildContext) -> None:
+        """Take from a queue of RabbitMQ by its own protocol."""
+        from pywats_asyncio import AsyncioBridge  # only who uses it needs its extra
+        from pywats_cfx.transport._rabbitmq import consumer_of
+
+        bridge = AsyncioBridge(f"{self.name} bridge")
+        consumer = consumer_of(bridge, self.config, amqp, self._intake.take)
+        async with trio.open_nursery() as around:
+            await around.start(bridge.run)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(partial(consumer.run, child=child))
+                self._set_state(TransportState.CONNECTED)
+            around.cancel_scope.cancel()
 
     async def _publish(self, connection: Connection, address: str, child: ChildContext) -> None:
         """Send what is spooled, in order, with a heartbeat between."""
