@@ -20,7 +20,7 @@ PRODUCT = $(shell find $(wildcard $(FLOORS) samples) -name '*.py')
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.installed  ## Run a small station for DEMO_SECONDS (10) and account for every event
+demo: $(VENV)/.installed-demo  ## Run a small station for DEMO_SECONDS (10) and account for every event
 	$(BIN)/python samples/first_station.py --seconds $(DEMO_SECONDS)
 
 test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to choose
@@ -61,6 +61,12 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --editable '.[cfx]' || { \
+		echo "AMQP 1.0 could not be installed (it needs a C compiler); the demo runs without it" >&2; \
+		$(BIN)/python -m pip install --quiet --editable .; }
 	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python

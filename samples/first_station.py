@@ -1,9 +1,9 @@
-"""A small station: CFX message files in a folder become test results, and every one is accounted for.
+"""A small station: IPC-CFX from a machine and from files becomes test results, each accounted for.
 
-It makes its own traffic: a tester that drops IPC-CFX `UnitsTested` messages into a folder, now and
-then a broken one. A transport watches the folder, a handler "reports" each unit and fails now and
-then, a retry policy gets it through, and what cannot be read becomes a dead letter. At the end the
-books must balance: `python samples/first_station.py --seconds 10`.
+It makes its own traffic: a machine that talks AMQP 1.0 to the station and goes away now and then,
+and a tester that drops `UnitsTested` messages into a folder, now and then a broken one. A handler
+"reports" each unit and fails now and then, a retry policy gets it through, and what cannot be read
+becomes a dead letter. At the end the books must balance: `python samples/first_station.py --seconds 10`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import Any
 
 import trio
 
+from pywats_cfx import CFXError, Converter, decode
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
+from pywats_events.errors import EventsError
 from pywats_events.policies import CircuitBreaker, DeadLetterQueue, ErrorPolicy, RetryPolicy
 from pywats_events.transports import BaseTransport, TransportState
 
@@ -81,26 +83,6 @@ class Tester:
         }
 
 
-def units_tested(raw: bytes) -> list[Event]:
-    """One event per unit of a CFX `UnitsTested` message; raises ValueError if it is none."""
-    message = json.loads(raw)
-    units = message["MessageBody"]["TestedUnits"]
-    return [
-        Event(
-            event_type=EventType.TEST_RESULT,
-            payload={
-                "unit_id": unit["UnitIdentifier"],
-                "result": "pass" if unit["OverallResult"] == "Passed" else "fail",
-                "station_id": message["Source"],
-                "test_socket": unit["UnitPositionNumber"],
-            },
-            source=f"cfx:{message['Source']}",
-            id=f"{message['UniqueID']}/{number}",
-        )
-        for number, unit in enumerate(units)
-    ]
-
-
 class FolderTransport(BaseTransport):
     """Reads the message files of a folder; a file goes to `done` when its events are settled."""
 
@@ -108,6 +90,7 @@ class FolderTransport(BaseTransport):
         super().__init__("folder")
         self._folder = folder
         self._done = folder / "done"
+        self._converter = Converter()
         self.events = 0
         self.unreadable = 0
 
@@ -135,8 +118,8 @@ class FolderTransport(BaseTransport):
     async def _take(self, path: Path) -> None:
         raw = path.read_bytes()
         try:
-            events = units_tested(raw)
-        except (ValueError, LookupError) as error:
+            events = self._converter.convert(decode(raw))
+        except (CFXError, EventsError) as error:
             self.unreadable += 1
             self.reject(raw, error, source=path.name)
         else:
@@ -175,10 +158,46 @@ class Reporter(BaseHandler):
         self.results[event.payload["result"]] += 1
 
 
+class CfxMachine:
+    """A simulated machine that talks AMQP 1.0 to the station, and the transport that listens to it."""
+
+    def __init__(self) -> None:
+        from pywats_cfx import CFXConfig, CFXTransport, EndpointConfig
+        from pywats_cfx.simulate import Machine, MachineConfig
+
+        endpoint = EndpointConfig(cfx_handle="//Acme/WATS/FirstStation", listen="amqp://127.0.0.1:0")
+        self.transport = CFXTransport(CFXConfig(endpoint=endpoint))
+        self.machine = Machine(MachineConfig(faults=0.2, seed=2591))
+        self.lost = 0
+
+    async def run(self, seconds: float) -> None:
+        """Work for some seconds, then finish what is on its way."""
+        from pywats_cfx.simulate import Simulation
+
+        while self.transport.listen_port is None:  # noqa: ASYNC110 - it listens in a moment
+            await trio.sleep(POLL)
+        url = f"amqp://127.0.0.1:{self.transport.listen_port}"
+        simulation = Simulation(self.machine, url, "cfx", rate=RATE, outages=0.01)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(simulation.run)
+            await trio.sleep(seconds)
+            simulation.finish()
+        self.lost = simulation.lost
+
+
+def cfx_machine() -> CfxMachine | None:
+    """The machine; None, and the reason said, where AMQP 1.0 is not installed."""
+    try:
+        return CfxMachine()
+    except ImportError as error:
+        print(f"no machine over AMQP 1.0: {error}")
+        return None
+
+
 async def run(folder: Path, seconds: float) -> bool:
-    """Run tester and station for some seconds; returns whether the books balance."""
+    """Run machine, tester and station for some seconds; returns whether the books balance."""
     chance = random.Random(2591)
-    tester = Tester(folder, chance)
+    tester, cfx = Tester(folder, chance), cfx_machine()
     transport = FolderTransport(folder)
     reporter = Reporter(chance)
     letters = DeadLetterQueue()
@@ -189,31 +208,50 @@ async def run(folder: Path, seconds: float) -> bool:
     )
     bus.subscribe(reporter, concurrency=4)
     bus.register_transport(transport)
+    if cfx is not None:
+        bus.register_transport(cfx.transport)
 
     async with bus:
-        await tester.run(seconds)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tester.run, seconds)
+            if cfx is not None:
+                nursery.start_soon(cfx.run, seconds)
         print(f"the tester has dropped {tester.files} files; the station catches up")
         while any(folder.glob("*.json")):  # noqa: ASYNC110 - a folder tells nobody
             await trio.sleep(POLL)
         await bus.wait_idle()
+    return balanced(tester, cfx, transport, reporter, letters, len(list((folder / "done").iterdir())))
 
+
+def balanced(
+    tester: Tester,
+    cfx: CfxMachine | None,
+    transport: FolderTransport,
+    reporter: Reporter,
+    letters: DeadLetterQueue,
+    done: int,
+) -> bool:
+    """Add up what came in and what became of it."""
     handled = sum(reporter.results.values())
     units = [letter for letter in letters.get_entries() if letter.event is not None]
     files = [letter for letter in letters.get_entries() if letter.event is None]
+    tested = tester.units + (cfx.machine.units if cfx is not None else 0)
+    if cfx is not None:
+        print(f"machine   {cfx.machine.panels:6} panels over AMQP 1.0, {cfx.machine.faults} faults")
     print(
-        f"files     {tester.files:6}  of them {len(list((folder / 'done').iterdir()))} done, "
+        f"files     {tester.files:6}  of them {done} done, "
         f"{tester.broken} broken: {len(files)} dead letters\n"
-        f"units     {tester.units:6}  of them {handled} reported "
+        f"units     {tested:6}  of them {handled} reported "
         f"({reporter.results['pass']} pass, {reporter.results['fail']} fail), {len(units)} dead letters\n"
         f"attempts  {handled + reporter.failures:6}  of them {reporter.failures} failed"
     )
     for letter in letters.get_entries(limit=3):
         what = letter.event.payload["unit_id"] if letter.event is not None else letter.source
         print(f"  for instance: {what}, {type(letter.error).__name__}: {letter.error}")
-    missing = tester.units - handled - len(units)
-    balanced = missing == 0 and len(files) == tester.broken == transport.unreadable
-    print("unaccounted for: nothing" if balanced else f"unaccounted for: {missing} units")
-    return balanced
+    missing = tested - handled - len(units)
+    all_there = missing == 0 and len(files) == tester.broken == transport.unreadable
+    print("unaccounted for: nothing" if all_there else f"unaccounted for: {missing} units")
+    return all_there
 
 
 def main() -> int:
@@ -222,7 +260,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the tester works (default 10)")
     seconds = parser.parse_args().seconds
     # Failed attempts are expected here, and counted; a real station would log them.
-    logging.getLogger("pywats_events").setLevel(logging.CRITICAL)
+    for name in ("pywats_events", "pywats_supervision", "pywats_cfx"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="first-station-") as folder:
         print(f"a tester drops {RATE} CFX message files a second into {folder} for {seconds:g} s")
         return 0 if trio.run(run, Path(folder), seconds) else 1

@@ -172,13 +172,20 @@ class Simulation:
         self._outages = outages
         self._chance = system_runtime(seed=seed + 1).random.random
         self._next: Envelope | None = None
+        self._finishing = False
         self.sent: int = 0
         self.lost: int = 0
         self.outcomes: Counter[str] = Counter()
 
     def _enough(self) -> bool:
         """Whether it has said enough."""
+        if self._finishing and self._next is None:
+            return True
         return self._count is not None and self.sent >= self._count
+
+    def finish(self) -> None:
+        """Have it end when what it is saying has been accepted."""
+        self._finishing = True
 
     async def run(self) -> None:
         """Work until it has said enough; a peer that is away is tried again.

@@ -71,7 +71,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_it_receives_from_a_queue_by_amqp_1_0(broker: RabbitMQ) -> None:
     broker.declare_queue("station")
-    async with station(amqp(broker, subscribe=("/amq/queue/station",))) as (transport, events):
+    async with station(amqp(broker, subscribe=("/amq/queue/station",))) as (_, events):
         async with connect(ClientConfig(url=broker.url, container="//m")) as machine:
             sender = await machine.open_sender("/exchange/amq.topic")
             assert await sender.send(mail_of(sample("units_tested_ict"))) is Outcome.ACCEPTED
