@@ -186,6 +186,8 @@ class CFXConfig:
         max_unsettled: bytes of messages of one connection that may wait for their handlers.
         repeat_window: ids of messages by which a repeat is known, 1 or more.
         request_timeout: seconds after which a request is answered without its handler.
+        no_results_for: seconds after which a machine that produces and sends no results is told of as a
+            system event; None asks for none.
         fail_open: answer requests whose handler failed as if all were well, so that machines go on.
 
     Raises:
@@ -198,6 +200,7 @@ class CFXConfig:
     max_unsettled: int = 32 * MiB
     repeat_window: int = 10_000
     request_timeout: float = 5.0
+    no_results_for: float | None = None
     fail_open: bool = False
 
     def __post_init__(self) -> None:
@@ -213,6 +216,8 @@ class CFXConfig:
         for name in ("max_message", "max_unsettled", "repeat_window"):
             _check_count(name, getattr(self, name))
         _check_seconds("request_timeout", self.request_timeout)
+        if self.no_results_for is not None:
+            _check_seconds("no_results_for", self.no_results_for)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

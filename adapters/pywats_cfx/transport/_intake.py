@@ -81,6 +81,7 @@ class Bus(Protocol):
 
     async def publish_event_async(self, event: Event) -> Receipt: ...
     def reject(self, raw: bytes, error: Exception, source: str = "") -> None: ...
+    def heard(self, envelope: Envelope, events: list[Event]) -> None: ...
     def back(self, source: str) -> None: ...
 
 
@@ -218,6 +219,7 @@ class Intake:
             self._reject(envelope.raw or b"", error, envelope.Source or "")
             self._conclude(key, fate, True)
             return
+        self._bus.heard(envelope, events)
         whole = _Fate(partial(self._conclude, key, fate))
         safe = False
         try:

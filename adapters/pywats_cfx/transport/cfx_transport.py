@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, Final, TypeVar
 
 import trio
@@ -31,11 +32,13 @@ from pywats_cfx.convert import Context, Converter, SourceRules
 from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage
 from pywats_cfx.messages.root import EndpointConnected, EndpointShuttingDown, Heartbeat
+from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._intake import Intake
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.transport._presence import Presence
 from pywats_cfx.transport._repeats import Repeats
 from pywats_cfx.transport._requests import Requests
+from pywats_cfx.transport._results_due import ResultsDue
 from pywats_cfx.transport._spool import Spool
 from pywats_cfx.wire import Envelope, decode, wire_duration
 from pywats_events import Event, EventType
@@ -49,6 +52,10 @@ __all__ = ["CFXTransport"]
 logger: Final = logging.getLogger("pywats_cfx")
 
 M = TypeVar("M", bound=CFXMessage)
+CLOCK_OFF: Final = EventType.register("system.cfx_clock_off")
+NO_RESULTS: Final = EventType.register("system.cfx_no_results")
+PRODUCTIVE: Final = "1"
+"""The first digit of the code of a state in which a machine produces (SEMI E10)."""
 GOODBYE: Final = 2.0
 """Seconds that a goodbye to a broker may take."""
 
@@ -92,6 +99,8 @@ class CFXTransport(BaseTransport):
         self._requests = Requests(config)
         self._news = trio.Event()
         self._presence = Presence(lambda: self._news.set())
+        self._clocks = Clocks()
+        self._results_due = ResultsDue(config.no_results_for or inf, lambda: self._news.set())
         self._repeats = Repeats(config.repeat_window)
         self._spool = Spool(self._refused)
         self._intake = Intake(
@@ -243,6 +252,7 @@ class CFXTransport(BaseTransport):
             "repeats": self._repeats.seen,
             "requests": self._requests.answered + self._requests.failed + self._requests.unsupported,
             "spooled": len(self._spool),
+            "clocks_off": dict(self._clocks.off),
             "port": self.listen_port,
         }
         if self._listener is not None:
@@ -399,6 +409,20 @@ class CFXTransport(BaseTransport):
 
     # Who is there
 
+    def heard(self, envelope: Envelope, events: list[Event]) -> None:
+        """A message has been understood: what it tells of its sender."""
+        source, first = envelope.Source, events[0]
+        if not source:
+            return
+        received = first.received_at or first.timestamp
+        if self._clocks.heard(source, envelope.short_name, first.timestamp, received):
+            self._announce(CLOCK_OFF, source=source, seconds=round(self._clocks.off[source], 1))
+        state = self.converter.context.of(source).state or ""
+        result = first.event_type in {EventType.TEST_RESULT, EventType.INSPECTION_RESULT}
+        self._results_due.heard(
+            source, trio.current_time(), productive=state.startswith(PRODUCTIVE), result=result
+        )
+
     def back(self, source: str) -> None:
         """A source that was silent has been heard again."""
         self._back.append(source)
@@ -408,13 +432,15 @@ class CFXTransport(BaseTransport):
         """Publish who falls silent, and who is back."""
         task_status.started()
         while True:
-            with trio.move_on_at(self._presence.next_due):
+            with trio.move_on_at(min(self._presence.next_due, self._results_due.next_due)):
                 await self._news.wait()
             self._news = trio.Event()
             while self._back:
                 await self._tell_presence(self._back.pop(0), AssetState.ONLINE)
             for source in self._presence.fallen_silent(trio.current_time()):
                 await self._tell_presence(source, AssetState.OFFLINE)
+            for source in self._results_due.overdue(trio.current_time()):
+                self._announce(NO_RESULTS, source=source, seconds=self.config.no_results_for)
 
     async def _tell_presence(self, source: str, state: AssetState) -> None:
         payload = AssetStateChangedEvent(
