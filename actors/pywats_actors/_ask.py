@@ -20,17 +20,20 @@ M = TypeVar("M")
 class Ask(Generic[M]):
     """One question: the message, and the task that waits for the reply."""
 
-    __slots__ = ("_task", "message")
+    __slots__ = ("_refused", "_task", "message")
 
     def __init__(self, message: M) -> None:
         self.message: M = message
         self._task: trio.lowlevel.Task | None = None
+        self._refused: Exception | None = None
 
     def wait(self) -> Awaitable[Any]:
         """Park until the reply; raises what `fail` was given.
 
         Cancelled: the question may still be answered; the answer is dropped.
         """
+        if self._refused is not None:
+            raise self._refused
         self._task = trio.lowlevel.current_task()
         return trio.lowlevel.wait_task_rescheduled(self._abort)  # noqa: ASYNC105 - a frame less to resume
 
@@ -45,7 +48,9 @@ class Ask(Generic[M]):
             trio.lowlevel.reschedule(task, outcome.Value(value))
 
     def fail(self, error: Exception) -> None:
-        """Wake the asker with an error."""
+        """Wake the asker with an error; one that does not wait yet finds it."""
         task, self._task = self._task, None
-        if task is not None:
+        if task is None:
+            self._refused = error
+        else:
             trio.lowlevel.reschedule(task, outcome.Error(error))

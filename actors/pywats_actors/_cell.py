@@ -35,6 +35,9 @@ BATCH: Final = 64
 HOLD: Final = 0.001
 """Seconds between two checkpoints, at the most, but for the last message: timers must not be late."""
 
+START_AGAIN: Final = 1.0
+"""Seconds after which a retry whose actor could not start is tried again."""
+
 CURRENT_SLOT: Final[ContextVar[Slot[Any] | None]] = ContextVar("pywats_slot", default=None)
 """The slot whose message the current task works on."""
 
@@ -345,6 +348,19 @@ class RetryLife(_Life[M]):
         finally:
             self._leave()
 
+    async def _started(self, performer: Performer[M], child: ChildContext) -> bool:
+        """Begin a life for the message; where that fails it is not to blame, and comes back later."""
+        try:
+            await performer.start(child)
+        except Exception:  # its worker, which cannot start either, is its supervisor's business
+            logger.warning("a retry of %r cannot start", self._mailbox.name, exc_info=True)
+        else:
+            return True
+        if self._slot.probe and self._policy is not None:
+            self._policy.withdrawn(1, self._mailbox.clock())
+        self._slot.again(START_AGAIN)
+        return False
+
     async def _turn_comes(self, child: ChildContext) -> bool:
         mailbox, slot, turns = self._mailbox, self._slot, self._turns
         while not child.stopping:
@@ -376,8 +392,8 @@ class RetryLife(_Life[M]):
         if message is None:
             return
         performer = self._employer.perform()
-        if not self._shared:
-            await performer.start(child)
+        if not self._shared and not await self._started(performer, child):
+            return
         try:
             await self._do(message, performer)
             mailbox.forget(slot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ class Actor(abc.ABC, Generic[M]):
     """
 
     ref: ActorRef[M]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a `receive` that would hold up the trio thread."""
+        super().__init_subclass__(**options)
+        receive = cls.__dict__.get("receive")
+        if receive is not None and not inspect.iscoroutinefunction(inspect.unwrap(receive)):
+            raise TypeError(
+                f"{cls.__name__}.receive is a plain function; write `async def receive`, "
+                "and call what blocks by `await Blocking(1).run(function, message)`"
+            )
 
     @abc.abstractmethod
     async def receive(self, message: M) -> Any:

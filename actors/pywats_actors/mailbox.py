@@ -45,7 +45,7 @@ def checked_capacity(capacity: object) -> float:
     """Return a capacity in messages, or say what is wrong with it."""
     if isinstance(capacity, bool) or not isinstance(capacity, (int, float)):
         raise TypeError(f"capacity must be a number of messages, not {capacity!r}")
-    if capacity < 1 or (capacity != inf and capacity != int(capacity)):
+    if not capacity >= 1 or (capacity != inf and capacity != int(capacity)):
         raise ValueError(f"capacity must be a whole number of at least 1 message, or inf, not {capacity!r}")
     return capacity
 
@@ -166,8 +166,14 @@ class Slot(Generic[M]):
             mailbox.given_up += 1
             if message is not None:
                 mailbox.owner.given_up(message, failure)
+            mailbox.changed()
         else:
             self._retry(decision.item, decision.verdict)
+
+    def again(self, delay: float) -> None:
+        """The message in hand was not even begun: it comes back after `delay` seconds, uncharged."""
+        self.probe = False
+        self._retry(Retry(delay), Verdict.EXCUSED)
 
     def _retry(self, retry: Retry, verdict: Verdict) -> None:
         if verdict is Verdict.CHARGED:
@@ -201,6 +207,7 @@ class MailboxStatistics:
         given_up: messages that were given up.
         dropped: messages that the overflow rule dropped.
         keys_held: keys whose message is in hand or retrying.
+        dead_lettered: messages that became dead letters, as far as the owner counts them.
     """
 
     queued: int
@@ -212,6 +219,7 @@ class MailboxStatistics:
     given_up: int
     dropped: int
     keys_held: int
+    dead_lettered: int = 0
 
 
 class Mailbox(Changing, Generic[M]):
@@ -354,13 +362,18 @@ class Mailbox(Changing, Generic[M]):
             self._space = None
 
     def drop_oldest(self) -> M | None:
-        """Take the oldest queued message out, to make room; None if all are in hand."""
-        self.fill_nowait()
-        if not self.ready:
-            return None
-        self.size -= 1
-        self.dropped += 1
-        return self.ready.popleft()
+        """Take the oldest queued message out, to make room; None if all are in hand.
+
+        Messages that wait for their key have been there longer than those nobody has looked at.
+        """
+        message = None if self._order is None else self._order.drop_waiting()
+        if message is None:
+            self.fill_nowait()
+            message = self.ready.popleft() if self.ready else None
+        if message is not None:
+            self.size -= 1
+            self.dropped += 1
+        return message
 
     # The workers' side
 

@@ -51,6 +51,10 @@ class KeyOrder(Generic[M]):
         """Whether a message waits for its key."""
         return any(waiting is message for queue in self._held.values() for waiting in queue or ())
 
+    def drop_waiting(self) -> M | None:
+        """Take out what has waited first for the key that has been held longest; None if nothing waits."""
+        return next((queue.popleft() for queue in self._held.values() if queue), None)
+
     def take_waiting(self) -> list[M]:
         """Take out all that waits, in order per key, and hold nothing any more."""
         messages = [message for queue in self._held.values() for message in queue or ()]

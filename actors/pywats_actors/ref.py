@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics
 from pywats_actors.overflow import BLOCK, Overflow, Verdict, verdict
 from pywats_actors.workers import Workers
 from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
+from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.policies import RestartPolicy
 from pywats_supervision.policies.decision import Failure
 
@@ -128,9 +129,14 @@ class ActorRef(Generic[M]):
     ) -> None:
         if not isinstance(overflow, Overflow):
             raise TypeError(f"overflow of {name!r} must be an Overflow, not {overflow!r}")
+        if dead_letters is not None and not callable(dead_letters):
+            raise TypeError(f"dead_letters of {name!r} must be callable or None, not {dead_letters!r}")
         is_class = isinstance(actor, type)  # asked first: Actor is an ABC, which is slow to say no
         shared = not is_class and isinstance(actor, Actor)
-        makes_one = is_class or (callable(actor) and not inspect.iscoroutinefunction(actor))
+        if isinstance(actor, type):
+            makes_one = Actor in actor.__mro__
+        else:
+            makes_one = callable(actor) and not inspect.iscoroutinefunction(actor)
         if not shared and not makes_one:
             raise TypeError(
                 f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}"
@@ -141,7 +147,7 @@ class ActorRef(Generic[M]):
         self._overflow = overflow
         self._dead_letters = dead_letters
         self._watchers: tuple[Callable[[Terminated], object], ...] = ()
-        key = None if order_by is None else _unwrapping(order_by)
+        key = None if order_by is None else _unwrapping(name, order_by)
         self._workers: Workers[Any] = Workers(
             name,
             self,
@@ -246,6 +252,8 @@ class ActorRef(Generic[M]):
         mailbox = self._workers.mailbox
         self._check_not_itself("asks", mailbox)
         ask = Ask(message)
+        if timeout != inf:
+            checked_duration("timeout", timeout)
         if timeout == inf:
             if mailbox.size < mailbox.capacity and not mailbox.closed:
                 mailbox.put(ask)
@@ -275,7 +283,10 @@ class ActorRef(Generic[M]):
         Args:
             watcher: another actor's ref, or a callable that neither waits nor raises.
         """
-        told = watcher.tell_nowait if isinstance(watcher, ActorRef) else watcher
+        # Another actor is told whatever its overflow rule: it will not be told again.
+        told = watcher._workers.mailbox.put if isinstance(watcher, ActorRef) else watcher  # noqa: SLF001
+        if not callable(told):
+            raise TypeError(f"watcher of {self.name!r} must be an ActorRef or callable, not {watcher!r}")
         if self._workers.mailbox.closed:
             told(Terminated(self))
         else:
@@ -284,8 +295,15 @@ class ActorRef(Generic[M]):
     async def wait_terminated(self) -> None:
         """Wait until the actor is gone for good. Cancelled: nothing has happened."""
         gone = trio.Event()
-        self.watch(lambda _: gone.set())
-        await gone.wait()
+
+        def told(_: Terminated) -> None:
+            gone.set()
+
+        self.watch(told)
+        try:
+            await gone.wait()
+        finally:
+            self._watchers = tuple(watcher for watcher in self._watchers if watcher is not told)
 
     @property
     def terminated(self) -> bool:
@@ -294,14 +312,16 @@ class ActorRef(Generic[M]):
 
     def statistics(self) -> MailboxStatistics:
         """What its mailbox holds and has seen."""
-        return self._workers.mailbox.statistics()
+        return replace(self._workers.mailbox.statistics(), dead_lettered=self.dead_lettered)
 
     # What its workers ask for, and what the mailbox reports
 
     def perform(self) -> _Performer[M]:
         """Give the actor of one life (see `Employer`)."""
-        actor = self._actor
-        return _Performer(actor if isinstance(actor, Actor) else actor(), self)
+        actor = self._actor if isinstance(self._actor, Actor) else self._actor()
+        if not isinstance(actor, Actor):
+            raise TypeError(f"the factory of actor {self.name!r} must make an Actor, not {actor!r}")
+        return _Performer(actor, self)
 
     def given_up(self, message: M | Ask[M], failure: Failure) -> None:
         """No attempt is left (see `Owner`)."""
@@ -354,7 +374,10 @@ class ActorRef(Generic[M]):
         return f"ActorRef({self.name!r})"
 
 
-def _unwrapping(order_by: Callable[[M], Hashable]) -> Callable[[M | Ask[M]], Hashable]:
+def _unwrapping(name: str, order_by: Callable[[M], Hashable]) -> Callable[[M | Ask[M]], Hashable]:
+    if not callable(order_by):
+        raise TypeError(f"order_by of {name!r} must be callable or None, not {order_by!r}")
+
     def key(message: M | Ask[M]) -> Hashable:
         return order_by(message.message if isinstance(message, Ask) else message)
 

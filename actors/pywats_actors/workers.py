@@ -24,6 +24,8 @@ from pywats_supervision import (
     RestartType,
     Supervisor,
 )
+from pywats_supervision.core.intensity import checked_intensity
+from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.policies import RestartPolicy
 
 __all__ = ["MAX_RETRYING", "Workers"]
@@ -88,10 +90,16 @@ class Workers(Generic[M]):
         within: float = 5.0,
         shutdown: float = 5.0,
     ) -> None:
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int):
-            raise TypeError(f"concurrency of {name!r} must be an int, not {concurrency!r}")
-        if concurrency < 1:
-            raise ValueError(f"concurrency of {name!r} must be at least 1, not {concurrency}")
+        if not name or not isinstance(name, str):
+            raise ValueError(f"name must be a non-empty str, not {name!r}")
+        _check_count(f"concurrency of {name!r}", concurrency)
+        _check_count(f"max_retrying of {name!r}", max_retrying)
+        checked_intensity(max_restarts, within)
+        checked_duration("shutdown", shutdown)
+        if policy is not None and not isinstance(policy, RestartPolicy):
+            raise TypeError(f"policy of {name!r} must be a RestartPolicy or None, not {policy!r}")
+        if not isinstance(ordered, bool):
+            raise TypeError(f"ordered of {name!r} must be True or False, not {ordered!r}")
         if ordered and (concurrency > 1 or order_by is not None):
             raise ValueError(f"{name!r} is ordered, which takes concurrency=1 and no order_by")
         self.name: str = name
@@ -213,3 +221,10 @@ class Workers(Generic[M]):
     def _contested(self) -> None:
         for slot in self.mailbox.slots:
             slot.pause = True
+
+
+def _check_count(name: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{name} must be an int, not {count!r}")
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, not {count}")
