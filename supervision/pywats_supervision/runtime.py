@@ -51,7 +51,8 @@ class Runtime:
     Attributes:
         clock: seconds on the monotonic clock that every delay is measured with (trio's).
         wall_clock: nanoseconds since 1970 in UTC, for the timestamps of events.
-        ids: makes the text of a new, time-ordered UUID.
+        ids: makes the text of a new, time-ordered UUID. Who makes very many, as events are, may
+            build them from `wall_clock` instead, and asks here only if that is not the real one.
         random: the source of chance, for jitter and sampling.
         ticks: seconds on a fast clock that tells how long the trio thread was held; it stands
             still in a simulation.

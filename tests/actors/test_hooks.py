@@ -228,18 +228,24 @@ async def test_in_a_life_that_was_cancelled_on_stop_runs_and_what_it_waits_for_i
     assert actor.diary == [*LIFE, "wait", "stop"]
 
 
-async def test_a_life_cancelled_in_on_stop_still_hands_its_message_to_the_next(
+async def test_a_cancelled_life_whose_on_stop_raises_has_failed_and_hands_its_message_to_the_next(
     autojump_clock: MockClock,
 ) -> None:
     actor, sibling = Diarist(), Puppet("sibling")
-    actor.stopping = failing(OSError("cannot close"), times=1)
     ref = ActorRef("diarist", actor)
-    async with running(Supervisor([sibling.spec(), ref.spec()], strategy=ONE_FOR_ALL)):
+
+    async def broken() -> None:
+        actor.stopping = trio.lowlevel.checkpoint
+        raise OSError("cannot close")
+
+    actor.stopping = broken
+    async with running(tree := Supervisor([sibling.spec(), ref.spec()], strategy=ONE_FOR_ALL)):
         await ref.tell("wait")
         await settled()
         sibling.fail()
         await trio.sleep(6)
         assert actor.diary.count("wait") == 2
+        assert tree.snapshot().child("diarist").last_error == "OSError: cannot close"
 
 
 async def test_without_hooks_an_actor_just_works(autojump_clock: MockClock) -> None:

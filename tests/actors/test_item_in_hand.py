@@ -22,7 +22,15 @@ from pywats_supervision import (
     Supervisor,
 )
 from pywats_supervision.policies import Backoff
-from pywats_supervision.policies.decision import Decision, Escalate, Failure, Restart, Retry, Skip
+from pywats_supervision.policies.decision import (
+    Decision,
+    Escalate,
+    Failure,
+    Restart,
+    Retry,
+    Skip,
+    Verdict,
+)
 from pywats_supervision.testing import Puppet, running, settled
 from support.policies import Answers
 
@@ -105,6 +113,41 @@ async def test_without_a_policy_it_is_delivered_again_and_the_intensity_bounds_t
         await Supervisor([ref.spec()], max_restarts=4).run()
     assert actor.received == [1] * 5
     assert [(letter.message, letter.reason) for letter in letters] == [(1, "stopped"), (2, "stopped")]
+
+
+async def test_where_its_policy_leaves_it_to_the_supervisor_it_has_one_attempt_more_too(
+    autojump_clock: MockClock,
+) -> None:
+    actor = RecordingActor[int]().fail_on(lambda message: True, times=3)
+    policy = Answers(lambda failure: None)
+    ref = ActorRef("undecided", actor, policy=policy, ordered=True)
+    async with running(Supervisor([ref.spec()])):
+        await ref.tell(1)
+        await ref.tell(2)
+        await drain(ref)
+    assert [(failure.item, failure.attempt) for failure in policy.heard] == [(1, 1), (1, 2), (1, 3)]
+    assert actor.done == [1, 2]
+
+
+class Excusing(Answers):
+    """Excuses outages."""
+
+    def judge(self, state: list[Failure], failure: Failure, now: float) -> Verdict:
+        return Verdict.EXCUSED if isinstance(failure.error, OSError) else Verdict.CHARGED
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_an_attempt_that_is_excused_is_not_counted(ordered: bool, autojump_clock: MockClock) -> None:
+    actor = RecordingActor[int]()
+    for number, error in enumerate([OSError(), OSError(), ValueError(), OSError(), ValueError()], 1):
+        actor.fail_on(number, error)
+    policy = Excusing(lambda failure: Decision(Retry(1.0), Restart()))
+    ref = ActorRef("excused", actor, policy=policy, ordered=ordered)
+    async with running(Supervisor([ref.spec()])):
+        await ref.tell(1)
+        await drain(ref)
+    assert [failure.attempt for failure in policy.heard if failure.item is not None] == [1, 1, 1, 2, 2]
+    assert actor.done == [1]
 
 
 @each_place

@@ -1,4 +1,4 @@
-"""Decoding a CFX message into typed structs, against `json.loads` of the same bytes.
+"""Decoding a CFX message into typed structs, and converting it, against `json.loads` of the same bytes.
 
 Guards the fast way of `pywats_cfx.wire.decoding`.
 """
@@ -10,11 +10,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from benchmarks.yardstick import interleaved
-from pywats_cfx import Envelope, decode, encode
+from pywats_cfx import Converter, Envelope, decode, encode
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.production.testandinspection import UnitsTested
 
-PROMISES = {"decode / json.loads": 1.0}
+PROMISES = {"decode / json.loads": 1.0, "decode and convert / json.loads": 0.4}
 
 MESSAGES = 5_000
 
@@ -58,5 +58,14 @@ def measure(rounds: int) -> dict[str, float]:
 
         return run
 
-    speeds = interleaved(rounds, decode=speed(decode), json=speed(json.loads))
-    return {"decode / json.loads": speeds["decode"] / speeds["json"]}
+    converter = Converter()
+    speeds = interleaved(
+        rounds,
+        decode=speed(decode),
+        both=speed(lambda data: converter.convert(decode(data))),
+        json=speed(json.loads),
+    )
+    return {
+        "decode / json.loads": speeds["decode"] / speeds["json"],
+        "decode and convert / json.loads": speeds["both"] / speeds["json"],
+    }

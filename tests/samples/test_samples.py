@@ -11,6 +11,11 @@ import pytest
 from support.house import ROOT
 
 SAMPLES = {
+    "cfx_converters.py": (
+        r"UnitsRepaired from //Acme/Repair1: acme\.unit_repaired of SN100043\n"
+        r"UnitsProcessed from //Acme/Reflow1: test\.result of SN100042\n"
+        r"MagazineArrived from //Acme/Loader1: production\.unit_arrived of SN100042\n"
+    ),
     "embedding_threads.py": (
         r"4 sockets tested 100 units\n"
         r"96 results archived, 96 units released\n"
@@ -30,7 +35,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_sample_for_station_software_without_trio_prints_a_clear_account(name: str) -> None:
+def test_a_sample_prints_a_clear_account(name: str) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "samples" / name)],
         capture_output=True,

@@ -101,7 +101,8 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
     def __post_init__(self) -> None:
         ready, fields = _fields_of(type(self))
         for position, value in enumerate(msgspec.structs.astuple(self)):
-            if value.__class__ not in ready[position]:
+            kind = value.__class__
+            if kind not in ready[position] and (kind is not list or value):
                 field = fields[position]
                 force_setattr(self, field.name, self._read(field, value))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cache, cached_property
 from typing import Any, Final, Literal, TypeVar
-from uuid import NAMESPACE_OID, UUID, uuid5  # noqa: TID251 - hashes of what came; no id is made up here
 
 from pywats_cfx.convert.context import Context, SourceMemory
 from pywats_cfx.messages._base import CFXStructure
@@ -17,11 +16,13 @@ from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.times import time_of
 from pywats_events import Event, EventType
 
-__all__ = ["Letter", "SourceRules", "filled", "rest", "sent"]
+__all__ = ["Letter", "SourceRules", "rest", "sent"]
 
 T = TypeVar("T")
 
-NO_TRANSACTION: Final = UUID(int=0)
+NO_TRANSACTION: Final = "00000000-0000-0000-0000-000000000000"
+NAMESPACE_OID: Final = bytes.fromhex("6ba7b8129dad11d180b400c04fd430c8")
+GUID_DIGITS: Final = 32
 NO_SOURCE: Final = "unknown"
 
 
@@ -83,18 +84,21 @@ class Letter:
         return time_of(text, self.zone)
 
     @cached_property
-    def _id_space(self) -> UUID:
+    def _id_space(self) -> bytes:
         text = self.envelope.UniqueID
         if not text:
             text = hashlib.sha256(self.envelope.raw or repr(self.envelope).encode()).hexdigest()
-        try:
-            return UUID(text)
-        except ValueError:
-            return uuid5(NAMESPACE_OID, text)
+        digits = text.replace("-", "").strip("{} ")
+        if len(digits) == GUID_DIGITS and digits.isalnum():
+            try:
+                return bytes.fromhex(digits)
+            except ValueError:
+                pass  # no GUID: hashed as the text that it is
+        return bytes.fromhex(_uuid5(NAMESPACE_OID, text).replace("-", ""))
 
     def event_id(self, index: int) -> str:
         """The id of its event number `index`: the same message gives the same."""
-        return str(uuid5(self._id_space, str(index)))
+        return _uuid5(self._id_space, str(index))
 
     @cached_property
     def _timestamps(self) -> tuple[datetime, datetime]:
@@ -166,8 +170,15 @@ class Letter:
         return panels
 
 
+def _uuid5(space: bytes, name: str) -> str:
+    """The text of a UUID of version 5 (RFC 9562): a hash of what came, so nothing is made up here."""
+    digits = hashlib.sha1(space + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+
+
 def _no_zeros(text: str | None) -> str | None:
-    return None if not text or text == str(NO_TRANSACTION) else text
+    return None if not text or text == NO_TRANSACTION else text
 
 
 def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
@@ -180,7 +191,11 @@ def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
     found = {}
     for name in _others(type(struct), named):
         value = getattr(struct, name)
-        if value is not None and filled(value):
+        kind = value.__class__
+        if kind is str:
+            if value:
+                found[name] = value
+        elif value is not None and (value or kind not in EMPTY):
             found[name] = plain(value, name)
     return found
 
@@ -190,11 +205,9 @@ def _others(kind: type[CFXStructure], named: tuple[str, ...]) -> tuple[str, ...]
     return tuple(name for name in kind.__struct_fields__ if name not in named)
 
 
+EMPTY: Final = frozenset({list, dict})
+
+
 def sent(value: T) -> T | None:
     """What a field holds: senders write null also where the standard has none."""
     return value
-
-
-def filled(value: object) -> bool:
-    """Whether a field says anything."""
-    return value is not None and value not in ("", [], {})

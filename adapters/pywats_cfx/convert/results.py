@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from pywats_cfx.convert.letter import Letter, rest, sent
-from pywats_cfx.convert.measurements import Measurement, measurements_of, outside_limits, result_of
+from pywats_cfx.convert.measurements import RESULTS, Measurement, measurements_of, outside_limits, result_of
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.production.testandinspection import UnitsInspected, UnitsTested
 from pywats_events import Event, EventType
@@ -221,25 +221,29 @@ def _step(step: Step, number: int, letter: Letter) -> TestStep:
     )
 
 
+NAMED_IN_STEPS: Final = (
+    "TestName",
+    "InspectionName",
+    "Result",
+    "Error",
+    "SymptomsFound",
+    "Symptoms",
+    "DefectsFound",
+    "Measurements",
+    "TestConditions",
+    "Comments",
+    "TestProcedure",
+    "Verification",
+    "TestStartTime",
+    "TestEndTime",
+    "InspectionStartTime",
+    "InspectionEndTime",
+)
+
+
 def _rest_of_step(step: Step) -> dict[str, Any]:
-    times = [f"{kind}{edge}Time" for kind in ("Test", "Inspection") for edge in ("Start", "End")]
-    custom = rest(
-        step,
-        "TestName",
-        "InspectionName",
-        "Result",
-        "Error",
-        "SymptomsFound",
-        "Symptoms",
-        "DefectsFound",
-        "Measurements",
-        "TestConditions",
-        "Comments",
-        "TestProcedure",
-        "Verification",
-        *times,
-    )
-    if step.Result not in s.TestResult.__members__.values():
+    custom = rest(step, *NAMED_IN_STEPS)
+    if step.Result not in RESULTS:
         custom["Result"] = str(step.Result)
     return custom
 
