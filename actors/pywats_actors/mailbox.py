@@ -252,6 +252,7 @@ class Mailbox(Changing, Generic[M]):
         "capacity",
         "clock",
         "closed",
+        "dead_lettered",
         "done",
         "dropped",
         "given_up",
@@ -288,6 +289,7 @@ class Mailbox(Changing, Generic[M]):
         self.retried: int = 0
         self.given_up: int = 0
         self.dropped: int = 0
+        self.dead_lettered: int = 0
         self.closed: bool = False
         self.slots: tuple[Slot[M], ...] = ()
         self.asides: dict[str, Slot[M]] = _NOBODY
@@ -515,5 +517,6 @@ class Mailbox(Changing, Generic[M]):
             retried=self.retried,
             given_up=self.given_up,
             dropped=self.dropped,
+            dead_lettered=self.dead_lettered,
             keys_held=0 if self._order is None else self._order.held,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
@@ -112,7 +112,7 @@ class ActorRef(Generic[M]):
         ValueError: if a value cannot work.
     """
 
-    __slots__ = ("_actor", "_dead_letters", "_overflow", "_watchers", "_workers", "dead_lettered", "name")
+    __slots__ = ("_actor", "_dead_letters", "_overflow", "_watchers", "_workers", "name")
 
     def __init__(
         self,
@@ -142,7 +142,6 @@ class ActorRef(Generic[M]):
                 f"actor {name!r} must be an Actor, or a class or function that makes one, not {actor!r}"
             )
         self.name: str = name
-        self.dead_lettered: int = 0
         self._actor = actor
         self._overflow = overflow
         self._dead_letters = dead_letters
@@ -312,7 +311,12 @@ class ActorRef(Generic[M]):
 
     def statistics(self) -> MailboxStatistics:
         """What its mailbox holds and has seen."""
-        return replace(self._workers.mailbox.statistics(), dead_lettered=self.dead_lettered)
+        return self._workers.mailbox.statistics()
+
+    @property
+    def dead_lettered(self) -> int:
+        """How many of its messages became dead letters."""
+        return self._workers.mailbox.dead_lettered
 
     # What its workers ask for, and what the mailbox reports
 
@@ -351,7 +355,7 @@ class ActorRef(Generic[M]):
             message.fail(MailboxFull(f"the mailbox of {self.name!r} dropped the question", message.message))
 
     def _bury(self, message: M | Ask[M], reason: str, failure: Failure | None = None) -> None:
-        self.dead_lettered += 1
+        self._workers.mailbox.dead_lettered += 1
         if isinstance(message, Ask):
             self._refuse(message)
             message = message.message

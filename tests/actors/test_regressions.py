@@ -20,7 +20,7 @@ from pywats_actors import (
     Overflow,
     Terminated,
 )
-from pywats_actors.testing import RecordingActor, drain
+from pywats_actors.testing import RecordingActor, drain, hold
 from pywats_actors.workers import Workers
 from pywats_supervision import Supervisor
 from pywats_supervision.policies import RetryPolicy
@@ -109,6 +109,21 @@ async def test_dead_letters_of_a_full_mailbox_are_in_its_statistics(autojump_clo
         ref.tell_nowait(number)
     assert ref.dead_lettered == 3
     assert getattr(ref.statistics(), "dead_lettered", 0) == 3
+
+
+async def test_dead_letters_of_a_full_mailbox_are_in_the_snapshot_of_the_tree(
+    autojump_clock: MockClock,
+) -> None:
+    ref = ActorRef(
+        "full", RecordingActor[int](), capacity=1, overflow=DEAD_LETTER, dead_letters=lambda letter: None
+    )
+    async with running(tree := Supervisor([ref.spec()])):
+        await settled()
+        hold(ref)
+        for number in range(4):
+            ref.tell_nowait(number)
+        assert tree.snapshot().child("full").detail == ref.statistics()
+        assert tree.snapshot().child("full").detail.dead_lettered == 3
 
 
 # retries

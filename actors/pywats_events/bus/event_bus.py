@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, final
 
@@ -35,6 +36,7 @@ from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import Runtime, SupervisorSnapshot
+from pywats_supervision._system import monotonic
 from pywats_supervision.core.spec import checked_duration
 
 __all__ = ["EventBus"]
@@ -209,8 +211,11 @@ class EventBus:
             return core.keep(event, hand)
         thread = self._running(inside=hand is not None)
         route = core.route(event)
+        until = inf if timeout is None else monotonic() + timeout
         while hand is None and self._full(route, thread):
-            self._await(partial(self._space, event), timeout)
+            # Another publisher may take the space that was waited for.
+            left = None if until == inf else max(0.0, until - monotonic())
+            self._await(partial(self._space, event), left)
             thread, route = self._running(), core.route(event)
         return self._send(event, route, thread)
 
