@@ -83,6 +83,10 @@ class _Life(Generic[M]):
         self._policy: PolicyInUse | None = None
 
     def _enter(self, child: ChildContext) -> None:
+        if self._slot.task is not None:
+            raise RuntimeError(
+                f"actor {self._mailbox.name!r} runs already; its spec has one place in one tree"
+            )
         runtime = current_runtime()
         self._mailbox.clock = runtime.clock
         self._ticks = runtime.ticks

@@ -251,3 +251,19 @@ def test_a_receive_that_is_a_plain_function_is_refused_with_what_to_do_instead()
                 return message
 
         ActorRef("plain", Plain)
+
+
+# ref
+
+
+async def test_one_actor_in_two_trees_at_once_is_refused(autojump_clock: MockClock) -> None:
+    actor = RecordingActor[int]()
+    ref = ActorRef("shared", actor)
+    async with running(Supervisor([ref.spec()])):
+        with pytest.raises(
+            RuntimeError, match="actor 'shared' runs already; its spec has one place in one tree"
+        ):
+            await Supervisor([ref.spec()]).run()
+        await ref.tell(1)
+        await drain(ref)
+    assert actor.done == [1]
