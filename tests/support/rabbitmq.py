@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from support.programs import missing
+from support.programs import missing, require_program
 
 __all__ = ["RabbitServer"]
 
@@ -49,6 +49,7 @@ class RabbitServer:
         self.executable = program("rabbitmq-server")
         self.folder = folder
         self.port, self.tls_port, self._distribution, self._epmd = free_ports(4)
+        self._names: subprocess.Popen[bytes] | None = None
         self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = os.environ | {
@@ -73,6 +74,7 @@ class RabbitServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "plugins").write_text("[].\n")
         (self.folder / "rabbitmq.conf").write_text(self._configuration())
+        self._start_names()
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 [self.executable],
@@ -83,6 +85,21 @@ class RabbitServer:
                 start_new_session=True,
             )
         self._wait_up(60)
+
+    def _start_names(self) -> None:
+        """Start the port mapper ourselves: Erlang would start one that outlives the broker."""
+        if self._names is not None:
+            return
+        command = [require_program("epmd"), "-port", str(self._epmd), "-address", "127.0.0.1"]
+        self._names = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                with socket.create_connection(("127.0.0.1", self._epmd), 1):
+                    return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError("epmd did not start")
 
     def _configuration(self) -> str:
         lines = ["loopback_users.guest = true"]
@@ -132,14 +149,10 @@ class RabbitServer:
     def stop(self) -> None:
         """Kill it, with the port mapper it brought, and remove its data."""
         self.kill()
-        epmd = shutil.which("epmd")
-        if epmd is not None:
-            subprocess.run(
-                [epmd, "-port", str(self._epmd), "-kill"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
+        if self._names is not None:
+            self._names.kill()
+            self._names.wait()
+            self._names = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _signal(self, number: int) -> None:
