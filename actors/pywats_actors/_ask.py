@@ -20,12 +20,13 @@ M = TypeVar("M")
 class Ask(Generic[M]):
     """One question: the message, and the task that waits for the reply."""
 
-    __slots__ = ("_refused", "_task", "message")
+    __slots__ = ("_left", "_refused", "_task", "message")
 
     def __init__(self, message: M) -> None:
         self.message: M = message
         self._task: trio.lowlevel.Task | None = None
         self._refused: Exception | None = None
+        self._left = False
 
     def wait(self) -> Awaitable[Any]:
         """Park until the reply; raises what `fail` was given.
@@ -39,6 +40,7 @@ class Ask(Generic[M]):
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._task = None
+        self._left = True
         return trio.lowlevel.Abort.SUCCEEDED
 
     def reply(self, value: object) -> None:
@@ -47,10 +49,14 @@ class Ask(Generic[M]):
         if task is not None:
             trio.lowlevel.reschedule(task, outcome.Value(value))
 
-    def fail(self, error: Exception) -> None:
-        """Wake the asker with an error; one that does not wait yet finds it."""
+    def fail(self, error: Exception) -> bool:
+        """Wake the asker with an error; one that does not wait yet finds it.
+
+        False if the asker has left, so that nobody hears of it.
+        """
         task, self._task = self._task, None
         if task is None:
             self._refused = error
         else:
             trio.lowlevel.reschedule(task, outcome.Error(error))
+        return not self._left

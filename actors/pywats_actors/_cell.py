@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import trio
 
 from pywats_actors._turns import Turns
+from pywats_actors.errors import ActorStopped
 from pywats_actors.mailbox import Mailbox, Owner, Slot
 from pywats_supervision import ChildContext
 from pywats_supervision._system import current_runtime
@@ -83,6 +84,10 @@ class _Life(Generic[M]):
         self._policy: PolicyInUse | None = None
 
     def _enter(self, child: ChildContext) -> None:
+        if self._mailbox.closed:
+            raise ActorStopped(
+                f"actor {self._mailbox.name!r} is gone for good, and its spec with it; make another ActorRef"
+            )
         if self._slot.task is not None:
             raise RuntimeError(
                 f"actor {self._mailbox.name!r} runs already; its spec has one place in one tree"
@@ -120,11 +125,26 @@ class _Life(Generic[M]):
             return -inf
         return admission.at
 
+    def _withdraw(self) -> None:
+        """Give an admission back: nothing was done with it."""
+        if self._slot.probe and self._policy is not None:
+            self._slot.probe = False
+            self._policy.withdrawn(1, self._mailbox.clock())
+
+    def _may_do(self) -> float:
+        """Ask for an admission, and for the key, of a message with a history, as `_admission` does.
+
+        It has no key if asking for that failed before; it fails again, or waits until it is free.
+        """
+        again = self._admission()
+        if again == -inf and not self._mailbox.hold_key(self._slot):
+            self._withdraw()
+            return inf
+        return again
+
     async def _do(self, message: M, performer: Performer[M]) -> None:
         """Do one message that may have a history, and count it."""
         probe = self._slot.probe
-        if not self._slot.keyed:
-            self._mailbox.check_key(message)
         await performer.handle(message)
         self._slot.finished()
         self._progressed(1, int(probe))
@@ -259,7 +279,7 @@ class WorkerLife(_Life[M]):
             if not self._has_turn:
                 await self._take_turn()
                 continue
-            again = self._admission()
+            again = self._may_do()
             if again == -inf:
                 await self._do(message, performer)
                 await trio.lowlevel.checkpoint()
@@ -307,9 +327,8 @@ class WorkerLife(_Life[M]):
         message = self._mailbox.take(self._slot)
         if message is not None:
             await self._do(message, performer)
-        elif self._slot.probe and self._policy is not None:
-            self._slot.probe = False
-            self._policy.withdrawn(1, self._mailbox.clock())
+        else:
+            self._withdraw()
         await trio.lowlevel.checkpoint()
 
 
@@ -360,8 +379,7 @@ class RetryLife(_Life[M]):
             logger.warning("a retry of %r cannot start", self._mailbox.name, exc_info=True)
         else:
             return True
-        if self._slot.probe and self._policy is not None:
-            self._policy.withdrawn(1, self._mailbox.clock())
+        self._withdraw()
         self._slot.again(START_AGAIN)
         return False
 
@@ -375,13 +393,15 @@ class RetryLife(_Life[M]):
                 await self._mailbox.wait_change(inf)
                 continue
             await turns.take()
-            if slot.due <= mailbox.clock() and not self._fresh_first():
-                again = self._admission()
-                if again == -inf:
-                    return True
-            else:
-                again = inf
-            turns.give()
+            again = inf
+            try:
+                if slot.due <= mailbox.clock() and not self._fresh_first():
+                    again = self._may_do()
+            finally:
+                if again > -inf:
+                    turns.give()
+            if again == -inf:
+                return True
             if again > mailbox.clock():
                 await self._mailbox.wait_change(again)
         return False

@@ -74,6 +74,7 @@ class Blocking:
         self._places = trio.Semaphore(concurrency)
         self._limiter = trio.CapacityLimiter(concurrency)
         self._guards: dict[trio.CancelScope, None] = {}
+        self._final = False
 
     @property
     def running(self) -> int:
@@ -93,7 +94,7 @@ class Blocking:
         """
         await self._enter()
         said = _said()
-        guard = trio.CancelScope(shield=True)
+        guard = trio.CancelScope(shield=not self._final)
         self._guards[guard] = None
         if said is not None:
             said.calls += 1
@@ -120,7 +121,11 @@ class Blocking:
             await self._places.acquire()
 
     def abandon(self) -> None:
-        """Leave the calls that run now behind: for the final stop, when the grace is over."""
+        """Leave the calls that run now behind, and later ones as soon as they are cancelled.
+
+        For the final stop, when the grace is over.
+        """
+        self._final = True
         for guard in tuple(self._guards):
             guard.cancel()
 

@@ -431,10 +431,19 @@ class Mailbox(Changing, Generic[M]):
             return message
         return None
 
-    def check_key(self, message: M) -> None:
-        """Ask for the key of a message again; what that raised before, it is to fail with again."""
-        if self.order_by is not None:
-            hash(self.order_by(message))
+    def hold_key(self, slot: Slot[M]) -> bool:
+        """Whether the message in hand holds its key, or needs none; takes one that is free.
+
+        Raises:
+            Exception: what the key function raises, or the key that has no hash.
+        """
+        if slot.keyed or self.order_by is None or self._order is None or slot.item is None:
+            return True
+        key = self.order_by(slot.item)
+        if not self._order.hold(key):
+            return False
+        slot.key, slot.keyed = key, True
+        return True
 
     def _one_less(self) -> None:
         self.size = size = self.size - 1
@@ -449,6 +458,8 @@ class Mailbox(Changing, Generic[M]):
                 self.granted = deque()
             self.granted.append((key, message))
             self.wake()
+        elif self.awaited is not None:
+            self.changed()
 
     def move_aside(self, slot: Slot[M]) -> Slot[M]:
         """Free a worker's slot of a message that waits for its retry."""

@@ -25,14 +25,20 @@ class KeyOrder(Generic[M]):
 
     def take(self, key: Hashable, message: M) -> bool:
         """Hold `key` for `message`; False if another holds it, and `message` now waits for it."""
-        if key not in self._held:
-            self._held[key] = None
+        if self.hold(key):
             return True
         waiting = self._held[key]
         if waiting is None:
             waiting = self._held[key] = deque()
         waiting.append(message)
         return False
+
+    def hold(self, key: Hashable) -> bool:
+        """Hold `key` if it is free; False if another holds it."""
+        if key in self._held:
+            return False
+        self._held[key] = None
+        return True
 
     def release(self, key: Hashable) -> M | None:
         """Let go of `key`, or hand it on: the returned message, if any, now holds it."""

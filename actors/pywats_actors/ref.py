@@ -15,7 +15,7 @@ from pywats_actors._ask import Ask
 from pywats_actors._cell import CURRENT_SLOT
 from pywats_actors.actor import Actor
 from pywats_actors.errors import ActorStopped, AskTimeout, MailboxFull, WouldDeadlock
-from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics, Slot
 from pywats_actors.overflow import BLOCK, Overflow, Verdict, verdict
 from pywats_actors.workers import Workers
 from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
@@ -105,6 +105,8 @@ class ActorRef(Generic[M]):
         policy: decides on failures; without one a failed message is delivered again, and the
             restart intensity bounds that.
         ordered: a failing message is retried in its place and holds up all behind it.
+        shutdown: seconds of grace, when it is to stop, for the messages in hand; then they are
+            cancelled, and come back with the next life if there is one.
         dead_letters: called with each `DeadLetter`; default logs it. Must not wait.
 
     Raises:
@@ -125,6 +127,7 @@ class ActorRef(Generic[M]):
         order_by: Callable[[M], Hashable] | None = None,
         policy: RestartPolicy[Any] | None = None,
         ordered: bool = False,
+        shutdown: float = 5.0,
         dead_letters: Callable[[DeadLetter[M]], object] | None = None,
     ) -> None:
         if not isinstance(overflow, Overflow):
@@ -156,6 +159,7 @@ class ActorRef(Generic[M]):
             order_by=key,
             ordered=ordered,
             policy=policy,
+            shutdown=shutdown,
         )
 
     def spec(
@@ -243,10 +247,11 @@ class ActorRef(Generic[M]):
         Raises:
             AskTimeout: if no reply came in time; the actor may still do what it was asked.
             ActorStopped: if the actor is gone for good.
-            WouldDeadlock: if an actor asks itself.
+            WouldDeadlock: if an actor asks itself, or a task asks for which its `receive` waits.
             Exception: what `receive` raised, when no attempt is left.
 
-        Cancelled: the actor may still do what it was asked.
+        Cancelled: the actor may still do what it was asked. Where that fails, or the actor goes
+        first, nobody waits for the error: the question becomes a dead letter.
         """
         mailbox = self._workers.mailbox
         self._check_not_itself("asks", mailbox)
@@ -271,7 +276,7 @@ class ActorRef(Generic[M]):
 
     def _check_not_itself(self, what: str, mailbox: Mailbox[Any]) -> None:
         slot = CURRENT_SLOT.get()
-        if slot is not None and slot.belongs_to(mailbox):
+        if slot is not None and slot.belongs_to(mailbox) and _waits_for_this_task(slot):
             raise WouldDeadlock(f"actor {self.name!r} {what} itself; it would wait for its own end")
 
     # Watching
@@ -280,7 +285,8 @@ class ActorRef(Generic[M]):
         """Have a watcher told one `Terminated` when the actor is gone for good, at once if it is.
 
         Args:
-            watcher: another actor's ref, or a callable that neither waits nor raises.
+            watcher: another actor's ref, or a callable that neither waits nor raises; one that
+                watches already is told once all the same.
         """
         # Another actor is told whatever its overflow rule: it will not be told again.
         told = watcher._workers.mailbox.put if isinstance(watcher, ActorRef) else watcher  # noqa: SLF001
@@ -288,8 +294,17 @@ class ActorRef(Generic[M]):
             raise TypeError(f"watcher of {self.name!r} must be an ActorRef or callable, not {watcher!r}")
         if self._workers.mailbox.closed:
             told(Terminated(self))
-        else:
+        elif told not in self._watchers:
             self._watchers = (*self._watchers, told)
+
+    def unwatch(self, watcher: ActorRef[Any] | Callable[[Terminated], object]) -> None:
+        """Tell a watcher nothing any more; one that does not watch is no error.
+
+        Args:
+            watcher: what was given to `watch`.
+        """
+        told = watcher._workers.mailbox.put if isinstance(watcher, ActorRef) else watcher  # noqa: SLF001
+        self._watchers = tuple(other for other in self._watchers if other != told)
 
     async def wait_terminated(self) -> None:
         """Wait until the actor is gone for good. Cancelled: nothing has happened."""
@@ -302,7 +317,7 @@ class ActorRef(Generic[M]):
         try:
             await gone.wait()
         finally:
-            self._watchers = tuple(watcher for watcher in self._watchers if watcher is not told)
+            self.unwatch(told)
 
     @property
     def terminated(self) -> bool:
@@ -329,17 +344,16 @@ class ActorRef(Generic[M]):
 
     def given_up(self, message: M | Ask[M], failure: Failure) -> None:
         """No attempt is left (see `Owner`)."""
-        if isinstance(message, Ask):
-            message.fail(failure.error)
-        else:
+        if not (isinstance(message, Ask) and message.fail(failure.error)):
             self._bury(message, "failed", failure)
 
     def left_over(self, message: M | Ask[M]) -> None:
         """The actor is gone for good (see `Owner`)."""
         if isinstance(message, Ask):
-            message.fail(ActorStopped(f"actor {self.name!r} went before it replied", message.message))
-        else:
-            self._bury(message, "stopped")
+            gone = ActorStopped(f"actor {self.name!r} went before it replied", message.message)
+            if message.fail(gone):
+                return
+        self._bury(message, "stopped")
 
     def closed(self) -> None:
         """The mailbox is closed (see `Owner`)."""
@@ -376,6 +390,21 @@ class ActorRef(Generic[M]):
 
     def __repr__(self) -> str:
         return f"ActorRef({self.name!r})"
+
+
+def _waits_for_this_task(slot: Slot[Any]) -> bool:
+    """Whether the task that works on the slot's message waits until the current one has ended.
+
+    It does if it is an ancestor, or has the current one run for a thread of its own, which makes
+    a system task. One that `receive` starts in somebody else's nursery only has its context.
+    """
+    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    while task is not None and task.context.get(CURRENT_SLOT) is slot:
+        if task is slot.task:
+            return True
+        nursery = task.parent_nursery
+        task = None if nursery is None else nursery.parent_task
+    return task is trio.lowlevel.current_root_task()
 
 
 def _unwrapping(name: str, order_by: Callable[[M], Hashable]) -> Callable[[M | Ask[M]], Hashable]:

@@ -29,22 +29,16 @@ import trio
 from pywats_actors._cell import RetryLife
 from pywats_actors.actor import Actor
 from pywats_actors.ref import ActorRef
-from pywats_supervision import ChildContext
-from pywats_supervision._child import Parts
-from pywats_supervision._shell import Shell
+from pywats_supervision import ChildContext, DynamicSupervisor, Supervisor
 from pywats_supervision.context import CURRENT_LIFE
-from pywats_supervision.core.children import Child
 from pywats_supervision.core.policy_in_use import PolicyInUse
 from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.policies import Admission, Decision, Failure, RestartPolicy, Verdict
+from pywats_supervision.testing import Crashed, crash_child
 
 __all__ = ["Crashed", "RecordingActor", "crash_now", "drain", "hold", "release"]
 
 M = TypeVar("M")
-
-
-class Crashed(Exception):
-    """What a crashed actor fails with, unless the test says otherwise."""
 
 
 def crash_now(ref: ActorRef[Any], error: Exception | None = None) -> None:
@@ -65,7 +59,8 @@ def crash_now(ref: ActorRef[Any], error: Exception | None = None) -> None:
     workers = _workers(ref)
     for life in _at_work(ref) or workers:
         error = error or Crashed(f"actor {ref.name!r} was crashed by the test")
-        _Crashes.of(life).end(life, error)
+        assert isinstance(life.supervisor, (Supervisor, DynamicSupervisor))
+        crash_child(life.supervisor, life.name, error)
 
 
 def hold(ref: ActorRef[Any]) -> None:
@@ -113,7 +108,7 @@ async def drain(ref: ActorRef[Any]) -> None:
     try:
         await workers.wait_idle()
     finally:
-        ref._watchers = tuple(told for told in ref._watchers if told is not gone)  # noqa: SLF001 - see above
+        ref.unwatch(gone)
 
 
 class RecordingActor(Actor[M]):
@@ -283,38 +278,6 @@ def _tasks() -> Iterator[trio.lowlevel.Task]:
         yield task
         for nursery in task.child_nurseries:
             tasks.extend(nursery.child_tasks)
-
-
-class _Crashes:
-    """Stands in for a supervisor's `report_end` until the lives that were crashed have ended."""
-
-    def __init__(self, supervisor: Shell) -> None:
-        self._supervisor = supervisor
-        self._behind = supervisor.report_end
-        self._errors: dict[Child, Exception] = {}
-
-    @classmethod
-    def of(cls, life: ChildContext) -> _Crashes:
-        """The one that stands in already for the supervisor of that life, or a new one."""
-        supervisor = life.supervisor
-        assert isinstance(supervisor, Shell)
-        standing_in = getattr(supervisor.report_end, "__self__", None)
-        return standing_in if isinstance(standing_in, cls) else cls(supervisor)
-
-    def end(self, life: ChildContext, error: Exception) -> None:
-        """End a life, to be reported as failed with `error`."""
-        child = life._child  # noqa: SLF001 - as above
-        self._errors[child] = error
-        self._supervisor.report_end = self._report_end  # type: ignore[method-assign]
-        self._supervisor.cancel_life(child)
-
-    def _report_end(self, child: Child, parts: Parts) -> None:
-        error = self._errors.pop(child, None)
-        if not self._errors:
-            self._supervisor.report_end = self._behind  # type: ignore[method-assign]
-        if error is not None and parts == (None, None, None):
-            parts = Parts(None, None, error)
-        self._behind(child, parts)
 
 
 def _given_policy(life: ChildContext) -> PolicyInUse:

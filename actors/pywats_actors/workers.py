@@ -136,6 +136,7 @@ class Workers(Generic[M]):
             policy=self._policy,
             max_restarts=self._max_restarts,
             within=self._within,
+            stop_together=True,
         )
         try:
             await self._supervisor.run(task_status=task_status, child=child)

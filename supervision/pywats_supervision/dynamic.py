@@ -6,9 +6,9 @@ from typing import Any, final
 
 from pywats_supervision._shell import Shell
 from pywats_supervision.core.decide import Decider
+from pywats_supervision.core.dynamic import DynamicDecider
 from pywats_supervision.core.intensity import Intensity, checked_intensity
 from pywats_supervision.core.spec import NEVER, ONE_FOR_ONE, AutoShutdown
-from pywats_supervision.core.unordered import UnorderedDecider
 from pywats_supervision.policies.decision import RestartPolicy
 from pywats_supervision.runtime import Runtime
 
@@ -57,7 +57,7 @@ class DynamicSupervisor(Shell):
         self.max_restarts, self.within = checked_intensity(max_restarts, within)
 
     def _new_decider(self, runtime: Runtime) -> Decider:
-        return UnorderedDecider(
+        return DynamicDecider(
             self.name,
             max_children=self.max_children,
             strategy=ONE_FOR_ONE,

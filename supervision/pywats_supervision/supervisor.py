@@ -15,6 +15,7 @@ from pywats_supervision.core.spec import (
     ChildSpec,
     Strategy,
 )
+from pywats_supervision.core.unordered import UnorderedDecider
 from pywats_supervision.policies.decision import RestartPolicy
 from pywats_supervision.runtime import Runtime
 
@@ -41,6 +42,9 @@ class Supervisor(Shell):
         max_restarts: how many restarts, not decided by a policy, are allowed `within` seconds;
             one more and the supervisor gives up.
         within: the length of that window, in seconds.
+        stop_together: ask all children to stop at once when the supervisor stops, instead of one
+            after the other in reverse; their graces then run together. For independent children,
+            so with ONE_FOR_ONE only (OTP's simple_one_for_one stops so).
         auto_shutdown: whether the end of significant children ends the supervisor.
         policy: decides on failures of all children without one of their own, with one state for
             all of them (so a breaker counts over all of them together).
@@ -59,6 +63,7 @@ class Supervisor(Shell):
         strategy: Strategy = ONE_FOR_ONE,
         max_restarts: int = 3,
         within: float = 5.0,
+        stop_together: bool = False,
         auto_shutdown: AutoShutdown = NEVER,
         policy: RestartPolicy[Any] | None = None,
         runtime: Runtime | None = None,
@@ -66,7 +71,15 @@ class Supervisor(Shell):
         super().__init__(name=name, policy=policy, runtime=runtime, auto_shutdown=auto_shutdown)
         if not isinstance(strategy, Strategy):
             raise TypeError(f"strategy must be ONE_FOR_ONE, ONE_FOR_ALL or REST_FOR_ONE, not {strategy!r}")
+        if not isinstance(stop_together, bool):
+            raise TypeError(f"stop_together must be True or False, not {stop_together!r}")
+        if stop_together and strategy is not ONE_FOR_ONE:
+            raise ValueError(
+                f"stop_together takes ONE_FOR_ONE: children of {name!r} that depend on each other "
+                "stop in reverse order"
+            )
         self.strategy = strategy
+        self.stop_together = stop_together
         self.max_restarts: int
         self.within: float
         self.max_restarts, self.within = checked_intensity(max_restarts, within)
@@ -83,7 +96,8 @@ class Supervisor(Shell):
         return self._initial
 
     def _new_decider(self, runtime: Runtime) -> Decider:
-        return Decider(
+        kind = UnorderedDecider if self.stop_together else Decider
+        return kind(
             self.name,
             strategy=self.strategy,
             intensity=Intensity(self.max_restarts, self.within),

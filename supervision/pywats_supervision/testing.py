@@ -27,9 +27,12 @@ from typing import Any, Final, TypeAlias, TypeVar
 import trio
 import trio.testing
 
+from pywats_supervision._child import Parts
+from pywats_supervision._shell import Shell
 from pywats_supervision._system import system_runtime, uuid7
 from pywats_supervision.context import ChildContext
 from pywats_supervision.core.actions import Happening
+from pywats_supervision.core.children import Child
 from pywats_supervision.core.life import ChildState
 from pywats_supervision.core.spec import ChildSpec
 from pywats_supervision.dynamic import DynamicSupervisor
@@ -38,10 +41,12 @@ from pywats_supervision.runtime import Runtime
 from pywats_supervision.supervisor import Supervisor
 
 __all__ = [
+    "Crashed",
     "Plan",
     "Puppet",
     "Recording",
     "Shape",
+    "crash_child",
     "expect_tree",
     "running",
     "seeded_runtime",
@@ -306,6 +311,60 @@ def _drawn(shape: Shape, indent: str = "  ") -> list[str]:
         else:
             lines.append(f"{indent}{name}: {state.value}")
     return lines
+
+
+class Crashed(Exception):
+    """What a crashed child fails with, unless the test says otherwise."""
+
+
+def crash_child(supervisor: AnySupervisor, name: str, error: Exception | None = None) -> None:
+    """Make the present life of a child fail, at whatever it awaits.
+
+    It ends there as if it was cancelled, and the supervisor is told that it failed: by the next
+    time that everything else waits, policies were asked and the child may live again.
+
+    Args:
+        supervisor: one that runs.
+        name: of a child that is up, or on its way up.
+        error: what it fails with; default `Crashed`.
+
+    Raises:
+        LookupError: if there is no such child, or it is not up.
+        NotRunning: if the supervisor does not run.
+    """
+    child = supervisor._running().children.named(name)  # noqa: SLF001 - of the tree under test
+    if child.shell is None:
+        raise LookupError(f"child {name!r} of {supervisor.name!r} is not up")
+    _Crashes.of(supervisor).end(child, error or Crashed(f"child {name!r} was crashed by the test"))
+
+
+class _Crashes:
+    """Stands in for a supervisor's `report_end` until the lives that were crashed have ended."""
+
+    def __init__(self, supervisor: Shell) -> None:
+        self._supervisor = supervisor
+        self._behind = supervisor.report_end
+        self._errors: dict[Child, Exception] = {}
+
+    @classmethod
+    def of(cls, supervisor: Shell) -> _Crashes:
+        """The one that stands in already, or a new one."""
+        standing_in = getattr(supervisor.report_end, "__self__", None)
+        return standing_in if isinstance(standing_in, cls) else cls(supervisor)
+
+    def end(self, child: Child, error: Exception) -> None:
+        """End a life, to be reported as failed with `error`."""
+        self._errors[child] = error
+        self._supervisor.report_end = self._report_end  # type: ignore[method-assign]
+        self._supervisor.cancel_life(child)
+
+    def _report_end(self, child: Child, parts: Parts) -> None:
+        error = self._errors.pop(child, None)
+        if not self._errors:
+            self._supervisor.report_end = self._behind  # type: ignore[method-assign]
+        if error is not None and parts == (None, None, None):
+            parts = Parts(None, None, error)
+        self._behind(child, parts)
 
 
 def seeded_runtime(seed: int = 0) -> Runtime:

@@ -384,3 +384,89 @@ async def test_a_question_that_is_dropped_for_a_newer_message_fails_at_once(
         await drain(ref)
         await settled()
         assert (newer.reply, actor.done, ref.statistics().dropped) == (6, [1, 3], 1)
+
+
+@pytest.mark.parametrize("way", SKIPPING)
+async def test_a_question_that_fails_when_its_asker_has_left_becomes_a_dead_letter(
+    way: str, autojump_clock: MockClock
+) -> None:
+    letters: list[DeadLetter[int]] = []
+    error = ValueError("no answer")
+    ref = ActorRef(
+        "asked",
+        RecordingActor[int]().fail_on(lambda message: True, error),
+        dead_letters=letters.append,
+        **WAYS[way],
+    )
+    async with running(Supervisor([ref.spec()])):
+        with pytest.raises(AskTimeout):
+            await ref.ask(1, timeout=0.5)
+        assert letters == []
+        await drain(ref)
+        with pytest.raises(ValueError, match="no answer"):
+            await ref.ask(2)
+    assert letters == [DeadLetter("asked", 1, "failed", error, 3)]
+    assert ref.dead_lettered == 1
+
+
+async def test_a_question_left_over_when_its_asker_has_left_becomes_a_dead_letter(
+    autojump_clock: MockClock,
+) -> None:
+    letters: list[DeadLetter[int]] = []
+    ref = ActorRef("asked", RecordingActor[int]().wait(60.0), dead_letters=letters.append)
+    async with running(tree := Supervisor([ref.spec()])):
+        for number in (1, 2):
+            with pytest.raises(AskTimeout):
+                await ref.ask(number, timeout=0.5)
+        await tree.remove_child("asked")
+    assert letters == [DeadLetter("asked", number, "stopped") for number in (1, 2)]
+
+
+class Delegating(Actor[str]):
+    """Has another task ask it: in its own nursery, in a foreign one, or from a thread."""
+
+    def __init__(self, foreign: trio.Nursery) -> None:
+        self.foreign = foreign
+        self.replies: list[Any] = []
+
+    async def receive(self, message: str) -> Any:
+        match message:
+            case "foreign":
+                self.foreign.start_soon(self._ask)
+            case "own":
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._ask)
+            case "thread" | "abandoned thread":
+                abandon = message.startswith("abandoned")
+                await trio.to_thread.run_sync(trio.from_thread.run, self._ask, abandon_on_cancel=abandon)
+            case _:
+                return len(message)
+        return None
+
+    async def _ask(self) -> None:
+        self.replies.append(await self.ref.ask("nested"))
+
+
+async def test_a_task_in_a_foreign_nursery_may_ask_the_actor_that_started_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as foreign:
+        actor = Delegating(foreign)
+        ref = ActorRef("delegating", actor)
+        async with running(Supervisor([ref.spec()])):
+            await ref.ask("foreign")
+            await settled()
+            assert actor.replies == [6]
+
+
+@pytest.mark.parametrize("way", ["own", "thread", "abandoned thread"])
+async def test_a_task_that_receive_waits_for_must_not_ask_its_actor(way: str) -> None:
+    async with trio.open_nursery() as foreign:
+        ref = ActorRef("delegating", Delegating(foreign), policy=RetryPolicy(max_retries=0))
+        async with running(Supervisor([ref.spec()])):
+            with trio.fail_after(10), pytest.raises((WouldDeadlock, ExceptionGroup)) as refused:
+                await ref.ask(way)
+        error = refused.value
+        while isinstance(error, ExceptionGroup):
+            (error,) = error.exceptions
+        assert isinstance(error, WouldDeadlock)

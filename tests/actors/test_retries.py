@@ -278,3 +278,54 @@ def test_a_key_is_held_by_one_message_and_handed_on_in_order(steps: list[tuple[s
     assert all(order.waits(number) for number in waiting)
     assert sorted(order.take_waiting()) == sorted(waiting)
     assert order.held == 0
+
+
+@pytest.mark.parametrize("concurrency", [2, 3])
+async def test_a_message_whose_key_comes_late_waits_until_that_is_free(
+    concurrency: int, autojump_clock: MockClock
+) -> None:
+    asked: list[int] = []
+
+    def key(message: int) -> str:
+        asked.append(message)
+        if message == 1 and asked.count(1) == 1:
+            raise ConnectionError("the table of keys is away")
+        return "k"
+
+    busy: list[int] = []
+
+    class OneAtATime(RecordingActor[int]):
+        async def receive(self, message: int) -> Any:
+            busy.append(message)
+            assert busy == [message]
+            try:
+                return await super().receive(message)
+            finally:
+                busy.remove(message)
+
+    actor = OneAtATime().wait(5.0)
+    bench = Bench(actor, policy=retrying(3, delay=1.0), concurrency=concurrency, order_by=key)
+    await bench.do(1, 2, 3)
+    assert bench.done_at == {2: 5.0, 3: 10.0, 1: 15.0}
+    assert asked.count(1) >= 2
+    assert bench.letters == []
+    assert bench.ref.statistics().keys_held == 0
+
+
+async def test_a_message_in_its_place_whose_key_comes_late_holds_it_too(autojump_clock: MockClock) -> None:
+    asked: list[int] = []
+
+    def key(message: int) -> int:
+        asked.append(message)
+        if asked == [1]:
+            raise ConnectionError("the table of keys is away")
+        return 0
+
+    actor = RecordingActor[int]()
+    ref = ActorRef("bench", actor, order_by=key)  # without a policy, delivered again by the same worker
+    async with running(Supervisor([ref.spec()])):
+        await ref.tell(1)
+        await ref.tell(2)
+        await drain(ref)
+    assert (actor.done, asked) == ([1, 2], [1, 1, 2])
+    assert ref.statistics().keys_held == 0

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pywats_actors import ActorRef, Terminated
+from pywats_actors import ActorRef, ActorStopped, Terminated
 from pywats_actors.testing import RecordingActor, crash_now, drain
 from pywats_supervision import TEMPORARY, TRANSIENT, ChildSpec, Supervisor
 from pywats_supervision.policies import RetryPolicy
@@ -207,3 +207,48 @@ async def test_who_is_told_finds_the_mailbox_empty_and_what_it_held_given_back(
             await ref.tell(number)
         await tree.remove_child("watched")
     assert seen == [(3, 0)]
+
+
+@pytest.mark.parametrize("times", [2, 3])
+async def test_who_watches_several_times_is_told_once(times: int, autojump_clock: MockClock) -> None:
+    told: list[Terminated] = []
+    watcher = ActorRef("watcher", RecordingActor[Terminated]())
+    ref = watched(told)
+    for _ in range(times):
+        ref.watch(told.append)
+        ref.watch(watcher)
+    async with running(tree := Supervisor([ref.spec()])):
+        await tree.remove_child("watched")
+    assert told == [Terminated(ref)]
+    assert watcher.statistics().queued == 1
+
+
+async def test_who_does_not_watch_any_more_is_not_told(autojump_clock: MockClock) -> None:
+    told: list[Terminated] = []
+    watcher = ActorRef("watcher", RecordingActor[Terminated]())
+    ref = watched(told)
+    ref.watch(watcher)
+    ref.unwatch(told.append)
+    ref.unwatch(watcher)
+    ref.unwatch(watcher)  # who does not watch is no error
+    async with running(tree := Supervisor([ref.spec()])):
+        await tree.remove_child("watched")
+    assert (told, watcher.statistics().queued) == ([], 0)
+
+
+async def test_the_spec_of_an_actor_that_is_gone_cannot_be_started_again(autojump_clock: MockClock) -> None:
+    ref = watched([])
+    spec = ref.spec()
+    async with running(tree := Supervisor([spec])):
+        await tree.remove_child("watched")
+        with pytest.raises(ActorStopped, match=r"'watched' is gone for good, .* make another ActorRef"):
+            await tree.start_child(spec)
+        assert tree.count().specs == 0
+
+
+async def test_a_tree_run_again_says_that_its_actors_are_gone(autojump_clock: MockClock) -> None:
+    tree = Supervisor([watched([]).spec()])
+    async with running(tree):
+        await tree.stop()
+    with pytest.raises(ActorStopped, match="'watched' is gone for good"):
+        await tree.run()

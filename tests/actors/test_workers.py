@@ -166,3 +166,20 @@ async def test_stopping_lets_what_is_in_hand_end_and_takes_nothing_more(
         await settled()
     assert sorted(actor.done) == list(range(busy))
     assert (actor.stops, letters) == (3, [])
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_busy_workers_share_one_grace_and_their_messages_are_kept_for_the_next_life(
+    concurrency: int, autojump_clock: MockClock
+) -> None:
+    actor = RecordingActor[int]().wait(60.0)
+    ref = ActorRef("crew", actor, concurrency=concurrency, shutdown=3.0)
+    async with running(tree := Supervisor([ref.spec()])):
+        for number in range(concurrency):
+            await ref.tell(number)
+        await settled()
+        await tree.restart_child("crew")
+        assert trio.current_time() == 3.0
+        await drain(ref)
+    assert sorted(actor.done) == list(range(concurrency))
+    assert trio.current_time() == 63.0

@@ -19,9 +19,9 @@ from pywats_supervision import (
     Supervisor,
     TooManyChildren,
 )
+from pywats_supervision.core.dynamic import DynamicDecider
 from pywats_supervision.core.intensity import Intensity
 from pywats_supervision.core.spec import NEVER, ONE_FOR_ONE
-from pywats_supervision.core.unordered import UnorderedDecider
 from pywats_supervision.policies.decision import Suspend
 from pywats_supervision.testing import Puppet, expect_tree, running, settled
 from support.policies import answering, restarting
@@ -86,7 +86,7 @@ async def test_each_child_has_its_own_grace(autojump_clock: MockClock) -> None:
 def test_a_stop_sets_one_timer_for_each_distinct_grace() -> None:
     async def start(task_status: object, child: object) -> None: ...
 
-    decider = UnorderedDecider(
+    decider = DynamicDecider(
         "d",
         max_children=None,
         strategy=ONE_FOR_ONE,

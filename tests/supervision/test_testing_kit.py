@@ -7,7 +7,15 @@ import trio
 from trio.testing import MockClock
 
 from pywats_supervision import ChildSpec, ChildState, Supervisor
-from pywats_supervision.testing import Puppet, Recording, expect_tree, running, seeded_runtime, settled
+from pywats_supervision.testing import (
+    Puppet,
+    Recording,
+    crash_child,
+    expect_tree,
+    running,
+    seeded_runtime,
+    settled,
+)
 
 
 async def test_expect_tree_draws_both_trees_when_they_differ(autojump_clock: MockClock) -> None:
@@ -81,3 +89,26 @@ async def test_ids_of_a_seeded_runtime_are_time_ordered_uuids(autojump_clock: Mo
         await trio.sleep(1)
     assert ids == sorted(ids)
     assert {UUID(text).version for text in ids} == {7}
+
+
+async def test_a_crashed_child_fails_where_it_waits_and_its_supervisor_decides(
+    autojump_clock: MockClock,
+) -> None:
+    crashed, other = Puppet("a"), Puppet("b")
+    async with running(tree := Supervisor([crashed.spec(), other.spec()])):
+        recording = Recording(tree)
+        crash_child(tree, "a")
+        crash_child(tree, "b", OSError("lost"))
+        await settled()
+        assert (crashed.lives, other.lives) == (2, 2)
+        failed = {event.path[-1]: event.error for event in recording.events if event.error}
+        assert failed == {"a": "Crashed: child 'a' was crashed by the test", "b": "OSError: lost"}
+
+
+async def test_only_a_child_that_is_up_can_be_crashed(autojump_clock: MockClock) -> None:
+    async with running(tree := Supervisor([Puppet("a").spec()])):
+        await tree.stop_child("a")
+        with pytest.raises(LookupError, match="'a' of 'supervisor' is not up"):
+            crash_child(tree, "a")
+        with pytest.raises(LookupError, match="nobody"):
+            crash_child(tree, "nobody")

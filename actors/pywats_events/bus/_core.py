@@ -416,6 +416,8 @@ class BusCore:
         if trio.current_time() >= deadline:
             for subscription in (*self.subscriptions, *self._leaving):
                 subscription.abandon()
+            for transport in self.transports:
+                transport.abandon()
         await running.root.stop(max(0.0, deadline - trio.current_time()))
 
     async def wait_stopped(self) -> None:

@@ -16,8 +16,8 @@ from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.bus.event_bus import EventBus
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import NotRunning, Supervisor
-from pywats_supervision._child import Parts
 from pywats_supervision.core.children import Child
+from pywats_supervision.testing import Crashed, crash_child
 
 __all__ = ["POLICY_ACTOR", "ROUTER", "Crashed", "crash"]
 
@@ -25,10 +25,6 @@ ROUTER: Final = "bus"
 """The name of the routing actor in a bus's tree."""
 POLICY_ACTOR: Final = "store"
 """The name of the policy actor, which keeps dead letters, in a bus's tree."""
-
-
-class Crashed(Exception):
-    """What a crashed actor fails with, unless the test says otherwise."""
 
 
 def crash(bus: EventBus | AsyncEventBus, who: Any, error: Exception | None = None) -> None:
@@ -63,7 +59,7 @@ def _crash_now(core: BusCore, who: Any, error: Exception) -> None:
     if not lives:
         raise LookupError(f"bus {core.name!r} has no actor {_name_of(who)} that is up")
     for supervisor, child in lives:
-        _Crashes.of(supervisor).end(child, error)
+        crash_child(supervisor, child.spec.name, error)
 
 
 def _lives(core: BusCore, who: Any) -> Iterator[tuple[Supervisor, Child]]:
@@ -98,31 +94,3 @@ def _child(supervisor: Supervisor, name: str) -> Child:
 
 def _name_of(who: Any) -> str:
     return repr(who.name if isinstance(who, BaseTransport) else who)
-
-
-class _Crashes:
-    """Stands in for a supervisor's `report_end` until the lives that were crashed have ended."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._errors: dict[Child, Exception] = {}
-
-    @classmethod
-    def of(cls, supervisor: Supervisor) -> _Crashes:
-        """The one that stands in already, or a new one."""
-        standing_in = getattr(supervisor.report_end, "__self__", None)
-        return standing_in if isinstance(standing_in, cls) else cls(supervisor)
-
-    def end(self, child: Child, error: Exception) -> None:
-        """End a life, to be reported as failed with `error`."""
-        self._errors[child] = error
-        self._supervisor.report_end = self._report_end  # type: ignore[method-assign]
-        self._supervisor.cancel_life(child)
-
-    def _report_end(self, child: Child, parts: Parts) -> None:
-        error = self._errors.pop(child, None)
-        if not self._errors:
-            del self._supervisor.report_end  # the class's own is back
-        if error is not None and parts == (None, None, None):
-            parts = Parts(None, None, error)
-        self._supervisor.__class__.report_end(self._supervisor, child, parts)

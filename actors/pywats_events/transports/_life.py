@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from pywats_actors.blocking import Blocking
 from pywats_events.errors import TransportEnded
 from pywats_events.transports.base_transport import BaseTransport, TransportState
 from pywats_supervision import ChildContext, ChildSpec
@@ -24,6 +25,7 @@ class TransportLife:
     def __init__(self, transport: BaseTransport, policy: RestartPolicy[Any]) -> None:
         self._transport = transport
         self._policy = policy
+        self._threads = Blocking(1)
 
     def spec(self) -> ChildSpec:
         """The child that runs it."""
@@ -42,7 +44,7 @@ class TransportLife:
             token.run_sync_soon(over.set)
 
         child.on_stopping(over.set)
-        transport.attach(fail)
+        transport.attach(fail, self._threads)
         task_status.started()
         transport._set_state(TransportState.CONNECTING)  # noqa: SLF001 - this is its life
         try:
@@ -55,7 +57,7 @@ class TransportLife:
                         await transport.before_stop()
                     nursery.cancel_scope.cancel()
             finally:
-                transport.attach(None)
+                transport.attach(None, self._threads)
                 with (
                     trio.CancelScope(shield=True),
                     trio.move_on_at(min(child.deadline, trio.current_time() + 2)),

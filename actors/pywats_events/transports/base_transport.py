@@ -14,11 +14,11 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from pywats_actors.blocking import Blocking
 from pywats_events.errors import BusNotRunning
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
-from pywats_supervision._system import current_runtime
 
 __all__ = ["BaseTransport", "Port", "TransportState"]
 
@@ -78,6 +78,7 @@ class BaseTransport(abc.ABC):
         self._port: Port | None = None
         self._bus: Any = None
         self._fail: Callable[[Exception], object] | None = None
+        self._threads = Blocking(1)
         self._on_connect: list[Callable[[], object]] = []
         self._on_disconnect: list[Callable[[], object]] = []
         self._on_error: list[Callable[[Exception], object]] = []
@@ -122,12 +123,21 @@ class BaseTransport(abc.ABC):
         """Disconnect from the source; called in a worker thread, and may block."""
 
     async def start_async(self) -> None:
-        """Connect to the source, on trio; by default `start` in a worker thread."""
-        await current_runtime().run_blocking(self.start)
+        """Connect to the source, on trio; by default `start` in a worker thread.
+
+        Cancelled: the thread is waited for, until the final stop's grace is over.
+        """
+        await self._threads.run(self.start)
 
     async def stop_async(self) -> None:
-        """Disconnect from the source, on trio; by default `stop` in a worker thread."""
-        await current_runtime().run_blocking(self.stop)
+        """Disconnect from the source, on trio; by default `stop` in a worker thread.
+
+        Not called beside a `start` that was left behind in its thread.
+
+        Cancelled: as `start_async`.
+        """
+        if not self._threads.abandoned:
+            await self._threads.run(self.stop)
 
     async def serve(self) -> None:
         """What it does between connecting and disconnecting, on trio; by default it waits.
@@ -157,9 +167,19 @@ class BaseTransport(abc.ABC):
         if self._fail is not None:
             self._fail(error)
 
-    def attach(self, fail: Callable[[Exception], object] | None) -> None:
-        """Called by its life: where `fail` is to be reported; None when the life is over."""
+    def attach(self, fail: Callable[[Exception], object] | None, threads: Blocking) -> None:
+        """Called by its life: where it reports and where it blocks.
+
+        Args:
+            fail: told of a lost connection; None when the life is over.
+            threads: where `start` and `stop` are called.
+        """
         self._fail = fail
+        self._threads = threads
+
+    def abandon(self) -> None:
+        """The bus stops for good and the grace is over: leave a blocking call behind."""
+        self._threads.abandon()
 
     # Publishing
 

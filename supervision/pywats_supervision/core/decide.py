@@ -10,7 +10,8 @@ Each report is one step: a child that has ended is down before anything is decid
 the group goes on (`_advance`) only when what becomes of it is settled.
 
 Change together: `steps` (what one child is led through), `movement` (what several are, by the
-order in `group`), `unordered` (the same for children without an order).
+order in `group`), `unordered` (the same for children without an order), `dynamic` (those that come
+and go).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The same decisions for children without an order: no group, all stop at once.
 
-As in Elixir's DynamicSupervisor, a child that comes to rest is forgotten, `max_children` counts
-those that are restarting, and a stop sets one timer per distinct grace, so 100,000 children cost
-time linear in their number.
+A stop sets one timer per distinct grace, so it takes as long as the longest of them, not as all
+of them together, and 100,000 children cost time linear in their number.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from pywats_supervision.core.agenda import Entry
 from pywats_supervision.core.children import Child
 from pywats_supervision.core.decide import Decider
 from pywats_supervision.core.life import ALIVE, After, ChildState
-from pywats_supervision.core.spec import ChildSpec
-from pywats_supervision.errors import TooManyChildren
 
 __all__ = ["Batch", "UnorderedDecider"]
 
@@ -27,25 +24,12 @@ class Batch(NamedTuple):
 
 
 class UnorderedDecider(Decider):
-    """The decisions of one run of a dynamic supervisor."""
+    """The decisions of one run of a supervisor whose children stop together."""
 
-    def __init__(self, name: str, *, max_children: int | None, **options: Any) -> None:
+    def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
-        self.max_children = max_children
         self._batches: dict[float, Batch] = {}
         """Whose grace ends when, while stopping."""
-
-    def begin(self, specs: tuple[ChildSpec, ...], now: float) -> None:
-        """Be ready at once: a dynamic supervisor starts without children."""
-        super().begin((), now)
-
-    def _admit(self, spec: ChildSpec) -> Child:
-        if self.max_children is not None and len(self.children) >= self.max_children:
-            raise TooManyChildren(
-                f"supervisor {self.name!r} has {len(self.children)} children, restarting ones included; "
-                f"max_children is {self.max_children}, so {spec.name!r} is refused"
-            )
-        return super()._admit(spec)
 
     def _appoint(self, child: Child, due: float) -> None:
         if not self.stopping:
@@ -67,15 +51,6 @@ class UnorderedDecider(Decider):
             child.appointment = None  # others keep the same one
         else:
             super()._disappoint(child)
-
-    def _rest_or_go(self, child: Child, error: Exception | None = None) -> None:
-        self._come_to_rest(child, error)
-        self._remove(child)
-
-    def _settle(self, child: Child, after: After, now: float, error: Exception | None = None) -> None:
-        if after is After.STAY and not self.stopping:
-            after = After.REMOVE
-        super()._settle(child, after, now, error)
 
     def _begin_stop(self, now: float) -> None:
         super()._begin_stop(now)

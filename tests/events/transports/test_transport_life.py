@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pywats_events import AsyncEventBus
+from pywats_events import AsyncEventBus, EventBus
 from pywats_events.errors import BusNotRunning, TransportEnded
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy
 from pywats_events.settlement import Outcome, Receipt
@@ -322,3 +323,46 @@ def test_a_transport_needs_a_name_and_each_its_own(name: Any) -> None:
     with pytest.raises(ValueError, match="there is a transport 'line' already"):
         bus.register_transport(MockTransport("line"))
     assert bus.transport_count == 1
+
+
+class Hanging(BaseTransport):
+    """A plain one that blocks in `start` or `stop` until the test lets go."""
+
+    def __init__(self, hangs_in: str) -> None:
+        super().__init__("hanging")
+        self.hangs_in = hangs_in
+        self.called: list[str] = []
+        self.hanging, self.release = threading.Event(), threading.Event()
+
+    def start(self) -> None:
+        self._block("start")
+        self._set_state(TransportState.CONNECTED)
+
+    def stop(self) -> None:
+        self._block("stop")
+
+    def _block(self, method: str) -> None:
+        self.called.append(method)
+        if method == self.hangs_in:
+            self.hanging.set()
+            assert self.release.wait(DEADLINE)
+
+
+@pytest.mark.parametrize(("hangs_in", "called"), [("start", ["start"]), ("stop", ["start", "stop"])])
+def test_a_plain_transport_that_hangs_is_left_behind_at_the_end_of_the_grace(
+    hangs_in: str, called: list[str]
+) -> None:
+    transport = Hanging(hangs_in)
+    bus = EventBus()
+    bus.register_transport(transport)
+    began = time.monotonic()
+    try:
+        bus.start()
+        if hangs_in == "start":
+            assert transport.hanging.wait(DEADLINE)
+        bus.stop(timeout=0.2)
+        assert time.monotonic() - began < 5
+        assert transport.hanging.is_set()
+        assert transport.called == called
+    finally:
+        transport.release.set()
