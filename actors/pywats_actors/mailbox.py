@@ -299,7 +299,7 @@ class Mailbox(Changing, Generic[M]):
         self.sent: list[M] | None = None
         self._order: KeyOrder[M] | None = None if order_by is None else KeyOrder()
         self.granted: deque[tuple[Hashable, M]] | None = None
-        self._space: trio.Event | None = None
+        self._space: dict[trio.Event, None] | None = None
         self.wake_below: float = -1.0
         self.awaited: trio.Event | None = None
 
@@ -351,17 +351,35 @@ class Mailbox(Changing, Generic[M]):
         if below is None:
             below = self.capacity
         while self.size >= below and not self.closed:
-            if self._space is None:
-                self._space = trio.Event()
-            self.wake_below = max(self.wake_below, below)
-            await self._space.wait()
+            heard = trio.Event()
+            self.hear_space(heard, below)
+            try:
+                await heard.wait()
+            finally:
+                self.unhear_space(heard)
+
+    def hear_space(self, heard: trio.Event, below: float) -> None:
+        """Have an event set, once, when fewer than `below` messages are queued, or it closes.
+
+        For a task that waits for something else too. It may come early: look again.
+        """
+        self.wake_below = max(self.wake_below, below)
+        if self._space is None:
+            self._space = {}
+        self._space[heard] = None
+
+    def unhear_space(self, heard: trio.Event) -> None:
+        """Set that event no more; one that was set is forgotten already."""
+        if self._space is not None:
+            self._space.pop(heard, None)
 
     def wake_senders(self) -> None:
         """Wake those that wait for space."""
         self.wake_below = -1
-        if self._space is not None:
-            self._space.set()
-            self._space = None
+        if self._space:
+            waiting, self._space = self._space, None
+            for heard in waiting:
+                heard.set()
 
     def drop_oldest(self) -> M | None:
         """Take the oldest queued message out, to make room; None if all are in hand.

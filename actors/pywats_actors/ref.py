@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 import trio
 
 from pywats_actors._ask import Ask
-from pywats_actors._cell import CURRENT_SLOT
+from pywats_actors._cell import CURRENT_SLOT, Performer
 from pywats_actors.actor import Actor
 from pywats_actors.errors import ActorStopped, AskTimeout, MailboxFull, WouldDeadlock
 from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics, Slot
@@ -56,7 +56,7 @@ class Terminated:
     ref: ActorRef[Any]
 
 
-class _Performer(Generic[M]):
+class _Performer(Performer[M | Ask[M]]):
     """An actor, as its cell sees it."""
 
     __slots__ = ("_actor", "_ref")
@@ -75,11 +75,12 @@ class _Performer(Generic[M]):
 
     def handle(self, message: M | Ask[M]) -> Awaitable[Any]:
         if isinstance(message, Ask):
-            return self._answer(message)
+            return self._actor.receive(message.message)
         return self._actor.receive(message)
 
-    async def _answer(self, ask: Ask[M]) -> None:
-        ask.reply(await self._actor.receive(ask.message))
+    def done(self, message: M | Ask[M], result: Any) -> None:
+        if isinstance(message, Ask):
+            message.reply(result)
 
 
 class ActorRef(Generic[M]):
@@ -337,8 +338,9 @@ class ActorRef(Generic[M]):
 
     def perform(self) -> _Performer[M]:
         """Give the actor of one life (see `Employer`)."""
-        actor = self._actor if isinstance(self._actor, Actor) else self._actor()
-        if not isinstance(actor, Actor):
+        # Asked without isinstance where possible: Actor is an ABC, which is slow to answer.
+        actor: Any = self._actor if self._workers.shared else self._actor()  # type: ignore[operator]
+        if Actor not in type(actor).__mro__:
             raise TypeError(f"the factory of actor {self.name!r} must make an Actor, not {actor!r}")
         return _Performer(actor, self)
 

@@ -64,7 +64,6 @@ class Workers(Generic[M]):
         "_max_restarts",
         "_max_retrying",
         "_policy",
-        "_shared",
         "_shutdown",
         "_started",
         "_supervisor",
@@ -72,6 +71,7 @@ class Workers(Generic[M]):
         "_within",
         "mailbox",
         "name",
+        "shared",
     )
 
     def __init__(
@@ -105,7 +105,7 @@ class Workers(Generic[M]):
         self.name: str = name
         self.mailbox: Mailbox[M] = Mailbox(name, employer, capacity=capacity, order_by=order_by)
         self._employer = employer
-        self._shared = shared
+        self.shared: bool = shared
         self._policy = policy
         self._max_retrying = max_retrying
         self._max_restarts = max_restarts
@@ -187,7 +187,7 @@ class Workers(Generic[M]):
             slot,
             turns,
             self._employer,
-            shared=self._shared,
+            shared=self.shared,
             max_retrying=self._max_retrying,
         )
         return ChildSpec(f"retry-{self._started}", life.run, restart=TEMPORARY, shutdown=self._shutdown)

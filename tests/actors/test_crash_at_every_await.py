@@ -56,10 +56,10 @@ class ActorFaults(Faults):
             patch.setattr(_Performer, call, self._watched_call(getattr(_Performer, call)))
 
     def _watched_call(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        async def watched(performer: Any, *args: Any) -> None:
+        async def watched(performer: Any, *args: Any) -> Any:
             if WATCHED.get() is self:
                 self.point()
-            await call(performer, *args)
+            return await call(performer, *args)
 
         return watched
 

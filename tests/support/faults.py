@@ -70,7 +70,7 @@ class Faults:
         for life in (WorkerLife, RetryLife):
             patch.setattr(life, "run", self._watched_life(life.run))
         for performer in (RouterPerformer, PolicyPerformer, HandlerPerformer, SystemEvents):
-            for call in ("start", "handle", "stop"):
+            for call in ("start", "handle", "interrupted", "stop"):
                 patch.setattr(performer, call, self._watched_call(getattr(performer, call)))
 
     def _watched_life(self, run: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Any]:
@@ -86,11 +86,11 @@ class Faults:
         return watched
 
     def _watched_call(self, call: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Any]:
-        async def watched(performer: Any, *args: Any) -> None:
+        async def watched(performer: Any, *args: Any) -> Any:
             faults = WATCHED.get()
             if faults is self:
                 faults.point()
-            await call(performer, *args)
+            return await call(performer, *args)
 
         return watched
 

@@ -11,10 +11,10 @@ from typing import Protocol
 
 import msgspec
 
+from pywats_actors._cell import Performer
 from pywats_events.models.event import Event
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome, Receipt
-from pywats_supervision import ChildContext
 from pywats_supervision.policies.decision import Failure
 
 __all__ = ["Burial", "PolicyPerformer", "Rejected"]
@@ -56,7 +56,7 @@ class Announces(Protocol):
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None: ...
 
 
-class PolicyPerformer:
+class PolicyPerformer(Performer[Burial | Rejected]):
     """One life of the policy actor."""
 
     __slots__ = ("_bus", "_policy")
@@ -64,12 +64,6 @@ class PolicyPerformer:
     def __init__(self, policy: ErrorPolicy, bus: Announces) -> None:
         self._policy = policy
         self._bus = bus
-
-    async def start(self, context: ChildContext) -> None:
-        """Begin a life."""
-
-    async def stop(self) -> None:
-        """End a life."""
 
     async def handle(self, message: Burial | Rejected) -> None:
         """Keep a dead letter; that of an event settles it."""

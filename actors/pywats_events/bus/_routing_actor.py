@@ -14,13 +14,13 @@ from typing import Final
 
 import trio
 
+from pywats_actors._cell import Performer
 from pywats_actors.mailbox import Mailbox
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.routing._table import RoutingTable
 from pywats_events.settlement import Receipt
-from pywats_supervision import ChildContext
 
 __all__ = ["INBOX", "MARK", "Door", "Route", "RouterPerformer", "Routes", "chosen"]
 
@@ -73,12 +73,12 @@ class Door:
         open: whether the bus runs and its inputs are not stopped.
     """
 
-    __slots__ = ("_news", "inbox", "open")
+    __slots__ = ("_waiting", "inbox", "open")
 
     def __init__(self, inbox: Mailbox[Receipt]) -> None:
         self.inbox = inbox
         self.open = False
-        self._news = trio.Event()
+        self._waiting: dict[trio.Event, None] = {}
 
     def close(self) -> None:
         """Let nobody in any more."""
@@ -87,8 +87,9 @@ class Door:
 
     def look_up(self) -> None:
         """Have those that wait ask again: it has closed, or events go elsewhere now."""
-        self._news.set()
-        self._news = trio.Event()
+        waiting, self._waiting = self._waiting, {}
+        for heard in waiting:
+            heard.set()
 
     async def wait(self, route: Route, accepted: int) -> None:
         """Wait until it is worth asking again whether an event on `route` can be accepted.
@@ -112,36 +113,30 @@ class Door:
             await self._space_or_news(self.inbox, self.inbox.size)
 
     async def _space_or_news(self, mailbox: Mailbox[Receipt], below: float) -> None:
-        heard = self._news
-        async with trio.open_nursery() as nursery:
-
-            async def hear() -> None:
-                await heard.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(hear)
-            await mailbox.wait_space(below)
-            nursery.cancel_scope.cancel()
+        heard = trio.Event()
+        self._waiting[heard] = None
+        mailbox.hear_space(heard, below)
+        try:
+            await heard.wait()
+        finally:
+            mailbox.unhear_space(heard)
+            self._waiting.pop(heard, None)
 
 
-class RouterPerformer:
+class RouterPerformer(Performer[Receipt]):
     """One life of the routing actor."""
 
     __slots__ = ()
-
-    async def start(self, context: ChildContext) -> None:
-        """Begin a life."""
-
-    async def stop(self) -> None:
-        """End a life."""
 
     async def handle(self, receipt: Receipt) -> None:
         """Give one event to its takers. HOT."""
         takers = receipt.takers
         position = receipt.routed
-        for taker in takers if not position else takers[position:]:
-            taker.put(receipt)
-            position += 1
+        try:
+            for taker in takers if not position else takers[position:]:
+                taker.put(receipt)
+                position += 1
+        finally:
             receipt.routed = position
         if not takers:
             receipt.ledger.unrouted += 1

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from pywats_actors._cell import Performer
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
 from pywats_events.bus._routing_actor import Routes, chosen
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Ledger, Receipt
-from pywats_supervision import ChildContext, ChildSpec
+from pywats_supervision import ChildSpec
 from pywats_supervision.policies.decision import Failure
 
 __all__ = ["LANE", "SystemEvents"]
@@ -33,7 +34,7 @@ class Bus(Protocol):
     running: bool
 
 
-class SystemEvents:
+class SystemEvents(Performer[Event]):
     """Makes system events and routes them.
 
     Attributes:
@@ -106,12 +107,6 @@ class SystemEvents:
     def perform(self) -> SystemEvents:
         """It routes them itself, in every life."""
         return self
-
-    async def start(self, context: ChildContext) -> None:
-        """Begin a life."""
-
-    async def stop(self) -> None:
-        """End a life."""
 
     async def handle(self, event: Event) -> None:
         """Give one to its takers, unless they are full."""

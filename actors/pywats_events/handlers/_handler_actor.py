@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
-from pywats_actors._cell import CURRENT_SLOT
+from pywats_actors._cell import CURRENT_SLOT, Performer
 from pywats_actors.mailbox import Slot
 from pywats_events.errors import OutboxOverflow
 from pywats_events.handlers._binding import Binding, call_hook
@@ -54,7 +54,7 @@ CURRENT_HAND: Final[ContextVar[HandlerPerformer | None]] = ContextVar("pywats_ha
 """The handler's life that the current task, or the worker thread it started, belongs to."""
 
 
-class HandlerPerformer:
+class HandlerPerformer(Performer[Receipt]):
     """One life of a handler's worker, as its cell sees it."""
 
     __slots__ = ("_binding", "_call", "_office", "_slot", "outbox", "receipt")
@@ -91,47 +91,51 @@ class HandlerPerformer:
         """End a life."""
         await call_hook(self._binding.on_stop)
 
-    async def handle(self, receipt: Receipt) -> None:
+    def handle(self, receipt: Receipt) -> Awaitable[Any]:
         """Handle one event. HOT."""
-        event: Event = receipt.event
         self.receipt = receipt
-        try:
-            if self._slot.attempt > 1:
-                event = event.with_attempt(self._slot.attempt)
-            if not receipt.doubtful or self._wants(event, receipt):
-                await self._call(event)
-        except Exception as error:
-            self._discard()
-            await self._failed(event, error)  # noqa: ASYNC120 - cancelled here, the event keeps its attempt
-            raise
-        except BaseException:  # cancelled: the event comes back, and publishes again
-            self._discard()
-            raise
+        if receipt.doubtful or self._slot.attempt > 1:
+            return self._handle_doubtful(receipt)
+        return self._call(receipt.event)
+
+    async def _handle_doubtful(self, receipt: Receipt) -> None:
+        """Handle one that was tried before, or whose filter raised when it was accepted: ask it again."""
+        event = self._as_tried(receipt)
+        wants = self._office.wants
+        if wants is None or self._office.name not in receipt.doubtful or wants(event):
+            await self._call(event)
+
+    def _as_tried(self, receipt: Receipt) -> Event:
+        event: Event = receipt.event
+        return event if self._slot.attempt == 1 else event.with_attempt(self._slot.attempt)
+
+    def done(self, receipt: Receipt, result: object) -> None:
+        """Let what it caused enter the bus, and settle it here. HOT."""
+        del result
         if self.outbox:
             self.receipt = None
             caused, self.outbox = self.outbox, []
             self._office.enter(caused, receipt)
-        if receipt.pending > 1:
-            receipt.pending -= 1
+        others = receipt.pending - 1
+        if others:
+            receipt.pending = others
         else:
             self.receipt = None
             receipt.one_less()
 
-    def _wants(self, event: Event, receipt: Receipt) -> bool:
-        """Ask the filter again if it raised when the event was accepted."""
-        wants = self._office.wants
-        return wants is None or self._office.name not in receipt.doubtful or wants(event)
+    async def interrupted(self, receipt: Receipt, error: BaseException) -> None:
+        """Drop what was published with the event; a retry publishes it anew.
 
-    def _discard(self) -> None:
-        """Drop what was published with the event in hand; a retry publishes it anew."""
+        Cancelled in the handler's hook: the event keeps its attempt.
+        """
         self.receipt = None
         kept, self.outbox = self.outbox, []
-        for receipt in kept:
-            receipt.discard()
-
-    async def _failed(self, event: Event, error: Exception) -> None:
-        self._office.failed(event, error)
-        await call_hook(self._binding.on_error, event, error)
+        for published in kept:
+            published.discard()
+        if isinstance(error, Exception):
+            event = self._as_tried(receipt)
+            self._office.failed(event, error)
+            await call_hook(self._binding.on_error, event, error)
 
     def publish(self, receipt: Receipt) -> None:
         """Keep an event, published while a message is in hand, until that is done.
