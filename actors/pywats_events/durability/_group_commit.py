@@ -1,0 +1,319 @@
+"""When is a batch written, and what happens while the disk refuses?
+
+Callers on the trio thread append plain operations to the open batch: no await, no task, no closure.
+One writer takes it when it is old or long enough, and while it is at the disk the next one fills.
+So a commit costs each of a thousand callers a thousandth of an fsync, and under load commits follow
+each other without a pause.
+
+While the disk is full or fails, that is a state and no crash: what was appended is kept, together with
+what comes to it, and tried again; nobody is told that it is done; new work waits in `wait_room`.
+
+HOT: tests/benchmarks/bench_store.py.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import logging
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import trio
+
+from pywats_events.durability._database import Batch, Database
+from pywats_events.durability.errors import StoreClosed, StoreUnavailable
+from pywats_supervision._system import current_runtime
+
+__all__ = ["Commit", "GroupCommit", "StoreState"]
+
+logger: Final = logging.getLogger("pywats_events")
+
+T = TypeVar("T")
+
+_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 10.0
+
+
+class StoreState(enum.Enum):
+    """How a store is."""
+
+    HEALTHY = "healthy"
+    """It takes what it is given."""
+    FULL = "full"
+    """Its bound or the disk's is reached: it takes nothing new until something is settled or freed."""
+    FAILING = "failing"
+    """The last write failed for another reason; it is tried again."""
+
+
+class Commit:
+    """That a batch is on the disk; all who appended to it share it."""
+
+    __slots__ = ("_callbacks", "_event", "done", "error")
+
+    def __init__(self) -> None:
+        self.done: bool = False
+        """Whether the batch is on the disk."""
+        self.error: StoreUnavailable | None = None
+        """Why it never will be."""
+        self._event: trio.Event | None = None
+        self._callbacks: list[Callable[[], object]] = []
+
+    async def wait(self) -> None:
+        """Wait until all of it is on the disk.
+
+        Cancelled: it is written all the same. Several tasks may wait.
+
+        Raises:
+            StoreUnavailable: if the store was closed before.
+        """
+        if not self.done and self.error is None:
+            if self._event is None:
+                self._event = trio.Event()
+            await self._event.wait()
+        else:
+            await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise StoreClosed(str(self.error)) from self.error
+
+    def add_done_callback(self, callback: Callable[[], object]) -> None:
+        """Have `callback()` called on the trio thread when it is on the disk, at once if it is.
+
+        Never called if it cannot be written. It must neither wait nor raise.
+        """
+        if self.done:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def resolve(self, error: StoreUnavailable | None = None) -> None:
+        """Say that it is written, or why it never will be."""
+        if self.done or self.error is not None:
+            return
+        self.done, self.error = error is None, error
+        callbacks, self._callbacks = self._callbacks, []
+        if self._event is not None:
+            self._event.set()
+        if error is None:
+            for callback in callbacks:
+                callback()
+
+
+class GroupCommit:
+    """The batches of one database.
+
+    Args:
+        database: where they go.
+        commit_after: seconds that the first operation of a batch waits for company.
+        commit_count: operations at which a batch goes without waiting longer.
+        max_pending: operations that may wait to be written before new work has to wait.
+        max_pending_bytes: the same in bytes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        commit_after: float = 0.005,
+        commit_count: int = 1000,
+        max_pending: int = 20_000,
+        max_pending_bytes: int = 64 << 20,
+    ) -> None:
+        self.state: StoreState = StoreState.HEALTHY
+        self.last_error: str | None = None
+        self.commits: int = 0
+        self.on_state: list[Callable[[StoreState], object]] = []
+        self._database = database
+        self._commit_after = commit_after
+        self._commit_count = commit_count
+        self._max_pending = max_pending
+        self._max_pending_bytes = max_pending_bytes
+        self._limiter = trio.CapacityLimiter(1)
+        self._open = Batch()
+        self._commit = Commit()
+        self._count = 0
+        self._since = 0.0
+        self._at_disk: Batch | None = None
+        self._at_disk_count = 0
+        self._waiting: list[Commit] = []
+        self._first = trio.Event()
+        self._enough = trio.Event()
+        self._room = trio.Event()
+        self._bounded = False
+        self._closed = False
+
+    # Appending
+
+    @property
+    def open_batch(self) -> Batch:
+        """The batch that fills; append to it and call `appended` in the same step."""
+        return self._open
+
+    def add(self, kind: Any, row: tuple[Any, ...]) -> Commit:
+        """Append one operation."""
+        self._open.add(kind, row)
+        return self.appended()
+
+    def appended(self, size: int = 64) -> Commit:
+        """Count an operation that was appended to `open_batch`.
+
+        Args:
+            size: its bytes, about.
+
+        Returns:
+            The commit that it shares.
+        """
+        if self._closed:
+            raise StoreClosed("the store was closed, and takes nothing more")
+        self._open.size += size
+        self._count += 1
+        if self._count == 1:
+            self._first.set()
+        elif self._count == self._commit_count:
+            self._enough.set()
+        return self._commit
+
+    @property
+    def pending(self) -> int:
+        """Operations that are not known to be on the disk."""
+        return self._count + self._at_disk_count
+
+    @property
+    def has_room(self) -> bool:
+        """Whether new work may come."""
+        return (
+            self.state is StoreState.HEALTHY
+            and self.pending < self._max_pending
+            and self._open.size < self._max_pending_bytes
+        )
+
+    async def wait_room(self) -> None:
+        """Wait until new work may come; at once, and without a checkpoint, if it may.
+
+        Cancelled: nothing has happened. Several tasks may wait.
+        """
+        while not self.has_room:
+            if self._room.is_set():
+                self._room = trio.Event()
+            await self._room.wait()
+
+    def _tell_room(self) -> None:
+        if not self._room.is_set() and self.has_room:
+            self._room.set()
+
+    # Writing
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Call `function(*args)` in the one thread that uses the database.
+
+        Cancelled: it is waited for all the same.
+        """
+        return await current_runtime().run_blocking(function, *args, limiter=self._limiter)
+
+    async def write_batches(self) -> None:
+        """Write one batch after the other, for ever.
+
+        Cancelled: the batch at the disk is waited for; what was appended since is not written. It may
+        be called again, also after it raised: the batch in hand comes first.
+
+        Raises:
+            sqlite3.DatabaseError: if the database is corrupt.
+        """
+        while True:
+            if self._at_disk is None:
+                await self._wait_filled()
+            await self.write_one()
+
+    async def _wait_filled(self) -> None:
+        await self._first.wait()
+        if self._count < self._commit_count:
+            with trio.move_on_after(self._commit_after):
+                await self._enough.wait()
+
+    def _take(self) -> Batch:
+        """Take the open batch in hand, behind one that failed before."""
+        if self._at_disk is None:
+            self._at_disk = self._open
+        else:
+            self._at_disk.absorb(self._open)
+        self._waiting.append(self._commit)
+        self._at_disk_count += self._count
+        self._open, self._commit, self._count = Batch(), Commit(), 0
+        if self._first.is_set():
+            self._first = trio.Event()
+        if self._enough.is_set():
+            self._enough = trio.Event()
+        return self._at_disk
+
+    async def write_one(self) -> None:
+        """Write what there is, as often as it takes.
+
+        Cancelled: as for `write_batches`.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            batch = self._take()
+            try:
+                await self.in_thread(self._database.write, batch)
+            except (sqlite3.Error, OSError) as error:
+                if _code(error) in _CORRUPT:
+                    raise
+                self._failed(error)
+            else:
+                break
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        self._written()
+        await self.in_thread(self._database.checkpoint)
+
+    def _written(self) -> None:
+        self._at_disk, self._at_disk_count = None, 0
+        self.commits += 1
+        waiting, self._waiting = self._waiting, []
+        self.last_error = None
+        self._enter(StoreState.FULL if self._bounded else StoreState.HEALTHY)
+        for commit in waiting:
+            commit.resolve()
+        self._tell_room()
+
+    def _failed(self, error: Exception) -> None:
+        full = _code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in _FULL
+        self.last_error = f"{type(error).__name__}: {error}"
+        self._enter(StoreState.FULL if full else StoreState.FAILING)
+
+    def set_bounded(self, bounded: bool) -> None:
+        """Say that the bound on its size or on the free disk is reached, or no longer."""
+        self._bounded = bounded
+        if self.last_error is None:
+            self._enter(StoreState.FULL if bounded else StoreState.HEALTHY)
+            self._tell_room()
+
+    def _enter(self, state: StoreState) -> None:
+        if state is self.state:
+            return
+        self.state = state
+        if state is StoreState.HEALTHY:
+            logger.info("the store in %s takes what it is given again", self._database.folder.path)
+        else:
+            logger.error(
+                "the store in %s is %s (%s): nothing new is accepted until that is mended",
+                self._database.folder.path,
+                state.value,
+                self.last_error or "its bound is reached",
+            )
+        for listener in self.on_state:
+            listener(state)
+
+    def close(self, error: StoreUnavailable | None = None) -> None:
+        """Take nothing more, and tell those who wait for what was not written."""
+        self._closed = True
+        reason = error or StoreClosed("the store was closed before this was written")
+        for commit in (*self._waiting, self._commit):
+            commit.resolve(reason)
+
+
+def _code(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

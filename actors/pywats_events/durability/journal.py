@@ -1,0 +1,217 @@
+"""What was accepted and is not settled yet, per handler, so that no end of the process can lose it.
+
+`accept` and `settle` are plain calls on the trio thread: they append to the batch that the group commit
+writes next. A source is told that its event was accepted when the commit of `accept` is done; nobody
+need wait for that of `settle`, as a settlement that a crash takes back only repeats an event.
+
+HOT: tests/benchmarks/bench_store.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pywats_events.durability._database import Database
+from pywats_events.durability._group_commit import Commit, GroupCommit
+from pywats_events.durability._recovery import Counts, Replay, ends_of, verdict
+from pywats_events.durability._statements import Kind
+from pywats_events.durability.seen_events import SeenEvents
+from pywats_events.settlement import Outcome
+
+__all__ = ["Journal", "Replay"]
+
+_PAGE_BYTES: Final = 16 << 20
+_TEXTS: Final = 1000
+_NAMES: Final = msgspec.json.Decoder(tuple[str, ...])
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """An unsettled event: its number, who has not finished, and which rows beside its own it has."""
+
+    seq: int
+    pending: tuple[str, ...]
+    large: bool = False
+    marked: bool = False
+    in_hand: bool = False
+    ends: int = 0
+
+
+class Journal:
+    """The journal of a store; for the trio thread."""
+
+    def __init__(self, commits: GroupCommit, seen: SeenEvents, database: Database, large: int) -> None:
+        self._commits = commits
+        self._seen = seen
+        self._database = database
+        self._large = large
+        self._entries: dict[str, _Entry] = {}
+        self._texts: dict[tuple[str, ...], str] = {}
+        self._cursor = 0
+        self._next = 1
+        self._counts = Counts(0, 0)
+
+    def __len__(self) -> int:
+        """How many unsettled events it has in hand; those not yet read for replay are not counted."""
+        return len(self._entries)
+
+    def __contains__(self, event_id: object) -> bool:
+        return event_id in self._entries
+
+    @property
+    def following(self) -> int:
+        """The number that the next event gets."""
+        return self._next
+
+    def begin(self, fresh: int, life: int) -> None:
+        """Begin a life.
+
+        Args:
+            fresh: first number of the life before, if that ended uncleanly; else of this one.
+            life: first number of this life.
+        """
+        self._cursor = 0
+        self._next = max(self._next, life)
+        self._counts = Counts(fresh, life)
+
+    def accept(
+        self, event_id: str, source: str, key: str | None, encoded: bytes, handlers: tuple[str, ...]
+    ) -> Commit:
+        """Write an event down, and make its id known.
+
+        One that is unsettled here already is not written again. One for no handler is only made known.
+
+        Args:
+            event_id: of the event.
+            source: where it came from.
+            key: its key of order; None for none.
+            encoded: the event; it comes back as it is.
+            handlers: the names of the subscriptions that it goes to.
+
+        Returns:
+            The commit after which its source may be told.
+        """
+        if event_id not in self._entries and handlers:
+            seq = self._next
+            self._next = seq + 1
+            large = len(encoded) > self._large
+            self._entries[event_id] = _Entry(seq, handlers, large)
+            batch = self._commits.open_batch
+            if large:
+                batch.payloads[seq] = encoded
+            kept = None if large else encoded
+            batch.accepted[seq] = (seq, event_id, source, key, self._text(handlers), kept, large)
+            self._commits.appended(len(encoded))
+        return self._seen.add(event_id)
+
+    def _text(self, handlers: tuple[str, ...]) -> str:
+        text = self._texts.get(handlers)
+        if text is None:
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            text = self._texts[handlers] = msgspec.json.encode(handlers).decode()
+        return text
+
+    def settle(self, event_id: str, handler: str, outcome: Outcome) -> None:
+        """Write down that a handler has come to an end with an event; the last one's takes it away.
+
+        What is appended in the same step, such as its dead letter, is in the same transaction. Without
+        effect for an event that is not here, for a handler that has finished, and for HANDED_BACK,
+        which is no end.
+        """
+        entry = self._entries.get(event_id)
+        if entry is None or handler not in entry.pending or outcome is Outcome.HANDED_BACK:
+            return
+        if len(entry.pending) == 1:
+            del self._entries[event_id]
+            self._done(entry)
+        else:
+            entry.pending = tuple(name for name in entry.pending if name != handler)
+            entry.marked = True
+            self._commits.open_batch.add(Kind.SETTLE, (entry.seq, handler, outcome.value))
+        self._commits.appended()
+
+    def _done(self, entry: _Entry) -> None:
+        batch, seq = self._commits.open_batch, entry.seq
+        if batch.accepted.pop(seq, None) is not None:
+            batch.payloads.pop(seq, None)
+        else:
+            batch.add(Kind.DONE, (seq,))
+            if entry.large:
+                batch.done_payloads.append(seq)
+        if entry.marked:
+            batch.add(Kind.DONE_MARKS, (seq,))
+        if entry.in_hand:
+            batch.add(Kind.DONE_HANDS, (seq,))
+
+    def take(self, event_id: str) -> Commit:
+        """Mark an event as in hand, before a handler gets it; for those whose replay is `careful`.
+
+        Returns:
+            The commit to wait for: then the mark survives what the handler may do to the process.
+        """
+        entry = self._entries.get(event_id)
+        if entry is not None:
+            entry.in_hand = True
+            self._commits.open_batch.add(Kind.TAKE, (entry.seq, entry.ends, 1))
+        return self._commits.appended()
+
+    async def next_replays(self, limit: int = 256) -> tuple[Replay, ...]:
+        """The next events that were unsettled when the store was opened, in order of acceptance.
+
+        They are marked as in hand on the disk before this returns. Read the next page when these are on
+        their way to their handlers: so memory stays bounded.
+
+        Args:
+            limit: at most so many, and about 16 MiB.
+
+        Returns:
+            None of them when all are read.
+
+        Cancelled: nothing has happened, and the same page comes again.
+        """
+        while True:
+            page = await self._commits.in_thread(self._read, self._cursor, limit)
+            if not page:
+                return ()
+            found = verdict([(seq, row) for seq, row, _, _ in page], {s: d for s, _, d, _ in page})
+            extras = {seq: (large, bool(settled)) for seq, _, settled, large in page}
+            self._enter(found.replays, extras)
+            for seq in found.done:
+                self._done(_Entry(seq, (), extras[seq][0], marked=True, in_hand=True))
+                self._commits.appended()
+            marks = [self._commits.add(Kind.TAKE, (seq, ends, 1)) for seq, ends in found.mark]
+            if marks:
+                await marks[-1].wait()
+            self._cursor = page[-1][0]
+            if found.replays:
+                return tuple(replay for _, replay in found.replays)
+
+    def _enter(self, replays: tuple[tuple[int, Replay], ...], extras: dict[int, tuple[bool, bool]]) -> None:
+        for seq, replay in replays:
+            large, marked = extras[seq]
+            self._entries[replay.event_id] = _Entry(
+                seq, replay.handlers, large, marked, in_hand=True, ends=replay.ends
+            )
+
+    def _read(self, after: int, limit: int) -> list[tuple[int, Replay, tuple[str, ...], bool]]:
+        """In the thread: number, event, finished handlers and whether it has a file, of some rows."""
+        rows = self._database.connection.execute(
+            "SELECT j.seq, j.event_id, j.source, j.key, j.handlers, j.encoded, j.large, h.ends, "
+            "(SELECT json_group_array(handler) FROM settled s WHERE s.seq = j.seq) "
+            "FROM journal j LEFT JOIN hands h ON h.seq = j.seq "
+            "WHERE j.seq > ? AND j.seq < ? ORDER BY j.seq LIMIT ?",
+            (after, self._counts.fresh_until, limit),
+        )
+        page, size = [], 0
+        for seq, event_id, source, key, handlers, encoded, large, marked, settled in rows:
+            data = self._database.folder.payload(seq).read_bytes() if large else encoded
+            names = _NAMES.decode(handlers)
+            replay = Replay(event_id, source, key, data, names, ends_of(seq, marked, self._counts))
+            page.append((seq, replay, _NAMES.decode(settled), bool(large)))
+            size += len(data)
+            if size >= _PAGE_BYTES:
+                break
+        rows.close()
+        return page
