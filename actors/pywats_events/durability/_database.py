@@ -23,7 +23,9 @@ __all__ = ["Batch", "Database", "Opened", "Usage"]
 
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PAGE: Final = 8192
-_CHECKPOINT_PAGES: Final = 4096
+# Of what is appended, and of the pages that a small commit takes: about what goes to the log.
+_CHECKPOINT_BYTES: Final = 16 << 20
+_COMMIT_BYTES: Final = 5 * _PAGE
 _SHRINK_FROM: Final = 64 << 20
 
 
@@ -117,6 +119,7 @@ class Database:
         self._stamp = stamp
         self._max_pages = max_pages
         self._connection: sqlite3.Connection | None = None
+        self._logged = 0
 
     @property
     def is_open(self) -> bool:
@@ -175,7 +178,7 @@ class Database:
             "synchronous=FULL",
             "foreign_keys=ON",
             "secure_delete=OFF",
-            "wal_autocheckpoint=0",
+            f"wal_autocheckpoint={8 * _CHECKPOINT_BYTES // _PAGE}",
             *(() if self._max_pages is None else (f"max_page_count={self._max_pages}",)),
         ):
             connection.execute(f"PRAGMA {setting}")
@@ -240,19 +243,14 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self._logged += batch.size + _COMMIT_BYTES
         self.folder.drop_payloads(batch.done_payloads)
 
-    def checkpoint(self, *, whole: bool = False) -> None:
-        """Move what is in the write-ahead log into the database.
-
-        Args:
-            whole: also when it is short, and cut the log to nothing.
-        """
-        log = self.folder.database.with_name("store.db-wal")
-        if whole:
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        elif log.exists() and log.stat().st_size >= _CHECKPOINT_PAGES * _PAGE:
-            self.connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    def checkpoint_if_due(self) -> None:
+        """Move what is in the write-ahead log into the database, when that is much."""
+        if self._logged >= _CHECKPOINT_BYTES:
+            self._logged = 0
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def usage(self) -> Usage:
         """How much room it takes and has."""
@@ -275,7 +273,7 @@ class Database:
         try:
             self.write(facts)
             self._shrink()
-            self.checkpoint(whole=True)
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             self.abandon()
 

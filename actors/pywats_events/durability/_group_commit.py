@@ -17,12 +17,13 @@ import enum
 import errno
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import trio
 
 from pywats_events.durability._database import Batch, Database
+from pywats_events.durability._statements import Kind
 from pywats_events.durability.errors import StoreClosed, StoreUnavailable
 from pywats_supervision._system import current_runtime
 
@@ -143,7 +144,9 @@ class GroupCommit:
         self._enough = trio.Event()
         self._room = trio.Event()
         self._bounded = False
-        self._closed = False
+        self._pause = _FIRST_PAUSE
+        self._token: trio.lowlevel.TrioToken | None = None
+        self.closed: bool = False
 
     # Appending
 
@@ -152,7 +155,7 @@ class GroupCommit:
         """The batch that fills; append to it and call `appended` in the same step."""
         return self._open
 
-    def add(self, kind: Any, row: tuple[Any, ...]) -> Commit:
+    def add(self, kind: Kind, row: tuple[Any, ...]) -> Commit:
         """Append one operation."""
         self._open.add(kind, row)
         return self.appended()
@@ -166,7 +169,7 @@ class GroupCommit:
         Returns:
             The commit that it shares.
         """
-        if self._closed:
+        if self.closed:
             raise StoreClosed("the store was closed, and takes nothing more")
         self._open.size += size
         self._count += 1
@@ -175,6 +178,34 @@ class GroupCommit:
         elif self._count == self._commit_count:
             self._enough.set()
         return self._commit
+
+    def add_from_anywhere(
+        self, rows: Sequence[tuple[Kind, tuple[Any, ...]]], written: Callable[[], object]
+    ) -> None:
+        """Append operations from any thread; from the trio thread, in this very step.
+
+        Args:
+            rows: the operations, kept together.
+            written: called on the trio thread when they are on the disk.
+
+        Raises:
+            StoreClosed: if the store was closed.
+        """
+        if self.closed:
+            raise StoreClosed("the store was closed, and takes nothing more")
+        token = self._token
+        if token is None or _is_here(token):
+            self._add_all(rows, written)
+        else:
+            token.run_sync_soon(self._add_all, rows, written)
+
+    def _add_all(self, rows: Sequence[tuple[Kind, tuple[Any, ...]]], written: Callable[[], object]) -> None:
+        if self.closed:
+            logger.error("the store was closed before %d operations of another thread came to it", len(rows))
+            return
+        for kind, row in rows:
+            self._open.add(kind, row)
+        self.appended().add_done_callback(written)
 
     @property
     def pending(self) -> int:
@@ -222,6 +253,7 @@ class GroupCommit:
         Raises:
             sqlite3.DatabaseError: if the database is corrupt.
         """
+        self._token = trio.lowlevel.current_trio_token()
         while True:
             if self._at_disk is None:
                 await self._wait_filled()
@@ -253,7 +285,6 @@ class GroupCommit:
 
         Cancelled: as for `write_batches`.
         """
-        pause = _FIRST_PAUSE
         while True:
             batch = self._take()
             try:
@@ -264,16 +295,26 @@ class GroupCommit:
                 self._failed(error)
             else:
                 break
-            await trio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await trio.sleep(self._pause)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._written()
-        await self.in_thread(self._database.checkpoint)
+        await self.in_thread(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        try:
+            self._database.checkpoint_if_due()
+        except (sqlite3.Error, OSError) as error:
+            if _code(error) in _CORRUPT:
+                raise
+            # What was written is safe in the log, and the next checkpoint takes it along.
+            logger.warning("the store in %s could not move its log: %s", self._database.folder.path, error)
 
     def _written(self) -> None:
         self._at_disk, self._at_disk_count = None, 0
         self.commits += 1
         waiting, self._waiting = self._waiting, []
         self.last_error = None
+        self._pause = _FIRST_PAUSE
         self._enter(StoreState.FULL if self._bounded else StoreState.HEALTHY)
         for commit in waiting:
             commit.resolve()
@@ -307,12 +348,25 @@ class GroupCommit:
         for listener in self.on_state:
             listener(state)
 
-    def close(self, error: StoreUnavailable | None = None) -> None:
+    def open(self) -> None:
+        """Take operations, again if it was closed."""
+        self.closed = False
+
+    def close(self) -> None:
         """Take nothing more, and tell those who wait for what was not written."""
-        self._closed = True
-        reason = error or StoreClosed("the store was closed before this was written")
+        self.closed = True
+        self._token = None
+        reason = StoreClosed("the store was closed before this was written")
         for commit in (*self._waiting, self._commit):
             commit.resolve(reason)
+        self._commit = Commit()
+
+
+def _is_here(token: trio.lowlevel.TrioToken) -> bool:
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
 
 
 def _code(error: Exception) -> int:

@@ -24,6 +24,7 @@ _MIGRATIONS: Final = (
         seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL, source TEXT NOT NULL, key TEXT,
         handlers TEXT NOT NULL, encoded BLOB, large INTEGER NOT NULL
     );
+    CREATE INDEX journal_large ON journal (seq) WHERE large;
     CREATE TABLE settled (
         seq INTEGER NOT NULL, handler TEXT NOT NULL, outcome TEXT NOT NULL, PRIMARY KEY (seq, handler)
     ) WITHOUT ROWID;
@@ -36,7 +37,7 @@ _MIGRATIONS: Final = (
         event BLOB, raw BLOB, replayed INTEGER
     );
     CREATE TABLE shelves (
-        owner TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, value BLOB NOT NULL,
+        owner TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, value BLOB,
         PRIMARY KEY (owner, key)
     ) WITHOUT ROWID;
     CREATE TABLE spools (

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-__all__ = ["Kind", "execute"]
+__all__ = ["Kind", "clean", "execute"]
 
 _CHUNKS: Final = (256, 32, 4, 1)
 
@@ -42,9 +42,14 @@ class Kind(enum.Enum):
         14,
         "",
     )
+    LETTER_REPLAYED = (
+        "UPDATE letters SET replayed = v.column1 FROM (VALUES ",
+        2,
+        ") AS v WHERE n = v.column2",
+    )
     LETTER_DROP = ("DELETE FROM letters WHERE n IN (VALUES ", 1, ")")
     SHELVE = ("INSERT OR REPLACE INTO shelves(owner, key, at, value) VALUES ", 4, "")
-    UNSHELVE = ("DELETE FROM shelves WHERE (owner, key) IN (VALUES ", 2, ")")
+    UNSHELVE = ("DELETE FROM shelves WHERE value IS NULL AND (owner, key) IN (VALUES ", 2, ")")
     SPOOL = ("INSERT OR REPLACE INTO spools(owner, n, at, value) VALUES ", 4, "")
     UNSPOOL = ("DELETE FROM spools WHERE (owner, n) IN (VALUES ", 2, ")")
     REMEMBER = ("INSERT OR REPLACE INTO meta(key, value) VALUES ", 2, "")
@@ -77,3 +82,8 @@ def execute(connection: sqlite3.Connection, kind: Kind, rows: Sequence[tuple[Any
     """
     for size, chunk in _chunks(rows):
         connection.execute(_SQL[kind, size], [value for row in chunk for value in row])
+
+
+def clean(text: str) -> str:
+    """A text that SQLite takes: half a surrogate pair is written as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

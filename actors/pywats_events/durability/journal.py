@@ -16,7 +16,7 @@ import msgspec
 from pywats_events.durability._database import Database
 from pywats_events.durability._group_commit import Commit, GroupCommit
 from pywats_events.durability._recovery import Counts, Replay, ends_of, verdict
-from pywats_events.durability._statements import Kind
+from pywats_events.durability._statements import Kind, clean
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.settlement import Outcome
 
@@ -101,7 +101,15 @@ class Journal:
             if large:
                 batch.payloads[seq] = encoded
             kept = None if large else encoded
-            batch.accepted[seq] = (seq, event_id, source, key, self._text(handlers), kept, large)
+            batch.accepted[seq] = (
+                seq,
+                clean(event_id),
+                clean(source),
+                None if key is None else clean(key),
+                self._text(handlers),
+                kept,
+                large,
+            )
             self._commits.appended(len(encoded))
         return self._seen.add(event_id)
 
@@ -110,18 +118,20 @@ class Journal:
         if text is None:
             if len(self._texts) >= _TEXTS:
                 self._texts.clear()
-            text = self._texts[handlers] = msgspec.json.encode(handlers).decode()
+            text = self._texts[handlers] = msgspec.json.encode([clean(name) for name in handlers]).decode()
         return text
 
     def settle(self, event_id: str, handler: str, outcome: Outcome) -> None:
         """Write down that a handler has come to an end with an event; the last one's takes it away.
 
         What is appended in the same step, such as its dead letter, is in the same transaction. Without
-        effect for an event that is not here, for a handler that has finished, and for HANDED_BACK,
-        which is no end.
+        effect for an event that is not here, for a handler that has finished, for HANDED_BACK, which is
+        no end, and after closing: then it is replayed.
         """
         entry = self._entries.get(event_id)
-        if entry is None or handler not in entry.pending or outcome is Outcome.HANDED_BACK:
+        if entry is None or handler not in entry.pending:
+            return
+        if outcome is Outcome.HANDED_BACK or self._commits.closed:
             return
         if len(entry.pending) == 1:
             del self._entries[event_id]

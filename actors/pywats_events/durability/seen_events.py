@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from pywats_events.durability._group_commit import Commit, GroupCommit
-from pywats_events.durability._statements import Kind
+from pywats_events.durability._statements import Kind, clean
 
 __all__ = ["SeenEvents"]
 
@@ -56,7 +56,7 @@ class SeenEvents:
             self._next = number + 1
             self._ids.add(event_id)
             self._order.append((number, event_id, at))
-            self._commits.open_batch.add(Kind.SEEN, (number, event_id, at))
+            self._commits.open_batch.add(Kind.SEEN, (number, clean(event_id), at))
             if number % _TRIM_EVERY == 0:
                 self._trim(at)
         return self._commits.appended(len(event_id))

@@ -9,16 +9,22 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from pywats_events.durability._database import Database, Opened
+from pywats_events.durability._capacity import Alarm, Sample, alarm_between, bound_of, fullness, hours_left
+from pywats_events.durability._database import Database, Opened, Usage
 from pywats_events.durability._files import Folder
 from pywats_events.durability._group_commit import GroupCommit, StoreState
+from pywats_events.durability.dead_letters import SQLiteDeadLetterQueue
+from pywats_events.durability.errors import StoreUnavailable
 from pywats_events.durability.journal import Journal
+from pywats_events.durability.keepsakes import Shelf, Spool
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_supervision._system import current_runtime
 
@@ -27,6 +33,8 @@ __all__ = ["Store"]
 logger: Final = logging.getLogger("pywats_events")
 
 _CLOSE_WITHIN: Final = 10.0
+_LOOK_EVERY: Final = 2.0
+_SAMPLES: Final = 900
 
 
 class Store:
@@ -47,6 +55,7 @@ class Store:
         large: bytes from which on an event is a file beside the database.
         seen_count: how many ids are known, once there were so many.
         seen_age: seconds for which an id stays known, within `seen_count`.
+        max_dead_letters: how many are kept; one more pushes the oldest out, and is counted.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -64,6 +73,7 @@ class Store:
         large: int = 1 << 20,
         seen_count: int = 200_000,
         seen_age: float = 7 * 86_400.0,
+        max_dead_letters: int = 100_000,
     ) -> None:
         _check("max_size", max_size, 1 << 20, None)
         _check("min_free", min_free, 0, 1)
@@ -79,7 +89,11 @@ class Store:
         self._commits = GroupCommit(self._database, commit_after=commit_after, commit_count=commit_count)
         self.seen = SeenEvents(self._commits, _wall_clock, max_count=seen_count, max_age=seen_age)
         self.journal = Journal(self._commits, self.seen, self._database, large)
+        self.dead_letters = SQLiteDeadLetterQueue(self.folder.database, self._commits, max_dead_letters)
         self.opened: Opened | None = None
+        self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
+        self._level = 0.0
+        self._alarm_listeners: list[Callable[[Alarm], object]] = []
 
     @property
     def path(self) -> Path:
@@ -94,6 +108,13 @@ class Store:
     def on_state(self, listener: Callable[[StoreState], object]) -> None:
         """Have `listener(state)` called on the trio thread at each change; it must neither wait nor raise."""
         self._commits.on_state.append(listener)
+
+    def on_alarm(self, listener: Callable[[Alarm], object]) -> None:
+        """Have `listener(alarm)` called on the trio thread when it fills, or has room again.
+
+        It must neither wait nor raise.
+        """
+        self._alarm_listeners.append(listener)
 
     async def room(self) -> None:
         """Wait until new work may come; at once, without a checkpoint, if it may.
@@ -118,6 +139,7 @@ class Store:
         """
         if self.opened is None or not self._database.is_open:
             self.opened = await self._commits.in_thread(self._open)
+            self._commits.open()
             if self.opened.set_aside is not None:
                 logger.error(
                     "the store in %s was corrupt (%s); it was moved to %s and a new one begun",
@@ -128,11 +150,49 @@ class Store:
         return self.opened
 
     def _open(self) -> Opened:
-        opened = self._database.open()
+        try:
+            opened = self._database.open()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"the store in {self.path} cannot be opened: {error}; see that the folder can be "
+                "written to, and that the disk is not full"
+            ) from error
         if self.opened is None:
             self.journal.begin(self._database.meta("fresh", 1), self._database.meta("life", 1))
             self.seen.load(self._database.rows("SELECT n, id, at FROM seen ORDER BY n"))
+        self.dead_letters.load()
         return opened
+
+    async def shelf(self, owner: str, *, max_count: int = 10_000, max_age: float = inf) -> Shelf:
+        """The shelf of an owner, with what it kept in earlier lives; of an open store.
+
+        Args:
+            owner: a name, such as that of a transport.
+            max_count: how many keys are kept, at least 1.
+            max_age: seconds after which a value that was not put again is forgotten.
+
+        Cancelled: nothing has happened.
+        """
+        _check("max_count", max_count, 1, None)
+        _check("max_age", max_age, 0, None)
+        shelf = Shelf(owner, self._commits, _wall_clock, max_count=max_count, max_age=max_age)
+        rows = await self._commits.in_thread(
+            self._database.rows, "SELECT key, at, value FROM shelves WHERE owner = ? ORDER BY at", owner
+        )
+        shelf.load({key: (at, value) for key, at, value in rows})
+        return shelf
+
+    async def spool(self, owner: str) -> Spool:
+        """The spool of an owner, with what it held in earlier lives; of an open store.
+
+        Args:
+            owner: a name, such as that of a transport.
+
+        Cancelled: nothing has happened.
+        """
+        sql = "SELECT min(n), max(n) FROM spools WHERE owner = ?"
+        ((first, last),) = await self._commits.in_thread(self._database.rows, sql, owner)
+        return Spool(owner, self._commits, self._database, _wall_clock, first or 1, last or 0)
 
     async def run(self, task_status: trio.TaskStatus[Opened] = trio.TASK_STATUS_IGNORED) -> None:
         """Write what is appended, until cancelled; then write the rest and close in order.
@@ -147,14 +207,60 @@ class Store:
         """
         task_status.started(await self.open())
         try:
-            await self._commits.write_batches()
+            while True:
+                with trio.move_on_after(_LOOK_EVERY):
+                    await self._commits.write_batches()
+                await self._look()
         except trio.Cancelled:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_WITHIN):
                 await self.close()
+            self._commits.close()
+            self._database.abandon()
             raise
         except sqlite3.DatabaseError:
             await self._commits.in_thread(self._database.abandon)
             raise
+
+    async def _look(self) -> None:
+        """See how much room is left, and say so where it changes something."""
+        usage = await self._commits.in_thread(self._usage)
+        if usage is None:
+            return
+        now = Sample(trio.current_time(), usage.size, usage.free, usage.disk)
+        self._samples.append(now)
+        part = fullness(now, self._max_size, self._min_free)
+        self._commits.set_bounded(part >= 1.0)
+        level = alarm_between(self._level, part)
+        if level != self._level:
+            self._level = level
+            self._alarm(self._alarm_now(now, part))
+
+    def _usage(self) -> Usage | None:
+        try:
+            return self._database.usage()
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("it cannot be seen how full the store in %s is: %s", self.path, error)
+            return None
+
+    def _alarm_now(self, now: Sample, part: float) -> Alarm:
+        return Alarm(
+            level=self._level,
+            part=part,
+            hours_left=hours_left(self._samples, self._max_size, self._min_free),
+            size=now.size,
+            bound=bound_of(now, self._max_size, self._min_free),
+        )
+
+    def _alarm(self, alarm: Alarm) -> None:
+        log = logger.warning if alarm.level else logger.info
+        log(
+            "the store in %s uses %.0f%% of its room; at the present rate it is full in %.1f hours",
+            self.path,
+            100 * alarm.part,
+            alarm.hours_left,
+        )
+        for listener in self._alarm_listeners:
+            listener(alarm)
 
     async def close(self) -> None:
         """Write what was appended and close it, marked as closed in order; without effect on a closed one.
@@ -165,9 +271,18 @@ class Store:
             if self._commits.pending:
                 await self._commits.write_one()
             await self._commits.in_thread(self._close)
+            self._commits.close()
 
     def _close(self) -> None:
-        self._database.close(self.journal.following)
+        self.dead_letters.release()
+        try:
+            self._database.close(self.journal.following)
+        except (sqlite3.Error, OSError) as error:
+            logger.error(  # noqa: TRY400 - the error says it all
+                "the store in %s could not be closed in order, and counts this as an unclean end: %s",
+                self.path,
+                error,
+            )
 
 
 def _check(name: str, value: float, least: float, most: float | None) -> None:

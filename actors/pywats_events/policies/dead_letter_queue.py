@@ -179,13 +179,17 @@ class DeadLetterQueue:
             source=source,
         )
         _drop_frames(error)
+        self._keep(entry)
+        self._tell(entry)
+        return entry
+
+    def _keep(self, entry: DeadLetterEntry) -> None:
+        """Keep it, and push out what that leaves no room for; a queue of another kind keeps it elsewhere."""
         with self._guard:
             self._entries.append(entry)
             if len(self._entries) > self._max_size:
                 self._entries.popleft()
                 self._pushed_out += 1
-        self._tell(entry)
-        return entry
 
     def _tell(self, entry: DeadLetterEntry) -> None:
         if self._on_add is None:

@@ -1,0 +1,160 @@
+"""What does it cost to write events down before their source is told?
+
+Guards the group commit: `pywats_events.durability._group_commit` and `journal`. The folder is on the
+disk that the temporary folder is on; a disk in memory would flatter every figure.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median, quantiles
+
+import trio
+
+from benchmarks.yardstick import timed
+from pywats_events.durability import Commit, Store
+from pywats_events.settlement import Outcome
+
+PROMISES = {
+    "store: accepted, events/s": 10_000.0,
+    "store: accepted, of one fsync each": 10.0,
+    "store: accepted, of persist-queue": 10.0,
+}
+MOST = {"store: p99 at 5,000/s, ms": 25.0, "store: 100,000 replayed, s": 15.0}
+
+PAYLOAD = bytes(1000)
+HANDLERS = ("Reporter",)
+
+
+@asynccontextmanager
+async def running(store: Store) -> AsyncIterator[Store]:
+    """A store that writes."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(store.run)
+        yield store
+        nursery.cancel_scope.cancel()
+
+
+async def accepted(folder: Path, seconds: float = 2.0, sources: int = 200) -> float:
+    """Events per second: each source goes on when its event is on the disk, then the event settles."""
+    count = 0
+
+    async def source(name: str) -> None:
+        nonlocal count
+        for number in range(1_000_000):
+            event = f"{name}-{number:08}-0123456789abcdef"
+            await store.room()
+            await store.journal.accept(event, name, None, PAYLOAD, HANDLERS).wait()
+            store.journal.settle(event, "Reporter", Outcome.HANDLED)
+            count += 1
+
+    async with running(Store(folder, min_free=0)) as store:
+        with trio.move_on_after(seconds):
+            async with trio.open_nursery() as nursery:
+                for number in range(sources):
+                    nursery.start_soon(source, f"source-{number}")
+    return count / seconds
+
+
+async def latencies(folder: Path, rate: int = 5_000, seconds: float = 2.0) -> list[float]:
+    """Milliseconds from accepting to the commit, at a steady rate."""
+    found: list[float] = []
+
+    async def tell(commits: list[tuple[float, Commit]]) -> None:
+        for at, commit in commits:
+            await commit.wait()
+            found.append((time.perf_counter() - at) * 1000)
+
+    async with running(Store(folder, min_free=0)) as store, trio.open_nursery() as nursery:
+        start = trio.current_time()
+        sent = 0
+        while (passed := trio.current_time() - start) < seconds:
+            commits: list[tuple[float, Commit]] = []
+            while sent < passed * rate:
+                commit = store.journal.accept(f"event-{sent:032}", "bench", None, PAYLOAD, HANDLERS)
+                commits.append((time.perf_counter(), commit))
+                if sent >= 20:
+                    store.journal.settle(f"event-{sent - 20:032}", "Reporter", Outcome.HANDLED)
+                sent += 1
+            if commits:
+                nursery.start_soon(tell, commits)
+            await trio.sleep(0.001)
+    return found
+
+
+def one_fsync_each(folder: Path, seconds: float = 1.0) -> float:
+    """Events per second of the same tables with a transaction for each event."""
+    connection = sqlite3.connect(folder / "plain.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE journal (seq INTEGER PRIMARY KEY, event_id TEXT, encoded BLOB)")
+    count, until = 0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        connection.execute("INSERT INTO journal VALUES (?, ?, ?)", (count, f"event-{count}", PAYLOAD))
+        count += 1
+    connection.close()
+    return count / seconds
+
+
+def persist_queue(folder: Path, seconds: float = 1.0) -> float | None:
+    """Events per second into persist-queue's SQLite queue; None if it is not installed."""
+    try:
+        import persistqueue
+    except ImportError:
+        return None
+    queue = persistqueue.SQLiteQueue(str(folder / "peer"), auto_commit=True)
+    count, until = 0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        queue.put(PAYLOAD)
+        count += 1
+    queue.close()
+    return count / seconds
+
+
+async def filled(folder: Path, count: int) -> float:
+    """Accept events that nobody settles."""
+    async with running(Store(folder, min_free=0)) as store:
+        for number in range(count):
+            await store.room()
+            commit = store.journal.accept(f"event-{number:032}", "bench", None, PAYLOAD, HANDLERS)
+        await commit.wait()
+    return 0.0
+
+
+async def replayed(folder: Path) -> float:
+    """Seconds from opening to the last settlement of all that was left."""
+    started = time.perf_counter()
+    async with running(Store(folder, min_free=0)) as store:
+        while page := await store.journal.next_replays():
+            for one in page:
+                store.journal.settle(one.event_id, "Reporter", Outcome.HANDLED)
+    return time.perf_counter() - started
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """The median of each figure; ratios are of readings taken one after the other."""
+    figures: dict[str, list[float]] = {}
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            rate = timed(lambda: accepted(folder / "accepted"))
+            late = trio.run(latencies, folder / "latencies")
+            peer = persist_queue(folder)
+            trio.run(filled, folder / "replayed", 100_000)
+            readings = {
+                "store: accepted, events/s": rate,
+                "store: accepted, of one fsync each": rate / one_fsync_each(folder),
+                "store: median at 5,000/s, ms": median(late),
+                "store: p99 at 5,000/s, ms": quantiles(late, n=100)[98],
+                "store: 100,000 replayed, s": timed(lambda: replayed(folder / "replayed")),
+            }
+            if peer is not None:
+                readings["store: accepted, of persist-queue"] = rate / peer
+            for figure, value in readings.items():
+                figures.setdefault(figure, []).append(value)
+    return {figure: median(values) for figure, values in figures.items()}
