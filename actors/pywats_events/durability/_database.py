@@ -246,11 +246,15 @@ class Database:
         self._logged += batch.size + _COMMIT_BYTES
         self.folder.drop_payloads(batch.done_payloads)
 
-    def checkpoint_if_due(self) -> None:
-        """Move what is in the write-ahead log into the database, when that is much."""
-        if self._logged >= _CHECKPOINT_BYTES:
-            self._logged = 0
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether there is much in the write-ahead log that is not in the database."""
+        return self._logged >= _CHECKPOINT_BYTES
+
+    def checkpoint(self) -> None:
+        """Move what is in the write-ahead log into the database."""
+        self._logged = 0
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def usage(self) -> Usage:
         """How much room it takes and has."""

@@ -298,11 +298,12 @@ class GroupCommit:
             await trio.sleep(self._pause)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._written()
-        await self.in_thread(self._checkpoint)
+        if self._database.checkpoint_due:
+            await self.in_thread(self._checkpoint)
 
     def _checkpoint(self) -> None:
         try:
-            self._database.checkpoint_if_due()
+            self._database.checkpoint()
         except (sqlite3.Error, OSError) as error:
             if _code(error) in _CORRUPT:
                 raise

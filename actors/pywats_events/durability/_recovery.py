@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["CAREFUL_FROM", "Counts", "Replay", "UNCLEAN_ENDS", "Verdict", "ends_of", "pending_of", "verdict"]
+__all__ = ["CAREFUL_FROM", "UNCLEAN_ENDS", "Counts", "Replay", "Verdict", "ends_of", "pending_of", "verdict"]
 
 UNCLEAN_ENDS: Final = 5
 """In hand at so many unclean ends in a row, an event becomes a dead letter."""

@@ -54,6 +54,9 @@ class Kind(enum.Enum):
     UNSPOOL = ("DELETE FROM spools WHERE (owner, n) IN (VALUES ", 2, ")")
     REMEMBER = ("INSERT OR REPLACE INTO meta(key, value) VALUES ", 2, "")
 
+    # There is one object of each, and a kind is looked up for each operation.
+    __hash__ = object.__hash__
+
     def sql(self, rows: int) -> str:
         """The statement for so many rows."""
         head, columns, tail = self.value

@@ -338,7 +338,7 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
         return entries
 
     def replayed_at(self, letter_id: str) -> datetime | None:
-        """When a dead letter was last handed out once more; None if it never was, or that is not written yet."""
+        """When a dead letter was last handed out once more; None if never, or that is not written yet."""
         with self._guard:
             rows = self._rows("SELECT replayed FROM letters WHERE id = ?", (letter_id,))
         return time_of(rows[0][0]) if rows and rows[0][0] is not None else None
@@ -395,10 +395,7 @@ def _row(number: int, entry: DeadLetterEntry) -> tuple[Any, ...]:
         number,
         clean(entry.id),
         _nanoseconds(entry.timestamp),
-        *(
-            None if text is None else clean(text)
-            for text in (entry.event_id, entry.event_type, entry.handler)
-        ),
+        *(None if text is None else clean(text) for text in names),
         entry.attempts,
         None if entry.source is None else clean(entry.source),
         clean(entry.error_type),

@@ -26,7 +26,8 @@ from pywats_events.durability.errors import StoreUnavailable
 from pywats_events.durability.journal import Journal
 from pywats_events.durability.keepsakes import Shelf, Spool
 from pywats_events.durability.seen_events import SeenEvents
-from pywats_supervision._system import current_runtime
+from pywats_events.models._clock import wall_clock
+from pywats_supervision.runtime import CURRENT_RUNTIME
 
 __all__ = ["Store"]
 
@@ -294,7 +295,9 @@ def _check(name: str, value: float, least: float, most: float | None) -> None:
 
 
 def _wall_clock() -> int:
-    return current_runtime().wall_clock()
+    # For each event: a runtime of its own would cost more than all the rest.
+    runtime = CURRENT_RUNTIME.get()
+    return wall_clock() if runtime is None else runtime.wall_clock()
 
 
 def _stamp() -> str:
