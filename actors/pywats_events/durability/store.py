@@ -33,7 +33,6 @@ __all__ = ["Store"]
 
 logger: Final = logging.getLogger("pywats_events")
 
-_CLOSE_WITHIN: Final = 10.0
 _LOOK_EVERY: Final = 2.0
 _SAMPLES: Final = 900
 
@@ -57,6 +56,7 @@ class Store:
         seen_count: how many ids are known, once there were so many.
         seen_age: seconds for which an id stays known, within `seen_count`.
         max_dead_letters: how many are kept; one more pushes the oldest out, and is counted.
+        close_within: seconds that closing may try to write the rest to a disk that fails.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -75,6 +75,7 @@ class Store:
         seen_count: int = 200_000,
         seen_age: float = 7 * 86_400.0,
         max_dead_letters: int = 100_000,
+        close_within: float = 10.0,
     ) -> None:
         _check("max_size", max_size, 1 << 20, None)
         _check("min_free", min_free, 0, 1)
@@ -83,9 +84,11 @@ class Store:
         _check("large", large, 1, 256 << 20)
         _check("seen_count", seen_count, 0, 100_000_000)
         _check("seen_age", seen_age, 0, None)
+        _check("close_within", close_within, 0, None)
         self.folder = Folder(Path(path))
         self._max_size = max_size
         self._min_free = min_free
+        self._close_within = close_within
         self._database = Database(self.folder, _stamp)
         self._commits = GroupCommit(self._database, commit_after=commit_after, commit_count=commit_count)
         self.seen = SeenEvents(self._commits, _wall_clock, max_count=seen_count, max_age=seen_age)
@@ -201,7 +204,7 @@ class Store:
         It may be called again after it raised: nothing that was appended is lost by that. `started` is
         given what opening found.
 
-        Cancelled: what was appended is written, within 10 seconds, and the store closed.
+        Cancelled: what was appended is written, within `close_within` seconds, and the store closed.
 
         Raises:
             sqlite3.DatabaseError: if the database turns out to be corrupt; run again, and it is set aside.
@@ -213,7 +216,7 @@ class Store:
                     await self._commits.write_batches()
                 await self._look()
         except trio.Cancelled:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_WITHIN):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._close_within):
                 await self.close()
             self._commits.close()
             self._database.abandon()

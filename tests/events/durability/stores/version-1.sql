@@ -1,0 +1,46 @@
+-- A store as version 1 left it, closed in order.
+PRAGMA page_size = 8192;
+PRAGMA application_id = 1463899219;
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE hands (seq INTEGER PRIMARY KEY, ends INTEGER NOT NULL, taken INTEGER NOT NULL);
+CREATE TABLE journal (
+        seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL, source TEXT NOT NULL, key TEXT,
+        handlers TEXT NOT NULL, encoded BLOB, large INTEGER NOT NULL
+    );
+INSERT INTO "journal" VALUES(1,'event-1','cfx','unit-1','["Reporter","Assets"]',X'6F6E65',0);
+INSERT INTO "journal" VALUES(2,'event-2','cfx',NULL,'["Reporter","Assets"]',X'74776F',0);
+CREATE TABLE letters (
+        n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, event_id TEXT,
+        event_type TEXT, handler TEXT, attempts INTEGER NOT NULL, source TEXT,
+        error_type TEXT NOT NULL, error TEXT NOT NULL, traceback TEXT NOT NULL,
+        event BLOB, raw BLOB, replayed INTEGER
+    );
+INSERT INTO "letters" VALUES(1795472326099964000,'01a20a7d-7dd3-7ff1-8018-85d2fd505b68',1795472326099964000,'event-3','test.result','Reporter',4,'cfx','ValueError','no such unit','ValueError: no such unit
+',X'85AA6576656E745F74797065AB746573742E726573756C74A77061796C6F616481A7756E69745F6964A161A6736F75726365A3636678A26964A76576656E742D33A974696D657374616D70BB323032362D31312D32335432323A31383A34362E3039393739395A',NULL,NULL);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
+INSERT INTO "meta" VALUES('clean',1);
+INSERT INTO "meta" VALUES('fresh',1);
+INSERT INTO "meta" VALUES('life',1);
+INSERT INTO "meta" VALUES('next',4);
+CREATE TABLE seen (n INTEGER PRIMARY KEY, id TEXT NOT NULL, at INTEGER NOT NULL);
+INSERT INTO "seen" VALUES(1,'event-1',1795472326092830137);
+INSERT INTO "seen" VALUES(2,'event-2',1795472326092844419);
+INSERT INTO "seen" VALUES(3,'event-3',1795472326092874013);
+CREATE TABLE settled (
+        seq INTEGER NOT NULL, handler TEXT NOT NULL, outcome TEXT NOT NULL, PRIMARY KEY (seq, handler)
+    ) WITHOUT ROWID;
+INSERT INTO "settled" VALUES(2,'Reporter','handled');
+CREATE TABLE shelves (
+        owner TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, value BLOB,
+        PRIMARY KEY (owner, key)
+    ) WITHOUT ROWID;
+INSERT INTO "shelves" VALUES('cfx','machine',1795472326100732209,X'69646C65');
+CREATE TABLE spools (
+        owner TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, value BLOB NOT NULL,
+        PRIMARY KEY (owner, n)
+    );
+INSERT INTO "spools" VALUES('cfx',1,1795472326101134968,X'6669727374');
+INSERT INTO "spools" VALUES('cfx',2,1795472326101139705,X'7365636F6E64');
+CREATE INDEX journal_large ON journal (seq) WHERE large;
+COMMIT;
