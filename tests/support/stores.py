@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import trio
 from pywats_events.durability import Replay, Store
 from pywats_events.durability._database import Batch
 
-__all__ = ["Disk", "kill", "open_again", "replays", "running", "sqlite_error"]
+__all__ = ["Disk", "image", "kill", "open_again", "replays", "running", "sqlite_error"]
 
 
 @asynccontextmanager
@@ -44,6 +45,11 @@ async def open_again(path: Path, **options: float) -> AsyncIterator[Store]:
     """Another life on the same folder."""
     async with running(Store(path, **options)) as store:  # type: ignore[arg-type]
         yield store
+
+
+def image(store: Store, target: Path) -> None:
+    """Copy a store's files as they are now: what a power cut would leave."""
+    shutil.copytree(store.path, target, ignore=shutil.ignore_patterns("lock*", "*-shm"), dirs_exist_ok=True)
 
 
 class Disk:

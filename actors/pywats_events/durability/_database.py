@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import msgspec
 from pywats_events.durability._files import Folder
 from pywats_events.durability._schema import prepare
 from pywats_events.durability._statements import Kind, execute
+from pywats_events.durability._wal import commit_frames
 from pywats_events.durability.errors import StoreClosed
 
 __all__ = ["Batch", "Database", "Opened", "Usage"]
@@ -79,6 +81,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
         version: of the tables as they were found; 0 for a new store.
         set_aside: where a corrupt database was moved to; None if there was none.
         damage: what is wrong with that one, in SQLite's words.
+        cut: pages at the end of the log that were damaged and are lost, though they had been committed.
         unsettled: how many events wait to be replayed.
         orphans: how many payload files without a row were deleted.
     """
@@ -87,6 +90,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     set_aside: Path | None = None
     damage: str | None = None
+    cut: int = 0
     unsettled: int = 0
     orphans: int = 0
 
@@ -167,10 +171,13 @@ class Database:
         return msgspec.structs.replace(self._open(), clean=False, set_aside=aside, damage=damage)
 
     def _open(self) -> Opened:
+        committed = commit_frames(self.folder.log)
         connection = sqlite3.connect(
             self.folder.database, timeout=5, isolation_level=None, check_same_thread=False
         )
         self._connection = connection
+        # Damage of a text is found where the text is read, and says so better there.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.execute(f"PRAGMA page_size={_PAGE}")
         version = prepare(connection, str(self.folder.database))
         for setting in (
@@ -182,12 +189,19 @@ class Database:
             *(() if self._max_pages is None else (f"max_page_count={self._max_pages}",)),
         ):
             connection.execute(f"PRAGMA {setting}")
+        ((_, frames, _),) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         clean = version == 0 or self.meta("clean", 0) == 1
         if not clean:
             self._check()
         unsettled = self._begin_life(clean)
         wanted = {seq for (seq,) in connection.execute("SELECT seq FROM journal WHERE large")}
-        return Opened(clean=clean, version=version, unsettled=unsettled, orphans=self.folder.sweep(wanted))
+        return Opened(
+            clean=clean,
+            version=version,
+            cut=max(0, committed - frames),
+            unsettled=unsettled,
+            orphans=self.folder.sweep(wanted),
+        )
 
     def _check(self) -> None:
         (verdict,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -23,6 +23,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database = path / "store.db"
+        self.log = path / "store.db-wal"
         self.payloads = path / "large"
         self._lock: sqlite3.Connection | None = None
 

@@ -146,7 +146,8 @@ class GroupCommit:
         self._bounded = False
         self._pause = _FIRST_PAUSE
         self._token: trio.lowlevel.TrioToken | None = None
-        self.closed: bool = False
+        self.closed: bool = True
+        self._ended = False
 
     # Appending
 
@@ -168,9 +169,23 @@ class GroupCommit:
 
         Returns:
             The commit that it shares.
+
+        Raises:
+            StoreClosed: if the store is not open.
+        """
+        self.check_open()
+        return self._counted(size)
+
+    def check_open(self) -> None:
+        """Check that operations are taken.
+
+        Raises:
+            StoreClosed: if they are not.
         """
         if self.closed:
-            raise StoreClosed("the store was closed, and takes nothing more")
+            raise StoreClosed("the store is not open, and takes nothing")
+
+    def _counted(self, size: int) -> Commit:
         self._open.size += size
         self._count += 1
         if self._count == 1:
@@ -182,7 +197,9 @@ class GroupCommit:
     def add_from_anywhere(
         self, rows: Sequence[tuple[Kind, tuple[Any, ...]]], written: Callable[[], object]
     ) -> None:
-        """Append operations from any thread; from the trio thread, in this very step.
+        """Append operations from any thread, also before the store is opened.
+
+        From the trio thread they are appended in this very step.
 
         Args:
             rows: the operations, kept together.
@@ -191,7 +208,7 @@ class GroupCommit:
         Raises:
             StoreClosed: if the store was closed.
         """
-        if self.closed:
+        if self._ended:
             raise StoreClosed("the store was closed, and takes nothing more")
         token = self._token
         if token is None or _is_here(token):
@@ -200,12 +217,12 @@ class GroupCommit:
             token.run_sync_soon(self._add_all, rows, written)
 
     def _add_all(self, rows: Sequence[tuple[Kind, tuple[Any, ...]]], written: Callable[[], object]) -> None:
-        if self.closed:
+        if self._ended:
             logger.error("the store was closed before %d operations of another thread came to it", len(rows))
             return
         for kind, row in rows:
             self._open.add(kind, row)
-        self.appended().add_done_callback(written)
+        self._counted(64).add_done_callback(written)
 
     @property
     def pending(self) -> int:
@@ -351,11 +368,11 @@ class GroupCommit:
 
     def open(self) -> None:
         """Take operations, again if it was closed."""
-        self.closed = False
+        self.closed = self._ended = False
 
     def close(self) -> None:
         """Take nothing more, and tell those who wait for what was not written."""
-        self.closed = True
+        self.closed = self._ended = True
         self._token = None
         reason = StoreClosed("the store was closed before this was written")
         for commit in (*self._waiting, self._commit):

@@ -9,7 +9,10 @@ HOT: tests/benchmarks/bench_store.py.
 
 from __future__ import annotations
 
-from typing import Final
+import logging
+import sqlite3
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -17,10 +20,13 @@ from pywats_events.durability._database import Database
 from pywats_events.durability._group_commit import Commit, GroupCommit
 from pywats_events.durability._recovery import Counts, Replay, ends_of, verdict
 from pywats_events.durability._statements import Kind, clean
+from pywats_events.durability.errors import StoreUnavailable
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.settlement import Outcome
 
 __all__ = ["Journal", "Replay"]
+
+logger: Final = logging.getLogger("pywats_events")
 
 _PAGE_BYTES: Final = 16 << 20
 _TEXTS: Final = 1000
@@ -38,10 +44,33 @@ class _Entry(msgspec.Struct, gc=False):
     ends: int = 0
 
 
-class Journal:
-    """The journal of a store; for the trio thread."""
+_Row: TypeAlias = tuple[int, Replay, tuple[str, ...], bool]
+"""Number, event, the handlers that have finished, and whether it has a file."""
 
-    def __init__(self, commits: GroupCommit, seen: SeenEvents, database: Database, large: int) -> None:
+_Damaged: TypeAlias = tuple[int, str, bytes, bool, Exception]
+"""Number, source, what there is of it, whether it has a file, and what is wrong."""
+
+
+class Journal:
+    """The journal of a store; for the trio thread.
+
+    Args:
+        commits: through which it is written.
+        seen: the window of known ids.
+        database: where it is.
+        bury: keeps a dead letter; called as `DeadLetterQueue.add`.
+        large: bytes from which on an event is a file.
+    """
+
+    def __init__(
+        self,
+        commits: GroupCommit,
+        seen: SeenEvents,
+        database: Database,
+        bury: Callable[..., object],
+        large: int,
+    ) -> None:
+        self._bury = bury
         self._commits = commits
         self._seen = seen
         self._database = database
@@ -91,7 +120,11 @@ class Journal:
 
         Returns:
             The commit after which its source may be told.
+
+        Raises:
+            StoreClosed: if the store is not open.
         """
+        self._commits.check_open()
         if event_id not in self._entries and handlers:
             seq = self._next
             self._next = seq + 1
@@ -179,11 +212,16 @@ class Journal:
         Returns:
             None of them when all are read.
 
+        An event that the disk has damaged becomes a dead letter here.
+
+        Raises:
+            StoreUnavailable: if they cannot be read.
+
         Cancelled: nothing has happened, and the same page comes again.
         """
         while True:
-            page = await self._commits.in_thread(self._read, self._cursor, limit)
-            if not page:
+            page, damaged = await self._read_page(limit)
+            if not page and not damaged:
                 return ()
             found = verdict([(seq, row) for seq, row, _, _ in page], {s: d for s, _, d, _ in page})
             extras = {seq: (large, bool(settled)) for seq, _, settled, large in page}
@@ -194,7 +232,9 @@ class Journal:
             marks = [self._commits.add(Kind.TAKE, (seq, ends, 1)) for seq, ends in found.mark]
             if marks:
                 await marks[-1].wait()
-            self._cursor = page[-1][0]
+            for row in damaged:
+                self._give_up(row)
+            self._cursor = max([row[0] for row in page] + [row[0] for row in damaged])
             if found.replays:
                 return tuple(replay for _, replay in found.replays)
 
@@ -205,8 +245,22 @@ class Journal:
                 seq, replay.handlers, large, marked, in_hand=True, ends=replay.ends
             )
 
-    def _read(self, after: int, limit: int) -> list[tuple[int, Replay, tuple[str, ...], bool]]:
-        """In the thread: number, event, finished handlers and whether it has a file, of some rows."""
+    def _give_up(self, row: _Damaged) -> None:
+        """Make a dead letter of a row that cannot be replayed; it leaves the journal in the same step."""
+        seq, source, raw, large, error = row
+        logger.error("an event in the journal, number %d from %s, is damaged: %s", seq, source, error)
+        self._bury(None, error, raw=raw, source=source)
+        self._done(_Entry(seq, (), large, marked=True, in_hand=True))
+        self._commits.appended()
+
+    async def _read_page(self, limit: int) -> tuple[list[_Row], list[_Damaged]]:
+        try:
+            return await self._commits.in_thread(self._read, self._cursor, limit)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"the journal cannot be read: {error}") from error
+
+    def _read(self, after: int, limit: int) -> tuple[list[_Row], list[_Damaged]]:
+        """In the thread: some rows, and those that cannot be made an event again."""
         rows = self._database.connection.execute(
             "SELECT j.seq, j.event_id, j.source, j.key, j.handlers, j.encoded, j.large, h.ends, "
             "(SELECT json_group_array(handler) FROM settled s WHERE s.seq = j.seq) "
@@ -214,14 +268,20 @@ class Journal:
             "WHERE j.seq > ? AND j.seq < ? ORDER BY j.seq LIMIT ?",
             (after, self._counts.fresh_until, limit),
         )
-        page, size = [], 0
+        page: list[_Row] = []
+        damaged: list[_Damaged] = []
+        size = 0
         for seq, event_id, source, key, handlers, encoded, large, marked, settled in rows:
-            data = self._database.folder.payload(seq).read_bytes() if large else encoded
-            names = _NAMES.decode(handlers)
+            try:
+                data = self._database.folder.payload(seq).read_bytes() if large else encoded
+                names = _NAMES.decode(handlers)
+            except (msgspec.DecodeError, FileNotFoundError) as error:
+                damaged.append((seq, source, encoded or b"", bool(large), error))
+                continue
             replay = Replay(event_id, source, key, data, names, ends_of(seq, marked, self._counts))
             page.append((seq, replay, _NAMES.decode(settled), bool(large)))
             size += len(data)
             if size >= _PAGE_BYTES:
                 break
         rows.close()
-        return page
+        return page, damaged

@@ -51,6 +51,7 @@ class SeenEvents:
 
     def add(self, event_id: str) -> Commit:
         """Make an id known, in the transaction of whatever else is appended in this step."""
+        self._commits.check_open()
         if event_id not in self._ids:
             number, at = self._next, self._wall_clock()
             self._next = number + 1
@@ -71,14 +72,9 @@ class SeenEvents:
             self._commits.open_batch.add(Kind.SEEN_UPTO, (last,))
 
     def load(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Take over what the database knows: number, id and time of each, in order.
-
-        What was added before it was opened stays known, and comes after.
-        """
-        mine = tuple(self._order)
+        """Take over what the database knows: number, id and time of each, in order."""
         self._order = deque((number, event_id, at) for number, event_id, at in rows)
         self._ids = {event_id for _, event_id, _ in self._order}
         self._next = self._order[-1][0] + 1 if self._order else 1
-        for _, event_id, _ in mine:
-            self._ids.discard(event_id)
+        # What that appends goes with the first batch.
         self._trim(self._wall_clock())

@@ -92,8 +92,8 @@ class Store:
         self._database = Database(self.folder, _stamp)
         self._commits = GroupCommit(self._database, commit_after=commit_after, commit_count=commit_count)
         self.seen = SeenEvents(self._commits, _wall_clock, max_count=seen_count, max_age=seen_age)
-        self.journal = Journal(self._commits, self.seen, self._database, large)
         self.dead_letters = SQLiteDeadLetterQueue(self.folder.database, self._commits, max_dead_letters)
+        self.journal = Journal(self._commits, self.seen, self._database, self.dead_letters.add, large)
         self.opened: Opened | None = None
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
         self._level = 0.0
@@ -150,6 +150,10 @@ class Store:
                     self.path,
                     self.opened.damage,
                     self.opened.set_aside,
+                )
+            elif self.opened.cut:
+                logger.error(
+                    "the last %d pages of the log in %s were damaged and are lost", self.opened.cut, self.path
                 )
         return self.opened
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
+import pytest
 import trio
 
-from pywats_events.durability import Store
+from pywats_events.durability import Store, StoreClosed
 from pywats_events.settlement import Outcome
 from support.stores import kill, open_again, replays, running
 
@@ -56,12 +58,10 @@ async def test_what_comes_during_the_replay_is_not_replayed(tmp_path: Path) -> N
 
 
 async def test_an_event_that_settles_before_it_was_written_is_only_made_known(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.journal.accept("e1", "cfx", None, BIG, ("A", "B"))
-    store.journal.settle("e1", "A", Outcome.HANDLED)
-    store.journal.settle("e1", "B", Outcome.HANDLED)
-    async with running(store):
-        pass
+    async with running(Store(tmp_path)) as store:
+        store.journal.accept("e1", "cfx", None, BIG, ("A", "B"))
+        store.journal.settle("e1", "A", Outcome.HANDLED)
+        store.journal.settle("e1", "B", Outcome.HANDLED)
     async with open_again(tmp_path) as store:
         assert await replays(store) == []
         assert "e1" in store.seen
@@ -134,6 +134,38 @@ async def test_names_that_are_no_unicode_text_do_not_hold_up_the_rest(tmp_path: 
         await store.journal.accept("e2", "cfx", None, b"", ("A",)).wait()
     async with open_again(tmp_path) as store:
         assert [one.event_id for one in await replays(store)] == ["e2"]
+
+
+async def test_an_event_that_the_disk_has_damaged_becomes_a_dead_letter(tmp_path: Path) -> None:
+    async with running(Store(tmp_path)) as store:
+        store.journal.accept("e1", "inbox/1.json", None, BIG, ("A",))
+        store.journal.accept("e2", "inbox/2.json", None, b"two", ("A",))
+        store.journal.accept("e3", "inbox/3.json", None, b"three", ("A",))
+    for path in (tmp_path / "large").iterdir():
+        path.unlink()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("UPDATE journal SET handlers = CAST(x'5B22FF' AS TEXT) WHERE event_id = 'e2'")
+    connection.commit()
+    connection.close()
+    async with open_again(tmp_path) as store:
+        assert [one.event_id for one in await replays(store, limit=1)] == ["e3"]
+    async with open_again(tmp_path) as store:
+        assert [(one.source, one.raw, one.error_type) for one in store.dead_letters] == [
+            ("inbox/1.json", b"", "FileNotFoundError"),
+            ("inbox/2.json", b"two", "DecodeError"),
+        ]
+        assert [one.event_id for one in await replays(store)] == ["e3"]
+
+
+async def test_a_store_that_is_not_open_takes_no_event(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for _ in range(2):
+        with pytest.raises(StoreClosed, match="not open"):
+            store.journal.accept("e1", "cfx", None, b"", ("A",))
+        assert "e1" not in store.journal
+        assert "e1" not in store.seen
+        async with running(store):
+            pass
 
 
 # In hand at unclean ends
