@@ -124,6 +124,8 @@ class Database:
         self._max_pages = max_pages
         self._connection: sqlite3.Connection | None = None
         self._logged = 0
+        self.syncing: bool = False
+        """Whether a commit is on its way to the disk; readable from any thread."""
 
     @property
     def is_open(self) -> bool:
@@ -252,11 +254,14 @@ class Database:
         try:
             for kind, rows in _in_order(batch):
                 execute(connection, kind, rows)
+            self.syncing = True
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            self.syncing = False
         self._logged += batch.size + _COMMIT_BYTES
         self.folder.drop_payloads(batch.done_payloads)
 

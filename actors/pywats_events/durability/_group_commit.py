@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 import trio
 
 from pywats_events.durability._database import Batch, Database
+from pywats_events.durability._lending import Lender
 from pywats_events.durability._statements import Kind
 from pywats_events.durability.errors import StoreClosed, StoreUnavailable
 from pywats_supervision._system import current_runtime
@@ -132,6 +133,7 @@ class GroupCommit:
         self._commit_count = commit_count
         self._max_pending = max_pending
         self._max_pending_bytes = max_pending_bytes
+        self.lender = Lender(lambda: database.syncing)
         self._limiter = trio.CapacityLimiter(1)
         self._open = Batch()
         self._commit = Commit()
@@ -259,7 +261,11 @@ class GroupCommit:
 
         Cancelled: it is waited for all the same.
         """
-        return await current_runtime().run_blocking(function, *args, limiter=self._limiter)
+        self.lender.entered()
+        try:
+            return await current_runtime().run_blocking(function, *args, limiter=self._limiter)
+        finally:
+            self.lender.left()
 
     async def write_batches(self) -> None:
         """Write one batch after the other, for ever.

@@ -38,7 +38,7 @@ class StoredError(Exception):
     """An error read back: its text, in a class with the name of the one that was raised."""
 
 
-class Writes(Protocol):
+class _Writes(Protocol):
     """How a queue's changes are written."""
 
     def add_from_anywhere(self, rows: _Rows, written: Callable[[], object]) -> None: ...
@@ -89,7 +89,7 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
     def __init__(
         self,
         path: Path,
-        writes: Writes,
+        writes: _Writes,
         max_size: int = 100_000,
         on_add: Callable[[DeadLetterEntry], object] | None = None,
     ) -> None:

@@ -213,7 +213,20 @@ class Store:
         Raises:
             sqlite3.DatabaseError: if the database turns out to be corrupt; run again, and it is set aside.
         """
-        task_status.started(await self.open())
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            lending = await nursery.start(self._commits.lender.run)
+            try:
+                task_status.started(await self.open())
+                await self._live()
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the nursery's group
+                failure = error
+            finally:
+                lending.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _live(self) -> None:
         try:
             while True:
                 with trio.move_on_after(_LOOK_EVERY):

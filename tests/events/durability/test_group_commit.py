@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from shutil import which
 
@@ -168,6 +169,22 @@ async def test_who_waits_for_what_a_closed_store_never_wrote_is_told(tmp_path: P
         await commit.wait()
     with pytest.raises(StoreClosed):
         accept(store, "e2")
+
+
+async def test_a_trio_thread_that_never_rests_does_not_starve_the_writer(tmp_path: Path) -> None:
+    async def never_rest() -> None:
+        while True:
+            until = time.perf_counter() + 0.001
+            while time.perf_counter() < until:
+                pass
+            await trio.lowlevel.checkpoint()
+
+    async with running(Store(tmp_path)) as store, trio.open_nursery() as nursery:
+        nursery.start_soon(never_rest)
+        with trio.fail_after(5):
+            for number in range(5):
+                await accept(store, f"e{number}").wait()
+        nursery.cancel_scope.cancel()
 
 
 async def test_too_much_that_waits_to_be_written_holds_up_new_work(tmp_path: Path) -> None:
