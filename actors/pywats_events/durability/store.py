@@ -239,7 +239,8 @@ class Store:
             self._database.abandon()
             raise
         except sqlite3.DatabaseError:
-            await self._commits.in_thread(self._database.abandon)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._close_within):
+                await self._commits.in_thread(self._database.abandon)
             raise
 
     async def _look(self) -> None:
