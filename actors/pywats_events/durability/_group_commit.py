@@ -38,6 +38,7 @@ _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
+_LOOK_BYTES: Final = 16 << 20
 
 
 class StoreState(enum.Enum):
@@ -244,8 +245,14 @@ class GroupCommit:
         """Wait until new work may come; at once, and without a checkpoint, if it may.
 
         Cancelled: nothing has happened. Several tasks may wait.
+
+        Raises:
+            StoreClosed: if the store is closed.
         """
-        while not self.has_room:
+        while True:
+            self.check_open()
+            if self.has_room:
+                return
             if self._room.is_set():
                 self._room = trio.Event()
             await self._room.wait()
@@ -268,19 +275,22 @@ class GroupCommit:
             self.lender.left()
 
     async def write_batches(self) -> None:
-        """Write one batch after the other, for ever.
+        """Write one batch after the other, until they come to `_LOOK_BYTES`.
 
-        Cancelled: the batch at the disk is waited for; what was appended since is not written. It may
-        be called again, also after it raised: the batch in hand comes first.
+        Then it is time to see how much room is left. It may be called again, also after it raised: the
+        batch in hand comes first.
+
+        Cancelled: the batch at the disk is waited for; what was appended since is not written.
 
         Raises:
             sqlite3.DatabaseError: if the database is corrupt.
         """
         self._token = trio.lowlevel.current_trio_token()
-        while True:
+        written = 0
+        while written < _LOOK_BYTES:
             if self._at_disk is None:
                 await self._wait_filled()
-            await self.write_one()
+            written += await self.write_one()
 
     async def _wait_filled(self) -> None:
         await self._first.wait()
@@ -303,8 +313,8 @@ class GroupCommit:
             self._enough = trio.Event()
         return self._at_disk
 
-    async def write_one(self) -> None:
-        """Write what there is, as often as it takes.
+    async def write_one(self) -> int:
+        """Write what there is, as often as it takes; says how many bytes that were, about.
 
         Cancelled: as for `write_batches`.
         """
@@ -323,6 +333,7 @@ class GroupCommit:
         self._written()
         if self._database.checkpoint_due:
             await self.in_thread(self._checkpoint)
+        return batch.size
 
     def _checkpoint(self) -> None:
         try:
@@ -380,6 +391,7 @@ class GroupCommit:
         """Take nothing more, and tell those who wait for what was not written."""
         self.closed = self._ended = True
         self._token = None
+        self._room.set()
         reason = StoreClosed("the store was closed before this was written")
         for commit in (*self._waiting, self._commit):
             commit.resolve(reason)

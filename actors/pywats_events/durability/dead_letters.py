@@ -98,6 +98,7 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
         self._writes = writes
         self._own: Database | None = None
         self._reader: sqlite3.Connection | None = None
+        self._keeps_reader = True
         self._numbers: dict[int, None] = {}
         self._unwritten: dict[int, DeadLetterEntry] = {}
         self._last = 0
@@ -225,16 +226,21 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
     def load(self) -> None:
         """Take over what the database holds; called when the store has opened it."""
         with self._guard:
+            self._keeps_reader = True
             mine = self._numbers
             self._numbers = {n: None for (n,) in self._rows("SELECT n FROM letters ORDER BY n")} | mine
             self._last = max(self._numbers, default=0)
 
     def release(self) -> None:
-        """Close the connection for reading; the next reader opens it again."""
+        """Close the connection for reading; who reads after that opens one for each call."""
         with self._guard:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+            self._keeps_reader = False
+            self._close_reader()
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._reader is None:
@@ -243,7 +249,10 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
             self._reader = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False
             )
-        return self._reader.execute(sql, values).fetchall()
+        rows = self._reader.execute(sql, values).fetchall()
+        if not self._keeps_reader:
+            self._close_reader()
+        return rows
 
     def _found(
         self, where: dict[str, str] | None = None, *, newest_first: bool

@@ -33,8 +33,10 @@ __all__ = ["Store"]
 
 logger: Final = logging.getLogger("pywats_events")
 
-_LOOK_EVERY: Final = 2.0
-_SAMPLES: Final = 900
+_LOOK_EVERY: Final = 30.0
+_LOOK_EVERY_IN_NEED: Final = 2.0
+_SAMPLE_EVERY: Final = 5.0
+_SAMPLES: Final = 720
 
 
 class Store:
@@ -229,7 +231,8 @@ class Store:
     async def _live(self) -> None:
         try:
             while True:
-                with trio.move_on_after(_LOOK_EVERY):
+                healthy = self.state is StoreState.HEALTHY
+                with trio.move_on_after(_LOOK_EVERY if healthy else _LOOK_EVERY_IN_NEED):
                     await self._commits.write_batches()
                 await self._look()
         except trio.Cancelled:
@@ -249,7 +252,8 @@ class Store:
         if usage is None:
             return
         now = Sample(trio.current_time(), usage.size, usage.free, usage.disk)
-        self._samples.append(now)
+        if not self._samples or now.at - self._samples[-1].at >= _SAMPLE_EVERY:
+            self._samples.append(now)
         part = fullness(now, self._max_size, self._min_free)
         self._commits.set_bounded(part >= 1.0)
         level = alarm_between(self._level, part)
@@ -268,7 +272,7 @@ class Store:
         return Alarm(
             level=self._level,
             part=part,
-            hours_left=hours_left(self._samples, self._max_size, self._min_free),
+            hours_left=hours_left((*self._samples, now), self._max_size, self._min_free),
             size=now.size,
             bound=bound_of(now, self._max_size, self._min_free),
         )

@@ -13,6 +13,7 @@ from shutil import which
 
 import pytest
 import trio
+import trio.testing
 
 from pywats_events.durability import Commit, Store, StoreClosed, StoreState
 from pywats_events.settlement import Outcome
@@ -185,6 +186,27 @@ async def test_a_trio_thread_that_never_rests_does_not_starve_the_writer(tmp_pat
             for number in range(5):
                 await accept(store, f"e{number}").wait()
         nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_for_room_is_told_when_the_store_is_closed(tmp_path: Path) -> None:
+    store = Store(tmp_path, close_within=0.2)
+    Disk(store).fail(FULL)
+    told: list[str] = []
+
+    async def wait() -> None:
+        with pytest.raises(StoreClosed):
+            await store.room()
+        told.append("closed")
+
+    async with trio.open_nursery() as outer:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            accept(store, "e1")
+            await wait_for(StoreState.FULL, store)
+            outer.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert told == ["closed"]
 
 
 async def test_too_much_that_waits_to_be_written_holds_up_new_work(tmp_path: Path) -> None:
