@@ -21,9 +21,8 @@ from pywats_events.durability._statements import Kind, execute
 from pywats_events.durability._wal import commit_frames
 from pywats_events.durability.errors import StoreClosed
 
-__all__ = ["Batch", "Database", "Opened", "Usage"]
+__all__ = ["Batch", "Database", "Opened", "Usage", "is_corrupt"]
 
-_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PAGE: Final = 8192
 # Of what is appended, and of the pages that a small commit takes: about what goes to the log.
 _CHECKPOINT_BYTES: Final = 16 << 20
@@ -126,6 +125,8 @@ class Database:
         self._max_pages = max_pages
         self._connection: sqlite3.Connection | None = None
         self._logged = 0
+        self.suspect: bool = False
+        """Something in it could not be read: check all of it when it is opened again, whatever its size."""
         self.syncing: bool = False
         """Whether a commit is on its way to the disk; readable from any thread."""
 
@@ -167,11 +168,12 @@ class Database:
         try:
             return self._open()
         except sqlite3.DatabaseError as error:
-            if _code(error) not in _CORRUPT:
+            if not is_corrupt(error):
                 raise
             damage = str(error)
         self._drop_connection()
         aside = self.folder.set_aside(self._stamp())
+        self.suspect = False
         return msgspec.structs.replace(self._open(), clean=False, set_aside=aside, damage=damage)
 
     def _open(self) -> Opened:
@@ -195,7 +197,7 @@ class Database:
             connection.execute(f"PRAGMA {setting}")
         ((_, frames, _),) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         clean = version == 0 or self.meta("clean", 0) == 1
-        if not clean:
+        if not clean or self.suspect:
             self._check()
         unsettled = self._begin_life(clean)
         wanted = {seq for (seq,) in connection.execute("SELECT seq FROM journal WHERE large")}
@@ -208,7 +210,7 @@ class Database:
         )
 
     def _check(self) -> None:
-        if self.folder.database.stat().st_size > _CHECK_UNTIL:
+        if self.folder.database.stat().st_size > _CHECK_UNTIL and not self.suspect:
             return
         (verdict,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -329,5 +331,7 @@ def _in_order(batch: Batch) -> Iterator[tuple[Kind, list[tuple[Any, ...]]]]:
             yield kind, rows
 
 
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+def is_corrupt(error: BaseException) -> bool:
+    """Whether SQLite says with it that the database is damaged, or none."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

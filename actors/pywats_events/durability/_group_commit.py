@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from pywats_events.durability._database import Batch, Database
+from pywats_events.durability._database import Batch, Database, is_corrupt
 from pywats_events.durability._lending import Lender
 from pywats_events.durability._statements import Kind
 from pywats_events.durability.errors import StoreClosed, StoreUnavailable
@@ -34,7 +34,6 @@ logger: Final = logging.getLogger("pywats_events")
 
 T = TypeVar("T")
 
-_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
@@ -149,6 +148,7 @@ class GroupCommit:
         self._bounded = False
         self._pause = _FIRST_PAUSE
         self._token: trio.lowlevel.TrioToken | None = None
+        self._damage: sqlite3.Error | None = None
         self.closed: bool = True
         self._ended = False
 
@@ -290,6 +290,9 @@ class GroupCommit:
         while written < _LOOK_BYTES:
             if self._at_disk is None:
                 await self._wait_filled()
+            if self._damage is not None:
+                damage, self._damage = self._damage, None
+                raise damage
             written += await self.write_one()
 
     async def _wait_filled(self) -> None:
@@ -323,7 +326,7 @@ class GroupCommit:
             try:
                 await self.in_thread(self._database.write, batch)
             except (sqlite3.Error, OSError) as error:
-                if _code(error) in _CORRUPT:
+                if is_corrupt(error):
                     raise
                 self._failed(error)
             else:
@@ -339,7 +342,7 @@ class GroupCommit:
         try:
             self._database.checkpoint()
         except (sqlite3.Error, OSError) as error:
-            if _code(error) in _CORRUPT:
+            if is_corrupt(error):
                 raise
             # What was written is safe in the log, and the next checkpoint takes it along.
             logger.warning("the store in %s could not move its log: %s", self._database.folder.path, error)
@@ -382,6 +385,13 @@ class GroupCommit:
             )
         for listener in self.on_state:
             listener(state)
+
+    def found_damage(self, error: sqlite3.Error) -> None:
+        """Have the writer raise what a reader found, so that the database is opened and checked anew."""
+        self._damage = error
+        self._database.suspect = True
+        self._first.set()
+        self._enough.set()
 
     def open(self) -> None:
         """Take operations, again if it was closed."""

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from pywats_events.durability._database import Database
+from pywats_events.durability._database import Database, is_corrupt
 from pywats_events.durability._group_commit import Commit, GroupCommit
 from pywats_events.durability._recovery import Counts, Replay, ends_of, verdict
 from pywats_events.durability._statements import Kind, clean
@@ -257,6 +257,8 @@ class Journal:
         try:
             return await self._commits.in_thread(self._read, self._cursor, limit)
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and is_corrupt(error):
+                self._commits.found_damage(error)
             raise StoreUnavailable(f"the journal cannot be read: {error}") from error
 
     def _read(self, after: int, limit: int) -> tuple[list[_Row], list[_Damaged]]:

@@ -281,6 +281,29 @@ async def test_an_undamaged_log_is_not_reported(tmp_path: Path) -> None:
         assert (store.opened.clean, store.opened.cut, store.opened.unsettled) == (False, 0, 40)
 
 
+async def test_damage_that_is_found_in_reading_sets_the_store_aside_too(tmp_path: Path) -> None:
+    await filled(tmp_path, 50)
+    data = bytearray((tmp_path / "store.db").read_bytes())
+    for start in range(8192, len(data), 8192):
+        # The leaves with one large row are the journal's; opening counts their rows and does not read them.
+        if data[start] == 0x0D and data[start + 3 : start + 5] == b"\0\1" and data[start + 5] < 0x10:
+            data[start + 8 : start + 10] = b"\xff\xff"
+    (tmp_path / "store.db").write_bytes(data)
+    store = Store(tmp_path)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            with pytest.raises(StoreUnavailable, match="cannot be read"):
+                await store.journal.next_replays()
+            await trio.sleep_forever()
+    assert caught.group_contains(sqlite3.DatabaseError)
+    async with running(store):
+        assert store.opened is not None
+        assert store.opened.set_aside is not None
+        assert await replays(store) == []
+        await store.journal.accept("new", "cfx", None, b"", ("A",)).wait()
+
+
 @given(
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=20),
     name=st.sampled_from(["store.db", "store.db-wal"]),
