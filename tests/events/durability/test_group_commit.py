@@ -100,6 +100,33 @@ async def test_a_disk_that_fails_is_a_state_and_everything_is_there_afterwards(
         assert [one.event_id for one in await replays(store)] == ["e1", "e2"]
 
 
+@pytest.mark.parametrize("call", ["usage", "checkpoint", "close"])
+async def test_a_disk_that_fails_in_what_is_no_write_ends_nothing(
+    tmp_path: Path, call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[str] = []
+    async with running(Store(tmp_path)) as store:
+        database = store._database
+
+        def fail(*_: object) -> None:
+            failed.append(call)
+            if call == "close":
+                database.abandon()
+            raise FAILURES[1]
+
+        setattr(database, call, fail)
+        database._logged = 1 << 30
+        await accept(store, "e1").wait()
+        await store._look()
+        await accept(store, "e2").wait()
+    assert failed
+    assert "disk I/O error" in caplog.text
+    async with open_again(tmp_path) as store:
+        assert store.opened is not None
+        assert store.opened.clean == (call != "close")
+        assert [one.event_id for one in await replays(store)] == ["e1", "e2"]
+
+
 async def test_a_cancelled_waiter_does_not_withdraw_what_it_waits_for(tmp_path: Path) -> None:
     async with running(Store(tmp_path)) as store:
         with trio.move_on_after(0):
