@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from pywats_events.durability.errors import StoreInUse, StoreUnavailable
 
 __all__ = ["Folder"]
+
+logger: Final = logging.getLogger("pywats_events")
 
 
 class Folder:
@@ -114,22 +118,28 @@ class Folder:
         sync_folder(self.payloads)
 
     def drop_payloads(self, seqs: Iterable[int]) -> None:
-        """Delete payloads; one that is gone already is no error."""
+        """Delete payloads; one that cannot be deleted now is swept when the store is opened again."""
         for seq in seqs:
-            self.payload(seq).unlink(missing_ok=True)
+            _delete(self.payload(seq))
 
     def sweep(self, wanted: set[int]) -> int:
         """Delete the payloads, whole or partial, that no row speaks of; says how many."""
         names = {self.payload(seq).name for seq in wanted}
-        orphans = [path for path in self.payloads.iterdir() if path.name not in names]
-        for path in orphans:
-            path.unlink()
-        return len(orphans)
+        return sum(_delete(path) for path in self.payloads.iterdir() if path.name not in names)
 
     def payload_bytes(self) -> int:
         """How many bytes the payloads beside the database take."""
         with os.scandir(self.payloads) as entries:
             return sum(entry.stat().st_size for entry in entries)
+
+
+def _delete(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s is needed no longer and cannot be deleted: %s", path, error)
+        return False
+    return True
 
 
 def sync_folder(path: Path) -> None:

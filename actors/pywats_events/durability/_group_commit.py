@@ -305,8 +305,10 @@ class GroupCommit:
         """Take the open batch in hand, behind one that failed before."""
         if self._at_disk is None:
             self._at_disk = self._open
-        else:
+        elif self._count:
             self._at_disk.absorb(self._open)
+        else:
+            return self._at_disk
         self._waiting.append(self._commit)
         self._at_disk_count += self._count
         self._open, self._commit, self._count = Batch(), Commit(), 0

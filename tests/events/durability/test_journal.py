@@ -116,6 +116,22 @@ async def test_a_large_event_is_a_file_beside_the_database_until_it_is_settled(t
     assert list((tmp_path / "large").iterdir()) == []
 
 
+async def test_a_large_event_whose_file_cannot_be_deleted_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(Store(tmp_path)) as store:
+        await store.journal.accept("e1", "cfx", None, BIG, ("A",)).wait()
+        (path,) = store.folder.payloads.iterdir()
+        path.unlink()
+        path.mkdir()
+        store.journal.settle("e1", "A", Outcome.HANDLED)
+        await store.journal.accept("e2", "cfx", None, b"", ("A",)).wait()
+        path.rmdir()
+    assert "cannot be deleted" in caplog.text
+    async with open_again(tmp_path) as store:
+        assert [one.event_id for one in await replays(store)] == ["e2"]
+
+
 async def test_files_that_no_row_speaks_of_are_swept(tmp_path: Path) -> None:
     async with running(Store(tmp_path)) as store:
         await store.journal.accept("e1", "cfx", None, BIG, ("A",)).wait()
