@@ -9,6 +9,7 @@ __all__ = [
     "BusFull",
     "BusNotRunning",
     "BusStopped",
+    "EndedTheProcess",
     "EventValidationError",
     "EventsError",
     "NotAnEvent",
@@ -55,6 +56,10 @@ class BusFull(EventsError):
 
 class OutboxOverflow(EventsError):
     """A handler published too many events while it handled one."""
+
+
+class EndedTheProcess(EventsError):
+    """The event was in hand when the process ended uncleanly, several times in a row."""
 
 
 class TransportEnded(EventsError):

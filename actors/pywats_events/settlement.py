@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["Ledger", "Outcome", "Receipt", "Taker", "Waits"]
+__all__ = ["Durable", "Ledger", "Outcome", "Receipt", "Taker", "Waits"]
 
 
 class Outcome(enum.Enum):
@@ -32,6 +32,8 @@ class Outcome(enum.Enum):
     """The bus ended before its turn came; whoever it came from still has it."""
     UNROUTED = "unrouted"
     """No subscription took it."""
+    KNOWN = "known"
+    """The bus accepted an event of this id before; nothing was done with this one."""
 
 
 class Taker(Protocol):
@@ -49,6 +51,36 @@ class Taker(Protocol):
 
     def holds(self, receipt: Receipt) -> bool:
         """Whether the event waits there, or is in hand."""
+        ...
+
+
+class Durable(Protocol):
+    """What the journal of a bus with a store knows of one event."""
+
+    @property
+    def secured(self) -> bool:
+        """Whether its acceptance is on the disk."""
+        ...
+
+    @property
+    def careful(self) -> bool:
+        """Whether it has to be taken before it is handled: it may be one that ends the process."""
+        ...
+
+    def when_secured(self, callback: Callable[[], object]) -> None:
+        """Have it called when that is so."""
+        ...
+
+    async def wait_secured(self) -> None:
+        """Wait on trio until that is so."""
+        ...
+
+    def settle(self, receipt: Receipt, name: str, outcome: Outcome) -> None:
+        """Write an outcome down, then call `Receipt.ended`."""
+        ...
+
+    async def take(self, event_id: str) -> None:
+        """Write down that it is in hand, where that matters."""
         ...
 
 
@@ -102,6 +134,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
         event: the event.
         pending: subscriptions without an outcome, and unsettled events that it caused.
         doubtful: names of takers whose filter raised; their workers ask it again, for their policies to hear.
+        durable: what the journal knows of it; None without one.
     """
 
     event: Any
@@ -113,6 +146,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     callbacks: list[Callable[[Receipt], object]] | None = None
     routed: int = 0
     doubtful: tuple[str, ...] = ()
+    durable: Durable | None = None
 
     @property
     def accepted(self) -> bool:
@@ -143,6 +177,41 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     def handed_back(self) -> bool:
         """Whether it, or an event it caused, was handed back: then its source must not forget it."""
         return self.exceptional is not None and Outcome.HANDED_BACK in self.exceptional.values()
+
+    @property
+    def secured(self) -> bool:
+        """Whether its source may forget it: it is in the journal, or settled and not handed back."""
+        if self.durable is not None and self.durable.secured:
+            return True
+        return self.settled and not self.handed_back
+
+    def add_secured_callback(self, callback: Callable[[Receipt], object]) -> None:
+        """Have `callback(receipt)` called when its source may be told: acknowledge it there.
+
+        With a store that is when the event is written down, else when it is settled; then look at
+        `secured`, which is false if it was handed back. It is called on the bus's thread and must
+        not wait. A bus that is killed before the event was written does not call it.
+        """
+        self.ledger.waits.call_soon(self._add_secured, callback)
+
+    def _add_secured(self, callback: Callable[[Receipt], object]) -> None:
+        if self.durable is None:
+            self._add_callback(callback)
+        else:
+            self.durable.when_secured(lambda: self._call(callback))
+
+    async def wait_secured(self) -> None:
+        """Wait, on trio, until its source may be told (see `add_secured_callback`).
+
+        Raises:
+            StoreClosed: if the bus's store was closed before it was written.
+
+        Cancelled: nothing has happened; the event stays accepted.
+        """
+        if self.durable is None:
+            await self.wait_settled()
+        else:
+            await self.durable.wait_secured()
 
     def add_done_callback(self, callback: Callable[[Receipt], object]) -> None:
         """Have `callback(receipt)` called when it is settled, at once if it is.
@@ -206,15 +275,27 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     # What the bus does
 
     def conclude(self, name: str, outcome: Outcome) -> None:
-        """Record an outcome at one subscription that is not HANDLED."""
-        if self.exceptional is None:
-            self.exceptional = {}
-        self.exceptional[name] = outcome
+        """An outcome at one subscription that is not HANDLED: write it down if need be, and record it."""
+        if self.durable is None or outcome is Outcome.HANDED_BACK:
+            self.ended(name, outcome)
+        else:
+            self.durable.settle(self, name, outcome)
+
+    def ended(self, name: str, outcome: Outcome) -> None:
+        """Record an outcome at one subscription."""
+        if outcome is not Outcome.HANDLED:
+            if self.exceptional is None:
+                self.exceptional = {}
+            self.exceptional[name] = outcome
         self.one_less()
 
     def discard(self) -> None:
         """The handler that published it failed: it never enters the bus, and nobody waits for it in vain."""
-        self.exceptional = {"": Outcome.DROPPED}
+        self.settle_at_once(Outcome.DROPPED)
+
+    def settle_at_once(self, outcome: Outcome) -> None:
+        """It is settled without having entered the bus."""
+        self.exceptional = {"": outcome}
         self.pending = 0
         self.call_back()
 

@@ -11,19 +11,20 @@ import logging
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from math import inf
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
-from pywats_actors._cell import Performer
 from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
 from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority
+from pywats_events.bus._own_employer import OwnEmployer
 from pywats_events.bus._policy_actor import Burial, PolicyPerformer, Rejected
 from pywats_events.bus._routing_actor import INBOX, MARK, Door, Route, RouterPerformer, Routes, chosen
-from pywats_events.bus._subscriptions import OUTERMOST, Subscription
+from pywats_events.bus._subscriptions import OUTERMOST, Subscription, name_of, wants_of
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.bus._tree import Tree, tree
+from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.bus._watched_policy import WatchedPolicy
 from pywats_events.errors import BusNotRunning, BusStopped, NotAnEvent
 from pywats_events.handlers._binding import checked_types, takes_of
@@ -42,7 +43,11 @@ from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.policies import Backoff, RestartPolicy, compose
 from pywats_supervision.policies.decision import Failure
 
-__all__ = ["DEFAULT_CAPACITY", "DEFAULT_GRACE", "BusCore", "unwrapped"]
+if TYPE_CHECKING:  # a bus without a store needs no SQLite
+    from pywats_events.bus._journaling import Journaling
+    from pywats_events.durability import Store
+
+__all__ = ["DEFAULT_CAPACITY", "DEFAULT_GRACE", "BusCore"]
 
 M = TypeVar("M")
 
@@ -64,6 +69,7 @@ class BusCore:
         error_policy: where dead letters go, and the breaker of subscriptions without one.
         capacity: events a subscription may hold before publishers of its types wait.
         middleware: wraps every handler.
+        store: where events are written down before their source is told; None without one.
         runtime: where time, ids and chance come from; None takes those of the tree around it.
     """
 
@@ -76,6 +82,7 @@ class BusCore:
         error_policy: ErrorPolicy | None,
         capacity: float,
         middleware: HandlerChain | None,
+        store: Store | None,
         runtime: Runtime | None,
     ) -> None:
         check_kind("retry_policy", retry_policy, RetryPolicy)
@@ -88,6 +95,12 @@ class BusCore:
         self.retry_policy = retry_policy
         self.error_policy = error_policy or ErrorPolicy()
         self.ledger = Ledger(waits)
+        self.journaling: Journaling | None = None
+        if store is not None:
+            from pywats_events.bus._journaling import Journaling
+
+            self.journaling = Journaling(store, self)
+            self.error_policy.keep_in(store.dead_letters)
         self.running = False
         self.failure: BaseException | None = None
         """What left the tree, if it failed."""
@@ -103,11 +116,11 @@ class BusCore:
         self._middleware = middleware
         self._runtime = runtime
         self._router: Workers[Receipt] = Workers(
-            "bus", _Kept(self.error_policy, RouterPerformer), shared=True, capacity=INBOX, ordered=True
+            "bus", OwnEmployer(self.error_policy, RouterPerformer), shared=True, capacity=INBOX, ordered=True
         )
         self._store: Workers[Burial | Rejected] = Workers(
             "store",
-            _Kept(self.error_policy, partial(PolicyPerformer, self.error_policy, self)),
+            OwnEmployer(self.error_policy, partial(PolicyPerformer, self.error_policy, self)),
             shared=True,
             capacity=inf,
             ordered=True,
@@ -161,6 +174,10 @@ class BusCore:
         """
         while True:
             route = self.route(event)
+            if self.journaling is not None and not self.journaling.has_room:
+                await self.journaling.room()
+                self.check_open()
+                continue
             if self.ledger.accepted < route.open_until:
                 return route
             await self.door.wait(route, self.ledger.accepted)
@@ -168,17 +185,28 @@ class BusCore:
 
     def accept(self, event: Event, route: Route) -> Receipt:
         """Accept an event; never waits. HOT: tests/benchmarks/bench_route.py."""
+        if self.journaling is not None:
+            known = self.journaling.repeat_of(event)
+            if known is not None:
+                return known
         takers = route.takers
         if route.filtered:
             takers, doubtful = chosen(event, takers)
             receipt = Receipt(event, takers, self.ledger, len(takers) or 1, doubtful=doubtful)
         else:
             receipt = Receipt(event, takers, self.ledger, len(takers) or 1)
+        if self.journaling is not None:
+            self.journaling.accept(receipt)
         self.ledger.accepted += 1
         self.inbox.put(receipt)
         if self.on_event:
             self._tell(self.on_event, event)
         return receipt
+
+    def deliver(self, receipt: Receipt) -> None:
+        """Deliver an event that was accepted by the process before."""
+        self.ledger.accepted += 1
+        self.inbox.put(receipt)
 
     def keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
         """Keep an event, published inside a handler, with the message in its hand."""
@@ -195,6 +223,9 @@ class BusCore:
                 self.ledger.accepted += 1
                 receipt.conclude("", Outcome.HANDED_BACK)
                 continue
+            if self.journaling is not None and self.journaling.repeat_of(receipt.event) is not None:
+                receipt.settle_at_once(Outcome.KNOWN)
+                continue
             route = self.routes[receipt.event.event_type]
             takers = route.takers
             if route.filtered:
@@ -202,7 +233,9 @@ class BusCore:
             receipt.takers = takers
             receipt.pending = len(takers) or 1
             receipt.routed = 0
-            if parent is not None:
+            if self.journaling is not None:
+                self.journaling.accept(receipt)
+            elif parent is not None:
                 receipt.parent = parent
                 parent.pending += 1
             self.ledger.accepted += 1
@@ -241,14 +274,14 @@ class BusCore:
                 raise TypeError(f"handler {handler!r} has no `handle` method and makes no handlers")
             make, handler = handler, handler()
         takes = takes_of(handler) if event_types is None else checked_types(event_types, handler)
-        name = self._free_name(name or str(getattr(handler, "name", None) or _name_of(handler)))
+        name = self._free_name(name or str(getattr(handler, "name", None) or name_of(handler)))
         subscription = Subscription(
             self,
             name,
             handler,
             make=make,
             event_types=takes,
-            wants=_wants(handler, filter),
+            wants=wants_of(handler, filter),
             priority=checked_priority(getattr(handler, "priority", 100) if priority is None else priority),
             policy=self._policy(name, retry_policy, breaker),
             concurrency=concurrency,
@@ -313,10 +346,12 @@ class BusCore:
     def _compile(self) -> None:
         self.routes = Routes(tuple(self.subscriptions))
         self.door.look_up()
+        if self.journaling is not None:
+            self.journaling.subscriptions_changed()
 
     def _refilter(self, subscription: Subscription, given: Callable[[Event], bool] | None) -> None:
         """A handler was enabled, disabled, or given another filter."""
-        subscription.wants = _wants(subscription.handler, given)
+        subscription.wants = wants_of(subscription.handler, given)
         self._compile()
 
     def _policy(
@@ -367,12 +402,17 @@ class BusCore:
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - handed on
         """Run the tree until it is stopped or fails."""
+        journaling = self.journaling
+        if journaling is not None:
+            await journaling.open()
         self.tree = tree(
             self.name,
+            journal=None if journaling is None else journaling.writer(),
             store=self._store.spec(restart=RestartType.PERMANENT, policy=Backoff(**OUTERMOST)),
             router=self._router.spec(),
             system=self.system.spec(),
             handlers=[subscription.spec() for subscription in self.subscriptions],
+            replay=None if journaling is None else journaling.replayer(),
             transports=[self._transport_spec(transport) for transport in self.transports],
             runtime=self._runtime,
         )
@@ -390,6 +430,8 @@ class BusCore:
             self.door.close()
             self._over.set()
             self._close_mailboxes()
+            if journaling is not None:
+                journaling.close()
 
     def _close_mailboxes(self) -> None:
         """Hand back what the bus still holds: no receipt stays open."""
@@ -414,10 +456,13 @@ class BusCore:
             await running.root.stop_child("transports")
             await self.wait_idle()
         if trio.current_time() >= deadline:
-            for subscription in (*self.subscriptions, *self._leaving):
-                subscription.abandon()
-            for transport in self.transports:
-                transport.abandon()
+            parts: list[Subscription | BaseTransport] = [
+                *self.subscriptions,
+                *self._leaving,
+                *self.transports,
+            ]
+            for part in parts:
+                part.abandon()
         await running.root.stop(max(0.0, deadline - trio.current_time()))
 
     async def wait_stopped(self) -> None:
@@ -451,11 +496,20 @@ class BusCore:
         """A subscription gave an event up; the policy actor takes it from here."""
         self._store.mailbox.put(Burial(receipt, subscription.name, failure))
 
-    def reject(self, raw: bytes, error: Exception, source: str) -> None:
-        """Make a dead letter of input that is no event."""
+    def reject(self, receipt: Receipt, raw: bytes, error: Exception, source: str) -> None:
+        """Make a dead letter of input that is no event; the receipt is settled when it is kept."""
         if not self.running:
             raise BusNotRunning(f"bus {self.name!r} is not running; it keeps no dead letters")
-        self._store.mailbox.put(Rejected(raw, error, source))
+        self.ledger.accepted += 1
+        self._store.mailbox.put(Rejected(receipt, raw, error, source))
+
+    def kept(self, rejected: Rejected) -> None:
+        """Input that is no event is among the dead letters."""
+        told = partial(rejected.receipt.ended, rejected.source, Outcome.DEAD_LETTERED)
+        if self.journaling is None:
+            told()
+        else:
+            self.journaling.when_written(told)
 
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
         """One attempt of a handler failed."""
@@ -475,55 +529,3 @@ class BusCore:
                 callback(*args)
             except Exception:  # a user's callback; the event goes its way
                 logger.exception("a callback of bus %r raised", self.name)
-
-
-class _Kept:
-    """The employer of the router or of the policy actor: at the end nothing stays open."""
-
-    def __init__(self, policy: ErrorPolicy, make: Callable[[], Performer[Any]]) -> None:
-        self._letters = policy.dead_letter_queue
-        self._make = make
-
-    def perform(self) -> Performer[Any]:
-        """Make the performer of one life."""
-        return self._make()
-
-    def given_up(self, message: Any, failure: Failure) -> None:
-        """Not reached: the bus's own actors have no policy that skips."""
-        raise AssertionError(f"{message!r} was given up: {failure!r}")
-
-    def left_over(self, message: Any) -> None:
-        """The bus ended first: what it held is handed back."""
-        if isinstance(message, Burial):
-            message.receipt.conclude(message.name, Outcome.HANDED_BACK)
-            return
-        if isinstance(message, Rejected):
-            self._letters.add(None, message.error, raw=message.raw, source=message.source)
-            return
-        for taker in message.takers[message.routed :]:
-            message.conclude(taker.name, Outcome.HANDED_BACK)
-        if not message.takers:
-            message.one_less()
-
-    def closed(self) -> None:
-        """Nobody watches these."""
-
-
-def unwrapped(group: BaseException) -> BaseException:
-    """The one error in a nursery's group of one; a group of several stays."""
-    while type(group) in {ExceptionGroup, BaseExceptionGroup} and len(group.exceptions) == 1:  # type: ignore[attr-defined]
-        group = group.exceptions[0]  # type: ignore[attr-defined]
-    return group
-
-
-def _name_of(handler: object) -> str:
-    return getattr(handler, "__name__", None) or type(handler).__name__
-
-
-def _wants(handler: object, given: Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:
-    """The handler's own filter and the subscription's, as one; None if both take everything."""
-    own = getattr(handler, "filter_of_events", None)
-    own = own() if callable(own) else None
-    if own is None or given is None:
-        return own or given
-    return lambda event: own(event) and given(event)

@@ -40,11 +40,13 @@ class Rejected(msgspec.Struct, frozen=True):
     """Input that could not be made an event.
 
     Attributes:
+        receipt: for its source; settled when it is kept.
         raw: the input as it came.
         error: what is wrong with it.
         source: where it came from.
     """
 
+    receipt: Receipt
     raw: bytes
     error: Exception
     source: str
@@ -54,6 +56,8 @@ class Announces(Protocol):
     """What the policy actor needs of its bus."""
 
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None: ...
+
+    def kept(self, rejected: Rejected) -> None: ...
 
 
 class PolicyPerformer(Performer[Burial | Rejected]):
@@ -70,6 +74,7 @@ class PolicyPerformer(Performer[Burial | Rejected]):
         if isinstance(message, Rejected):
             logger.error("input from %s is no event: %s", message.source, message.error)
             self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)
+            self._bus.kept(message)
         else:
             self._bury(message)
 

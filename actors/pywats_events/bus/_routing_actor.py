@@ -112,6 +112,17 @@ class Door:
             # inbox in its next turn, or when it has been started again.
             await self._space_or_news(self.inbox, self.inbox.size)
 
+    async def wait_space(self, takers: tuple[Subscription, ...]) -> None:
+        """Wait until some subscriptions can take one more event; for ever, once the door is closed.
+
+        Cancelled: nothing has happened.
+        """
+        route = Route(takers)
+        while route.margin(self.inbox) <= 0:
+            if not self.open:
+                await trio.sleep_forever()
+            await self.wait(route, 0)
+
     async def _space_or_news(self, mailbox: Mailbox[Receipt], below: float) -> None:
         heard = trio.Event()
         self._waiting[heard] = None

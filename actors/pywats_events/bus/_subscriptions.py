@@ -19,7 +19,7 @@ from pywats_supervision import ChildSpec
 from pywats_supervision.policies import Backoff, RestartPolicy
 from pywats_supervision.policies.decision import Failure
 
-__all__ = ["Bus", "Subscription"]
+__all__ = ["OUTERMOST", "Bus", "Subscription", "name_of", "wants_of"]
 
 OUTERMOST = {"initial": 0.5, "maximum": 60.0}
 """Seconds: how a child of handlers, transports and observers comes back after it gave up."""
@@ -167,3 +167,17 @@ class Subscription:
         """The mailbox has given back all it held; what still comes goes the same way."""
         self.put = self.left_over
         self.workers.gone()
+
+
+def name_of(handler: object) -> str:
+    """The name of a handler that says none itself."""
+    return getattr(handler, "__name__", None) or type(handler).__name__
+
+
+def wants_of(handler: object, given: Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:
+    """The handler's own filter and the subscription's, as one; None if both take everything."""
+    own = getattr(handler, "filter_of_events", None)
+    own = own() if callable(own) else None
+    if own is None or given is None:
+        return own or given
+    return lambda event: own(event) and given(event)

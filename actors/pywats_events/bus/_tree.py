@@ -64,10 +64,12 @@ class Tree(NamedTuple):
 def tree(
     name: str,
     *,
+    journal: ChildSpec | None,
     store: ChildSpec,
     router: ChildSpec,
     system: ChildSpec,
     handlers: Iterable[ChildSpec],
+    replay: ChildSpec | None,
     transports: Iterable[ChildSpec],
     runtime: Runtime | None,
 ) -> Tree:
@@ -75,22 +77,27 @@ def tree(
 
     Args:
         name: of the bus.
+        journal: what writes the store, if there is one.
         store: the policy actor.
         router: the routing actor.
         system: the router of system events.
         handlers: one child per subscription, each with an outermost policy of its own.
+        replay: what delivers again what the process before left, if there is a store.
         transports: one child per transport, likewise.
         runtime: of the whole tree; None takes that of the tree around it.
     """
     handlers_branch, transports_branch = Branch("handlers", handlers), Branch("transports", transports)
+    children = [
+        journal,
+        store,
+        router,
+        system,
+        ChildSpec("handlers", handlers_branch.run),
+        replay,
+        ChildSpec("transports", transports_branch.run),
+    ]
     root = Supervisor(
-        [
-            store,
-            router,
-            system,
-            ChildSpec("handlers", handlers_branch.run),
-            ChildSpec("transports", transports_branch.run),
-        ],
+        [child for child in children if child is not None],
         name=name,
         strategy=REST_FOR_ONE,
         runtime=runtime,

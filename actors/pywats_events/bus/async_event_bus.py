@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, Self, final
+from typing import TYPE_CHECKING, Any, Final, Self, final
 
 import trio
 
-from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore, unwrapped
+from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
+from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
@@ -25,6 +26,9 @@ from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import ChildContext, ChildSpec, Runtime, Supervisor, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
+
+if TYPE_CHECKING:  # a bus without a store needs no SQLite
+    from pywats_events.durability import Store
 
 __all__ = ["AsyncEventBus"]
 
@@ -50,6 +54,8 @@ class AsyncEventBus:
         error_policy: where dead letters go, and the breaker of subscriptions without one.
         capacity: events a subscription may hold before publishers of its types wait; at least 1.
         middleware: wraps every handler.
+        store: where events are written down before their source is told, with the dead letters; None
+            keeps everything in memory.
         runtime: where time, ids and chance come from; None takes those of the tree around it.
 
     Raises:
@@ -65,6 +71,7 @@ class AsyncEventBus:
         *,
         capacity: float = DEFAULT_CAPACITY,
         middleware: HandlerChain | None = None,
+        store: Store | None = None,
         runtime: Runtime | None = None,
     ) -> None:
         self._core = BusCore(
@@ -74,6 +81,7 @@ class AsyncEventBus:
             error_policy=error_policy,
             capacity=capacity,
             middleware=middleware,
+            store=store,
             runtime=runtime,
         )
         self._token: trio.lowlevel.TrioToken | None = None
@@ -84,9 +92,10 @@ class AsyncEventBus:
     async def publish(self, event: Event, *, now: bool = False) -> Receipt:
         """Publish an event. HOT: tests/benchmarks/bench_route.py.
 
-        From outside it waits while a subscription that the event goes to is full; it is a
-        checkpoint only when it waits. Inside a handler it never waits: the event stays with the
-        message in hand and enters the bus when the handler returns, or is discarded if it fails.
+        From outside it waits while a subscription that the event goes to is full, and with a store
+        until the event is written down; it is a checkpoint only when it waits. Inside a handler it
+        never waits: the event stays with the message in hand and enters the bus when the handler
+        returns, or is discarded if it fails.
         In a handler's hooks (`on_start`, `on_error`, `on_stop`) it enters at once.
 
         Args:
@@ -101,13 +110,18 @@ class AsyncEventBus:
             BusNotRunning: if the bus does not run.
             BusStopped: if it is stopping, and the caller is not one of its handlers.
             OutboxOverflow: if a handler publishes more than 1,000 events for one.
+            StoreClosed: if the store was closed before the event was written down.
 
-        Cancelled: the event was not accepted.
+        Cancelled: the event was not accepted; with a store, it may have been.
         """
         core = self._core
         hand = CURRENT_HAND.get() and core.hand()
         if hand is not None:
             return core.keep(event, hand) if not now else core.accept(event, core.route(event))
+        if core.journaling is not None:
+            receipt = await self.publish_on_trio(event)
+            await receipt.wait_secured()
+            return receipt
         if not core.door.open:
             core.check_open()
         route = core.route(event)
@@ -133,6 +147,8 @@ class AsyncEventBus:
         if hand is None:
             core.check_open()
         route = core.route(event)
+        if hand is None and core.journaling is not None and not core.journaling.has_room:
+            raise BusFull(f"the store of bus {self.name!r} takes nothing now; publish() waits", event)
         if hand is None and core.ledger.accepted >= route.open_until:
             margin = route.margin(core.inbox)
             if margin <= 0:
@@ -362,6 +378,16 @@ class AsyncEventBus:
             raise WouldDeadlock(f"a handler of bus {self.name!r} cannot wait until no event is in hand")
         await self._core.wait_idle()
 
+    async def wait_replayed(self) -> None:
+        """Wait until what the process before had left in the store is on its way to its handlers.
+
+        New events wait for that anyway. Cancelled: nothing has happened.
+        """
+        if self._core.journaling is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._core.journaling.wait_replayed()
+
     # What can be seen
 
     @property
@@ -473,13 +499,21 @@ class AsyncEventBus:
         else:
             self._token.run_sync_soon(function, *args)
 
-    def reject(self, raw: bytes, error: Exception, source: str) -> None:
+    def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
-        self.call_soon(self._core.reject, raw, error, source)
+        receipt = Receipt(None, (), self._core.ledger, 1)
+        self.call_soon(self._core.reject, receipt, raw, error, source)
+        return receipt
 
     async def publish_on_trio(self, event: Event) -> Receipt:
-        """Publish for a transport, on trio; waits at the door."""
-        return await self.publish(event)
+        """Publish for a transport, on trio; waits at the door, and not until it is written down."""
+        core = self._core
+        hand = CURRENT_HAND.get() and core.hand()
+        if hand is not None:
+            return core.keep(event, hand)
+        core.check_open()
+        route = core.route(event) if core.in_hook() else await core.wait_open(event)
+        return core.accept(event, route)
 
     def publish_from_thread(self, event: Event) -> Receipt:
         """Publish for a transport; on the bus's own thread it never waits."""

@@ -9,14 +9,15 @@ from concurrent.futures import Future
 from functools import partial
 from math import inf
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
 
 import trio
 
-from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, unwrapped
+from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.bus._thread import TrioThread, wait_for
+from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import (
     BusFailed,
@@ -38,6 +39,9 @@ from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import Runtime, SupervisorSnapshot
 from pywats_supervision._system import monotonic
 from pywats_supervision.core.spec import checked_duration
+
+if TYPE_CHECKING:  # a bus without a store needs no SQLite
+    from pywats_events.durability import Store
 
 __all__ = ["EventBus"]
 
@@ -72,6 +76,8 @@ class EventBus:
         error_policy: where dead letters go, and the breaker of subscriptions without one.
         capacity: events a subscription may hold before publishers of its types wait; at least 1.
         middleware: wraps every handler.
+        store: where events are written down before their source is told, with the dead letters; None
+            keeps everything in memory.
         runtime: where time, ids and chance come from; None takes the real ones.
 
     Raises:
@@ -87,10 +93,17 @@ class EventBus:
         *,
         capacity: float = DEFAULT_CAPACITY,
         middleware: HandlerChain | None = None,
+        store: Store | None = None,
         runtime: Runtime | None = None,
     ) -> None:
         self._bus = AsyncEventBus(
-            name, retry_policy, error_policy, capacity=capacity, middleware=middleware, runtime=runtime
+            name,
+            retry_policy,
+            error_policy,
+            capacity=capacity,
+            middleware=middleware,
+            store=store,
+            runtime=runtime,
         )
         self._core = self._bus._core  # noqa: SLF001 - the two faces of one core
         self._core.ledger.waits = self
@@ -186,14 +199,14 @@ class EventBus:
     def publish(self, event: Event, *, now: bool = False, timeout: float | None = None) -> Receipt:
         """Publish an event, from any thread.
 
-        From outside it waits while a subscription that the event goes to is full. On the bus's own
-        thread it never waits; inside a handler the event stays with the message in hand and enters
-        the bus when the handler returns.
+        From outside it waits while a subscription that the event goes to is full, and with a store
+        until the event is written down. On the bus's own thread it never waits; inside a handler the
+        event stays with the message in hand and enters the bus when the handler returns.
 
         Args:
             event: the event.
             now: inside a handler, enter the bus at once, whatever becomes of the handler.
-            timeout: seconds to wait for space; None waits for ever.
+            timeout: seconds to wait for space, and to be written down; None waits for ever.
 
         Returns:
             The receipt: `receipt.wait()` waits until every handler is done with the event.
@@ -203,7 +216,8 @@ class EventBus:
             BusNotRunning: before `start`.
             BusStopped: after, or during, `stop`.
             BusFailed: if the bus failed.
-            TimeoutError: if there is no space in time; the event was not accepted.
+            TimeoutError: if there is no space in time: the event was not accepted; or, with a store, if
+                it is not written down in time: then it may be accepted.
         """
         core = self._core
         hand = core.hand()
@@ -217,7 +231,11 @@ class EventBus:
             left = None if until == inf else max(0.0, until - monotonic())
             self._await(partial(self._space, event), left)
             thread, route = self._running(), core.route(event)
-        return self._send(event, route, thread)
+        receipt = self._send(event, route, thread)
+        if core.journaling is not None and hand is None and not thread.here:
+            left = None if until == inf else max(0.0, until - monotonic())
+            self._await(partial(self._secured, receipt), left)
+        return receipt
 
     publish_async = publish
 
@@ -247,7 +265,11 @@ class EventBus:
     def _full(self, route: Route, thread: TrioThread) -> bool:
         """Whether a publish from outside has to wait."""
         lane = len(self._lane)
-        return not thread.here and (lane >= LANE or route.margin(self._core.inbox) <= lane)
+        if thread.here:
+            return False
+        if self._core.journaling is not None and not self._core.journaling.has_room:
+            return True
+        return lane >= LANE or route.margin(self._core.inbox) <= lane
 
     def _send(self, event: Event, route: Route, thread: TrioThread) -> Receipt:
         """Accept an event on the bus's thread, or put it into the lane that leads there."""
@@ -263,8 +285,14 @@ class EventBus:
     async def _space(self, event: Event) -> None:
         route = self._core.route(event)
         self._take_lane()
+        if self._core.journaling is not None:
+            await self._core.journaling.room()
         await self._core.door.wait(route, self._core.ledger.accepted)
         await trio.lowlevel.checkpoint()
+
+    async def _secured(self, receipt: Receipt) -> None:
+        self._take_lane()
+        await receipt.wait_secured()
 
     def _take_lane(self) -> None:
         """Accept what threads have published; on the bus's thread."""
@@ -472,13 +500,15 @@ class EventBus:
         except RuntimeError:
             function(*args)  # it has ended meanwhile; nobody else can touch what it left
 
-    def reject(self, raw: bytes, error: Exception, source: str) -> None:
+    def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
-        self.call_soon(self._core.reject, raw, error, source)
+        receipt = Receipt(None, (), self._core.ledger, 1)
+        self.call_soon(self._core.reject, receipt, raw, error, source)
+        return receipt
 
     async def publish_on_trio(self, event: Event) -> Receipt:
         """Publish for a transport, on trio; waits at the door."""
-        return await self._bus.publish(event)
+        return await self._bus.publish_on_trio(event)
 
     def publish_from_thread(self, event: Event) -> Receipt:
         """Publish for a transport, from any thread."""

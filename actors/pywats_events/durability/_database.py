@@ -51,7 +51,7 @@ class Batch:
         self.accepted: dict[int, tuple[Any, ...]] = {}
         self.payloads: dict[int, bytes] = {}
         self.done_payloads: list[int] = []
-        self.size = 0
+        self.size: int = 0
 
     def add(self, kind: Kind, row: tuple[Any, ...]) -> None:
         """Add an operation."""

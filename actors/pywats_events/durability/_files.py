@@ -26,9 +26,9 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.database = path / "store.db"
-        self.log = path / "store.db-wal"
-        self.payloads = path / "large"
+        self.database: Path = path / "store.db"
+        self.log: Path = path / "store.db-wal"
+        self.payloads: Path = path / "large"
         self._lock: sqlite3.Connection | None = None
 
     def enter(self) -> None:

@@ -133,7 +133,7 @@ class GroupCommit:
         self._commit_count = commit_count
         self._max_pending = max_pending
         self._max_pending_bytes = max_pending_bytes
-        self.lender = Lender(lambda: database.syncing)
+        self.lender: Lender = Lender(lambda: database.syncing)
         self._limiter = trio.CapacityLimiter(1)
         self._open = Batch()
         self._commit = Commit()

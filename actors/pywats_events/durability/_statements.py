@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 __all__ = ["Kind", "clean", "execute"]
@@ -55,7 +55,7 @@ class Kind(enum.Enum):
     REMEMBER = ("INSERT OR REPLACE INTO meta(key, value) VALUES ", 2, "")
 
     # There is one object of each, and a kind is looked up for each operation.
-    __hash__ = object.__hash__
+    __hash__: Callable[[Any], int] = object.__hash__  # type: ignore[assignment] # Enum says nothing of self
 
     def sql(self, rows: int) -> str:
         """The statement for so many rows."""

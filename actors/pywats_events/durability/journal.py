@@ -154,18 +154,23 @@ class Journal:
             text = self._texts[handlers] = msgspec.json.encode([clean(name) for name in handlers]).decode()
         return text
 
-    def settle(self, event_id: str, handler: str, outcome: Outcome) -> None:
+    def settle(self, event_id: str, handler: str, outcome: Outcome) -> Commit:
         """Write down that a handler has come to an end with an event; the last one's takes it away.
 
         What is appended in the same step, such as its dead letter, is in the same transaction. Without
-        effect for an event that is not here, for a handler that has finished, for HANDED_BACK, which is
-        no end, and after closing: then it is replayed.
+        effect for an event that is not here, for a handler that has finished, and for HANDED_BACK,
+        which is no end.
+
+        Returns:
+            The commit after which it is on the disk.
+
+        Raises:
+            StoreClosed: if the store is not open; then it is replayed.
         """
+        self._commits.check_open()
         entry = self._entries.get(event_id)
-        if entry is None or handler not in entry.pending:
-            return
-        if outcome is Outcome.HANDED_BACK or self._commits.closed:
-            return
+        if entry is None or handler not in entry.pending or outcome is Outcome.HANDED_BACK:
+            return self._commits.appended(0)
         if len(entry.pending) == 1:
             del self._entries[event_id]
             self._done(entry)
@@ -173,7 +178,7 @@ class Journal:
             entry.pending = tuple(name for name in entry.pending if name != handler)
             entry.marked = True
             self._commits.open_batch.add(Kind.SETTLE, (entry.seq, handler, outcome.value))
-        self._commits.appended()
+        return self._commits.appended()
 
     def _done(self, entry: _Entry) -> None:
         batch, seq = self._commits.open_batch, entry.seq

@@ -20,7 +20,7 @@ import trio
 from pywats_events.durability._capacity import Alarm, Sample, alarm_between, bound_of, fullness, hours_left
 from pywats_events.durability._database import Database, Opened, Usage
 from pywats_events.durability._files import Folder
-from pywats_events.durability._group_commit import GroupCommit, StoreState
+from pywats_events.durability._group_commit import Commit, GroupCommit, StoreState
 from pywats_events.durability.dead_letters import SQLiteDeadLetterQueue
 from pywats_events.durability.errors import StoreUnavailable
 from pywats_events.durability.journal import Journal
@@ -87,15 +87,19 @@ class Store:
         _check("seen_count", seen_count, 0, 100_000_000)
         _check("seen_age", seen_age, 0, None)
         _check("close_within", close_within, 0, None)
-        self.folder = Folder(Path(path))
+        self.folder: Folder = Folder(Path(path))
         self._max_size = max_size
         self._min_free = min_free
         self._close_within = close_within
         self._database = Database(self.folder, _stamp)
         self._commits = GroupCommit(self._database, commit_after=commit_after, commit_count=commit_count)
-        self.seen = SeenEvents(self._commits, _wall_clock, max_count=seen_count, max_age=seen_age)
-        self.dead_letters = SQLiteDeadLetterQueue(self.folder.database, self._commits, max_dead_letters)
-        self.journal = Journal(self._commits, self.seen, self._database, self.dead_letters.add, large)
+        self.seen: SeenEvents = SeenEvents(self._commits, _wall_clock, max_count=seen_count, max_age=seen_age)
+        self.dead_letters: SQLiteDeadLetterQueue = SQLiteDeadLetterQueue(
+            self.folder.database, self._commits, max_dead_letters
+        )
+        self.journal: Journal = Journal(
+            self._commits, self.seen, self._database, self.dead_letters.add, large
+        )
         self.opened: Opened | None = None
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
         self._level = 0.0
@@ -121,6 +125,19 @@ class Store:
         It must neither wait nor raise.
         """
         self._alarm_listeners.append(listener)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether new work may come."""
+        return self._commits.has_room
+
+    def commit(self) -> Commit:
+        """The commit that what was given to the store in this step shares; on the trio thread.
+
+        Raises:
+            StoreClosed: if the store is not open.
+        """
+        return self._commits.appended(0)
 
     async def room(self) -> None:
         """Wait until new work may come; at once, without a checkpoint, if it may.

@@ -18,7 +18,7 @@ from pywats_actors.mailbox import Slot
 from pywats_events.errors import OutboxOverflow
 from pywats_events.handlers._binding import Binding, call_hook
 from pywats_events.models.event import Event
-from pywats_events.settlement import Receipt
+from pywats_events.settlement import Outcome, Receipt
 from pywats_supervision import ChildContext
 
 __all__ = ["CURRENT_HAND", "MAX_OUTBOX", "HandlerPerformer", "Office"]
@@ -94,13 +94,15 @@ class HandlerPerformer(Performer[Receipt]):
     def handle(self, receipt: Receipt) -> Awaitable[Any]:
         """Handle one event. HOT."""
         self.receipt = receipt
-        if receipt.doubtful or self._slot.attempt > 1:
-            return self._handle_doubtful(receipt)
+        if receipt.doubtful or self._slot.attempt > 1 or receipt.durable is not None:
+            return self._handle_with_history(receipt)
         return self._call(receipt.event)
 
-    async def _handle_doubtful(self, receipt: Receipt) -> None:
-        """Handle one that was tried before, or whose filter raised when it was accepted: ask it again."""
+    async def _handle_with_history(self, receipt: Receipt) -> None:
+        """Handle one that was tried before, or in the journal; or ask its filter, which raised, again."""
         event = self._as_tried(receipt)
+        if receipt.durable is not None and receipt.durable.careful:
+            await receipt.durable.take(event.id)
         wants = self._office.wants
         if wants is None or self._office.name not in receipt.doubtful or wants(event):
             await self._call(event)
@@ -116,6 +118,10 @@ class HandlerPerformer(Performer[Receipt]):
             self.receipt = None
             caused, self.outbox = self.outbox, []
             self._office.enter(caused, receipt)
+        if receipt.durable is not None:
+            self.receipt = None
+            receipt.durable.settle(receipt, self._office.name, Outcome.HANDLED)
+            return
         others = receipt.pending - 1
         if others:
             receipt.pending = others

@@ -37,6 +37,7 @@ class ErrorPolicy:
         if circuit_breaker is not None and not isinstance(circuit_breaker, CircuitBreaker):
             raise TypeError(f"circuit_breaker must be a CircuitBreaker or None, not {circuit_breaker!r}")
         self._queue = DeadLetterQueue() if dead_letter_queue is None else dead_letter_queue
+        self._queue_given = dead_letter_queue is not None
         self._breaker = circuit_breaker
         self._callbacks: list[Callable[[Event, Exception], object]] = []
 
@@ -44,6 +45,11 @@ class ErrorPolicy:
     def dead_letter_queue(self) -> DeadLetterQueue:
         """The dead letters."""
         return self._queue
+
+    def keep_in(self, queue: DeadLetterQueue) -> None:
+        """Keep dead letters in a bus's store, unless a queue was given."""
+        if not self._queue_given:
+            self._queue = queue
 
     @property
     def circuit_breaker(self) -> CircuitBreaker | None:

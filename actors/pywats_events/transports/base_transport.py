@@ -42,7 +42,7 @@ class Port(Protocol):
         """Raise WouldDeadlock where a plain thread may not wait for the bus: on trio, in a handler."""
         ...
 
-    def reject(self, raw: bytes, error: Exception, source: str) -> None:
+    def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of input that is no event; from any thread, never waits."""
         ...
 
@@ -187,7 +187,7 @@ class BaseTransport(abc.ABC):
         """Publish an event, from any thread.
 
         Returns:
-            Its receipt: acknowledge to the source when it is settled, and not if it was handed back.
+            Its receipt: acknowledge to the source when it is secured (`add_secured_callback`).
 
         Raises:
             BusNotRunning: if there is no bus, or it does not run.
@@ -206,7 +206,7 @@ class BaseTransport(abc.ABC):
         """
         return await self._ported().publish_on_trio(event)
 
-    def reject(self, raw: bytes, error: Exception, source: str = "") -> None:
+    def reject(self, raw: bytes, error: Exception, source: str = "") -> Receipt:
         """Make a dead letter of input that could not be made an event, so that it is kept.
 
         Args:
@@ -214,10 +214,13 @@ class BaseTransport(abc.ABC):
             error: what is wrong with it.
             source: where it came from; default the transport's name.
 
+        Returns:
+            Its receipt: acknowledge the input to the source when it is secured, for then it is kept.
+
         Raises:
             BusNotRunning: if there is no bus, or it does not run.
         """
-        self._ported().reject(raw, error, source or self._name)
+        return self._ported().reject(raw, error, source or self._name)
 
     def _ported(self) -> Port:
         if self._port is None:

@@ -80,7 +80,7 @@ class Bus(Protocol):
     """What the intake needs of its transport."""
 
     async def publish_event_async(self, event: Event) -> Receipt: ...
-    def reject(self, raw: bytes, error: Exception, source: str = "") -> None: ...
+    def reject(self, raw: bytes, error: Exception, source: str = "") -> Receipt: ...
     def heard(self, envelope: Envelope, events: list[Event]) -> None: ...
     def back(self, source: str) -> None: ...
 
@@ -177,14 +177,14 @@ class Intake:
         try:
             for envelope in await self._decoded(body):
                 if isinstance(envelope, CFXDecodeError):
-                    self._reject(body, envelope, source)
+                    self._reject(body, envelope, source, fate)
                 elif is_request(envelope):
                     await self._answer(envelope, delivery)
                 else:
                     await self._take_message(envelope, fate)
             safe = True
         except CFXDecodeError as error:
-            self._reject(body, error, source)
+            self._reject(body, error, source, fate)
             safe = True
         finally:
             fate.end(safe)
@@ -202,9 +202,10 @@ class Intake:
         decode = partial(decode_each, body, max_message=self._max_message)
         return await current_runtime().run_blocking(decode)
 
-    def _reject(self, raw: bytes, error: Exception, source: str) -> None:
+    def _reject(self, raw: bytes, error: Exception, source: str, fate: _Fate) -> None:
         self.broken += 1
-        self._bus.reject(raw, error, source)
+        fate.begin()
+        self._bus.reject(raw, error, source).add_secured_callback(lambda receipt: fate.end(receipt.secured))
 
     async def _take_message(self, envelope: Envelope, fate: _Fate) -> None:
         self.messages += 1
@@ -216,7 +217,7 @@ class Intake:
         try:
             events = self._converter.convert(envelope)
         except Exception as error:  # noqa: BLE001 - also a user's converter; the message is kept
-            self._reject(envelope.raw or b"", error, envelope.Source or "")
+            self._reject(envelope.raw or b"", error, envelope.Source or "", fate)
             self._conclude(key, fate, True)
             return
         self._bus.heard(envelope, events)
@@ -226,7 +227,7 @@ class Intake:
             for event in events:
                 receipt = await self._bus.publish_event_async(event)
                 whole.begin()
-                receipt.add_done_callback(lambda receipt: whole.end(not receipt.handed_back))
+                receipt.add_secured_callback(lambda receipt: whole.end(receipt.secured))
             safe = True
         finally:
             whole.end(safe)  # not safe: the bus takes no more, or this life ends, and it comes again

@@ -1,0 +1,426 @@
+"""A bus with a store: what it accepted survives the process, and goes only to who had not finished."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from pywats_events import AsyncEventBus, Event, EventBus, EventType
+from pywats_events.durability import SQLiteDeadLetterQueue, Store, StoreInUse, StoreState
+from pywats_events.errors import BusFull, EndedTheProcess
+from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
+from pywats_events.settlement import Outcome
+from pywats_events.testing import ROUTER, crash, running_async_bus
+from pywats_events.transports import MockTransport
+from support.handlers import Recording, event_of
+from support.stores import Disk, image, sqlite_error
+
+DEADLINE = 20
+"""Seconds that a test on the real clock waits at most."""
+CAUSED = EventType.TEST_STARTED
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """Where the image of a killed process's store is put."""
+    return tmp_path / "killed"
+
+
+def quick(folder: Path, **options: Any) -> Store:
+    return Store(folder, commit_after=0.0, **options)
+
+
+async def never(_: Event) -> None:
+    await trio.sleep_forever()
+
+
+def failing(*numbers: int) -> Callable[[Event], Any]:
+    async def fail(event: Event) -> None:
+        await trio.lowlevel.checkpoint()
+        if event.payload["number"] in numbers:
+            raise ValueError(f"number {event.payload['number']}")
+
+    return fail
+
+
+async def resumed(killed: Path, *handlers: Recording, **options: Any) -> AsyncEventBus:
+    """Run a bus on what a killed process left until all is handled; the bus, ended."""
+    bus = AsyncEventBus(store=quick(killed), **options)
+    for handler in handlers:
+        bus.subscribe(handler)
+    with trio.fail_after(DEADLINE):
+        async with bus:
+            await bus.wait_replayed()
+            await bus.wait_idle()
+    return bus
+
+
+async def test_what_publish_returned_for_survives_a_kill_and_is_handled_in_order(
+    folder: Path, killed: Path
+) -> None:
+    store = quick(folder)
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(Recording(never), name="Recording")
+        await nursery.start(bus.run)
+        events = [event_of(number) for number in range(20)]
+        for event in events:
+            receipt = await bus.publish(event)
+            assert receipt.secured
+            assert not receipt.settled
+        image(store, killed)
+        nursery.cancel_scope.cancel()
+    handler = Recording()
+    await resumed(killed, handler)
+    assert handler.handled == events
+    assert [event.id for event in handler.handled] == [event.id for event in events]
+
+
+async def test_after_a_kill_only_who_had_not_finished_sees_an_event_again(folder: Path, killed: Path) -> None:
+    store = quick(folder)
+    first, second = Recording(name="first"), Recording(never, name="second")
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(first)
+        bus.subscribe(second)
+        await nursery.start(bus.run)
+        for number in range(3):
+            await bus.publish(event_of(number))
+        with trio.fail_after(DEADLINE):
+            while len(first.handled) < 3:
+                await trio.lowlevel.checkpoint()
+            await store.commit().wait()
+        image(store, killed)
+        nursery.cancel_scope.cancel()
+    first_again, second_again = Recording(name="first"), Recording(name="second")
+    await resumed(killed, first_again, second_again)
+    assert (first_again.numbers, second_again.numbers) == ([], [0, 1, 2])
+
+
+async def test_a_receipt_is_settled_when_the_outcomes_are_on_the_disk(folder: Path) -> None:
+    store = quick(folder)
+    disk, handler = Disk(store), Recording()
+    async with AsyncEventBus(store=store) as bus:
+        bus.subscribe(handler)
+        blocked = trio.Event()
+
+        async def wait(_: Event) -> None:
+            await blocked.wait()
+
+        handler._what = wait
+        receipt = await bus.publish(event_of(1))
+        disk.fail(sqlite_error(sqlite3.SQLITE_IOERR), times=3)
+        blocked.set()
+        with trio.fail_after(DEADLINE):
+            while not handler.handled:
+                await trio.lowlevel.checkpoint()
+            assert not receipt.settled
+            await receipt.wait_settled()
+    assert disk.tried > 3
+    assert receipt.outcomes == {"Recording": Outcome.HANDLED}
+
+
+async def test_while_the_disk_fails_nobody_is_told_and_new_work_waits(folder: Path) -> None:
+    store = quick(folder)
+    disk = Disk(store)
+    async with AsyncEventBus(store=store) as bus:
+        bus.subscribe(Recording())
+        disk.fail(sqlite_error(sqlite3.SQLITE_FULL), times=2)
+        told: list[bool] = []
+        first = bus.publish_nowait(event_of(1))
+        first.add_secured_callback(lambda receipt: told.append(receipt.secured))
+        with trio.fail_after(DEADLINE):
+            while store.state is StoreState.HEALTHY:
+                await trio.lowlevel.checkpoint()
+            with pytest.raises(BusFull, match="the store of bus 'default' takes nothing now"):
+                bus.publish_nowait(event_of(2))
+            assert told == []
+            second = await bus.publish(event_of(3))
+        assert told == [True]
+        assert first.secured
+        await second.wait_settled()
+
+
+async def test_what_is_given_up_is_a_dead_letter_in_the_same_transaction(folder: Path, killed: Path) -> None:
+    store = quick(folder)
+    async with AsyncEventBus(store=store) as bus:
+        bus.subscribe(Recording(failing(1)))
+        receipts = [await bus.publish(event_of(number)) for number in range(3)]
+        for receipt in receipts:
+            await receipt.wait_settled()
+        assert receipts[1].outcomes == {"Recording": Outcome.DEAD_LETTERED}
+        image(store, killed)
+    handler = Recording()
+    bus = await resumed(killed, handler)
+    assert handler.handled == []
+    letters = SQLiteDeadLetterQueue.open(killed, read_only=True)
+    (letter,) = letters.get_entries()
+    letters.close()
+    assert letter.event is not None
+    assert (letter.event.id, letter.handler_name) == (receipts[1].event.id, "Recording")
+
+
+async def test_a_queue_that_was_given_is_used_and_not_the_store_s(folder: Path) -> None:
+    mine = DeadLetterQueue()
+    store = quick(folder)
+    async with AsyncEventBus(store=store, error_policy=ErrorPolicy(dead_letter_queue=mine)) as bus:
+        bus.subscribe(Recording(failing(0)))
+        await (await bus.publish(event_of(0))).wait_settled()
+        assert (mine.size, store.dead_letters.size) == (1, 0)
+
+
+async def test_a_repeat_of_an_event_in_flight_joins_its_receipt_and_a_later_one_is_known(
+    folder: Path,
+) -> None:
+    handler, let_go = Recording(), trio.Event()
+
+    async def wait(_: Event) -> None:
+        await let_go.wait()
+
+    handler._what = wait
+    event = event_of(1)
+    async with AsyncEventBus(store=quick(folder)) as bus:
+        bus.subscribe(handler)
+        first = await bus.publish(event)
+        assert await bus.publish(event) is first
+        let_go.set()
+        await first.wait_settled()
+        del first
+        again = await bus.publish(event)
+        assert again.secured
+        assert again.outcomes == {"": Outcome.KNOWN}
+    handler = Recording()
+    async with AsyncEventBus(store=quick(folder)) as bus:
+        bus.subscribe(handler)
+        assert (await bus.publish(event)).outcomes == {"": Outcome.KNOWN}
+    assert handler.handled == []
+
+
+async def test_what_a_handler_published_is_written_with_its_own_outcome(folder: Path, killed: Path) -> None:
+    store = quick(folder)
+
+    async def cause(event: Event) -> None:
+        await bus.publish(event_of(10 + event.payload["number"], CAUSED))
+        await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(Recording(cause, name="causing"))
+        bus.subscribe(Recording(never, CAUSED, name="caused"))
+        await nursery.start(bus.run)
+        receipt = await bus.publish(event_of(1))
+        with trio.fail_after(DEADLINE):
+            await receipt.wait_settled()  # though what it caused is not: that is in the journal
+        image(store, killed)
+        nursery.cancel_scope.cancel()
+    causing, caused = Recording(name="causing"), Recording(None, CAUSED, name="caused")
+    await resumed(killed, causing, caused)
+    assert (causing.handled, caused.numbers) == ([], [11])
+
+
+async def test_an_event_that_ended_the_process_five_times_becomes_a_dead_letter_and_no_other_does(
+    tmp_path: Path,
+) -> None:
+    store = quick(tmp_path / "0")
+    poison, healthy = event_of(1), event_of(2)
+    attempts: list[int] = []
+
+    async def end_the_process(event: Event) -> None:
+        attempts.append(event.payload["number"])
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(Recording(end_the_process, name="Recording"))
+        await nursery.start(bus.run)
+        await bus.publish(poison)
+        await bus.publish(healthy)
+        image(store, tmp_path / "1")
+        nursery.cancel_scope.cancel()
+    for life in range(1, 10):
+        attempts.clear()
+        store = quick(tmp_path / f"{life}")
+        done: list[int] = []
+
+        async def handle(event: Event, done: list[int] = done) -> None:
+            if event.id == poison.id:
+                await end_the_process(event)
+            await trio.lowlevel.checkpoint()
+            done.append(event.payload["number"])
+
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(Recording(handle, name="Recording"))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bus.run)
+            with trio.fail_after(DEADLINE):
+                await bus.wait_replayed()
+                while not (attempts or done):
+                    await trio.lowlevel.checkpoint()
+                await store.commit().wait()
+            image(store, tmp_path / f"{life + 1}")
+            nursery.cancel_scope.cancel()
+        if done:
+            break
+    assert life == 5
+    assert done == [2]
+    (letter,) = store.dead_letters.get_entries()
+    assert letter.event is not None
+    assert letter.event.id == poison.id
+    assert type(letter.error).__name__ == EndedTheProcess.__name__
+
+
+async def test_events_of_a_handler_that_is_not_there_stay_until_it_is(
+    folder: Path, killed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = quick(folder)
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(Recording(never, name="missing"))
+        await nursery.start(bus.run)
+        await bus.publish(event_of(7))
+        image(store, killed)
+        nursery.cancel_scope.cancel()
+    other = Recording(name="other")
+    await resumed(killed, other)
+    assert other.handled == []
+    assert "holds events for 'missing', and there is no such subscription" in caplog.text
+    there = Recording(name="missing")
+    await resumed(killed, there)
+    assert there.numbers == [7]
+
+
+async def test_new_events_wait_until_what_came_before_them_is_on_its_way(folder: Path, killed: Path) -> None:
+    store = quick(folder)
+    count = 600
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(Recording(never, name="Recording"))
+        await nursery.start(bus.run)
+        for number in range(count):
+            receipt = bus.publish_nowait(event_of(number))
+        await receipt.wait_secured()
+        image(store, killed)
+        nursery.cancel_scope.cancel()
+    handler = Recording()
+    bus = AsyncEventBus(store=quick(killed), capacity=10)
+    bus.subscribe(handler)
+    with trio.fail_after(DEADLINE):
+        async with bus:
+            await bus.publish(event_of(count))
+            await bus.wait_idle()
+    assert handler.numbers == list(range(count + 1))
+
+
+async def test_a_crash_of_the_router_or_the_journal_loses_nothing_that_comes_back(
+    folder: Path, killed: Path
+) -> None:
+    store = quick(folder)
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(Recording(never, name="Recording"))
+        await nursery.start(bus.run)
+        for number in range(300):
+            receipt = bus.publish_nowait(event_of(number))
+        await receipt.wait_secured()
+        image(store, killed)
+        nursery.cancel_scope.cancel()
+
+    async def slowly(_: Event) -> None:
+        await trio.lowlevel.checkpoint()
+
+    handler = Recording(slowly)
+    bus = AsyncEventBus(store=quick(killed), capacity=4)
+    bus.subscribe(handler)
+    with trio.fail_after(DEADLINE):
+        async with bus:
+            for at in (20, 80, 150):
+                while len(handler.handled) < at:
+                    await trio.lowlevel.checkpoint()
+                crash(bus, ROUTER)
+            await bus.wait_replayed()
+            await bus.wait_idle()
+    assert handler.numbers == list(range(300))
+
+
+async def test_a_transport_tells_its_source_when_it_is_written_and_not_when_it_is_handled(
+    folder: Path,
+) -> None:
+    transport, told = MockTransport(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(store=quick(folder))
+        bus.subscribe(Recording(never))
+        bus.register_transport(transport)
+        await nursery.start(bus.run)
+        receipt = await transport.publish_event_async(event_of(1))
+        receipt.add_secured_callback(lambda _: told.set())
+        rejected = transport.reject(b"?", ValueError("what?"))
+        with trio.fail_after(DEADLINE):
+            await told.wait()
+            await rejected.wait_settled()
+        assert not receipt.settled
+        assert bus.error_policy.dead_letter_queue.size == 1
+        nursery.cancel_scope.cancel()
+    assert receipt.handed_back
+
+
+async def test_two_buses_on_one_store_are_told_so_at_the_start(folder: Path) -> None:
+    async with AsyncEventBus(store=quick(folder)):
+        with pytest.raises(StoreInUse, match="another store of this process"):
+            async with AsyncEventBus("other", store=quick(folder)):
+                pass
+
+
+def test_a_bus_in_plain_code_writes_down_before_publish_returns(folder: Path) -> None:
+    release, store = threading.Event(), quick(folder)
+
+    class Blocking(Recording):
+        def handle(self, event: Event) -> None:  # type: ignore[override]
+            assert release.wait(DEADLINE)
+            self.handled.append(event)
+
+    handler = Blocking(name="blocking")
+    with EventBus(store=store) as bus:
+        bus.subscribe(handler)
+        receipts = [bus.publish(event_of(number), timeout=DEADLINE) for number in range(3)]
+        assert all(receipt.secured for receipt in receipts)
+        assert not receipts[0].settled
+        release.set()
+        for receipt in receipts:
+            receipt.wait(DEADLINE)
+    assert handler.numbers == [0, 1, 2]
+
+
+async def test_retries_and_their_count_go_on_beside_a_store(folder: Path) -> None:
+    attempts: list[int] = []
+
+    async def twice(event: Event) -> None:
+        await trio.lowlevel.checkpoint()
+        attempts.append(event.attempt)
+        if len(attempts) < 3:
+            raise ConnectionError("away")
+
+    async with running_async_bus(
+        store=quick(folder), retry_policy=RetryPolicy(max_retries=3, initial_delay=0.01, jitter=False)
+    ) as bus:
+        bus.subscribe(Recording(twice))
+        receipt = await bus.publish(event_of(1))
+        with trio.fail_after(DEADLINE):
+            await receipt.wait_settled()
+    assert attempts == [1, 2, 3]
+    assert receipt.outcomes == {"Recording": Outcome.HANDLED}
+
+
+def test_a_store_is_a_store() -> None:
+    with pytest.raises(TypeError, match=r"store must be a Store or None, not 'here'; write Store\(folder\)"):
+        AsyncEventBus(store="here")  # type: ignore[arg-type]
