@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pywats_cfx.errors import CFXDecodeError, CFXError
 
 if TYPE_CHECKING:
-    from pywats_cfx.config import AMQPConfig, CFXConfig, EndpointConfig
+    from pywats_cfx.config import AMQPConfig, CFXConfig, EndpointConfig, ExchangeConfig, RetryConfig
     from pywats_cfx.convert import Converter, SourceRules
     from pywats_cfx.messages import EndpointConnected, Heartbeat
     from pywats_cfx.messages.production import UnitsArrived, UnitsDeparted, WorkCompleted, WorkStarted
@@ -31,10 +31,12 @@ __all__ = [
     "EndpointConfig",
     "EndpointConnected",
     "Envelope",
+    "ExchangeConfig",
     "FaultCleared",
     "FaultOccurred",
     "Heartbeat",
     "MaterialsInstalled",
+    "RetryConfig",
     "SourceRules",
     "StationStateChanged",
     "UnitsArrived",
@@ -52,7 +54,7 @@ __all__ = [
 
 _WHERE: Final = {
     "wire": ("Envelope", "decode", "decode_batch", "decode_each", "encode", "encode_batch"),
-    "config": ("AMQPConfig", "CFXConfig", "EndpointConfig"),
+    "config": ("AMQPConfig", "CFXConfig", "EndpointConfig", "ExchangeConfig", "RetryConfig"),
     "convert": ("Converter", "SourceRules"),
     "transport": ("CFXTransport",),
     "messages": ("EndpointConnected", "Heartbeat"),

@@ -21,11 +21,12 @@ from pywats_rabbitmq.errors import (
     RabbitUnroutable,
     RabbitVhostRefused,
 )
-from pywats_rabbitmq.publisher import RabbitPublisher
+from pywats_rabbitmq.publisher import Publication, RabbitPublisher
 
 __all__ = [
     "Binding",
     "Properties",
+    "Publication",
     "RabbitAccessRefused",
     "RabbitConfig",
     "RabbitConnectionLost",

@@ -30,6 +30,7 @@ class Sending:
         self._up = up
         self._channel: AbstractChannel | None = None
         self._open = 0
+        self._begun: set[asyncio.Task[None]] = set()
         self._finishing = False
         self._failure: RabbitError | None = None
         self._due = asyncio.Event()
@@ -46,7 +47,7 @@ class Sending:
             self._channel = channel
             self._up()
             try:
-                while not (self._finishing and not self._open):
+                while not (self._finishing and not self._open and not self._begun):
                     if self._failure is not None:
                         raise self._failure
                     self._due.clear()
@@ -98,6 +99,42 @@ class Sending:
             self._open -= 1
             if self._finishing:
                 self._due.set()
+
+    def begin(
+        self,
+        body: bytes,
+        exchange: str,
+        routing_key: str,
+        properties: Properties,
+        mandatory: bool,
+        told: Callable[[RabbitError | None], object],
+    ) -> None:
+        """Publish without waiting, in the order of the calls.
+
+        Args:
+            body: as the following, see `RabbitPublisher.publish`.
+            exchange: as above.
+            routing_key: as above.
+            properties: as above.
+            mandatory: as above.
+            told: called on the loop with why the broker may not have it, or with None once it has.
+        """
+        # Tasks begin in the order they are made, and the channel's lock is given in that order too.
+        task = asyncio.get_running_loop().create_task(
+            self.publish(body, exchange, routing_key, properties, mandatory)
+        )
+        self._begun.add(task)
+        task.add_done_callback(lambda task: self._ended(task, told))
+
+    def _ended(self, task: asyncio.Task[None], told: Callable[[RabbitError | None], object]) -> None:
+        self._begun.discard(task)
+        if self._finishing:
+            self._due.set()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None or isinstance(error, RabbitError):
+            told(error)
+        else:
+            told(self._failure or lost(error, self._config))
 
     def finish(self) -> None:
         """End when nothing waits for its confirmation any more."""

@@ -16,13 +16,40 @@ from pywats_rabbitmq._sending import Sending
 from pywats_rabbitmq.config import RabbitConfig
 from pywats_rabbitmq.connection import library
 from pywats_rabbitmq.delivery import Properties
-from pywats_rabbitmq.errors import RabbitConnectionLost, RabbitNotConnected
+from pywats_rabbitmq.errors import RabbitConnectionLost, RabbitError, RabbitNotConnected
 from pywats_supervision.context import ChildContext
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["RabbitPublisher"]
+__all__ = ["Publication", "RabbitPublisher"]
+
+
+class Publication:
+    """A message on its way to the broker, and what became of it."""
+
+    __slots__ = ("_done", "_error")
+
+    def __init__(self) -> None:
+        self._done = trio.Event()
+        self._error: RabbitError | None = None
+
+    async def wait(self) -> None:
+        """Wait until the broker has it.
+
+        Cancelled: it is on its way all the same.
+
+        Raises:
+            RabbitError: as `RabbitPublisher.publish`.
+        """
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+
+    def conclude(self, error: RabbitError | None) -> None:
+        """Say what became of it, once."""
+        self._error = error
+        self._done.set()
 
 
 class RabbitPublisher:
@@ -45,6 +72,7 @@ class RabbitPublisher:
         self._config: Final = config
         self._slots = trio.Semaphore(window)
         self._sending: Sending | None = None
+        self._on_their_way: set[Publication] = set()
 
     @property
     def connected(self) -> bool:
@@ -84,9 +112,60 @@ class RabbitPublisher:
         try:
             await self._bridge.call(sending.serve)
         except CallCancelled as error:
-            raise RabbitConnectionLost(f"the connection to {self._config.place} is lost") from error
+            raise self._lost() from error
         finally:
             self._sending = None
+            for publication in tuple(self._on_their_way):
+                self._conclude(publication, self._lost())
+
+    async def transmit(
+        self,
+        body: bytes,
+        routing_key: str,
+        *,
+        exchange: str = "",
+        properties: Properties | None = None,
+        mandatory: bool = True,
+    ) -> Publication:
+        """Publish without waiting for the broker; what one task transmits keeps its order.
+
+        Waits while as many as the window are on their way. Cancelled: nothing has happened.
+
+        Args:
+            body: bytes.
+            routing_key: where it goes, at most 255 bytes.
+            exchange: "" is the default one.
+            properties: what to say of it; None says nothing.
+            mandatory: it is an error if no queue takes it.
+
+        Raises:
+            RabbitNotConnected: if there is no connection now.
+        """
+        _check_key(routing_key)
+        await self._slots.acquire()
+        sending = self._sending
+        if sending is None:
+            self._slots.release()
+            raise RabbitNotConnected(f"there is no connection to {self._config.place} now")
+        publication = Publication()
+        self._on_their_way.add(publication)
+
+        def told(error: RabbitError | None) -> None:
+            self._bridge.post_to_trio(self._conclude, publication, error)
+
+        self._bridge.post(
+            sending.begin, body, exchange, routing_key, properties or Properties(), mandatory, told
+        )
+        return publication
+
+    def _conclude(self, publication: Publication, error: RabbitError | None) -> None:
+        if publication in self._on_their_way:
+            self._on_their_way.remove(publication)
+            self._slots.release()
+            publication.conclude(error)
+
+    def _lost(self) -> RabbitConnectionLost:
+        return RabbitConnectionLost(f"the connection to {self._config.place} is lost")
 
     async def publish(
         self,
@@ -110,7 +189,8 @@ class RabbitPublisher:
         """Publish, and wait until the broker has taken it.
 
         Cancelled: before it is sent, nothing has happened; later, the broker may or may not have it.
-        Several tasks may publish at once; the order between them is not kept.
+        Several tasks may publish at once; the order between them is not kept (`transmit` keeps that of
+        one task).
 
         Args:
             body: bytes.
@@ -137,8 +217,7 @@ class RabbitPublisher:
             RabbitNotFound: if there is no such exchange; the broker closes the channel for that, so this
                 life of the publisher ends too.
         """
-        if len(routing_key.encode()) > 255:
-            raise ValueError(f"routing_key must have at most 255 bytes, not {len(routing_key.encode())}")
+        _check_key(routing_key)
         properties = Properties(
             headers=headers or {},
             content_type=content_type,
@@ -159,4 +238,9 @@ class RabbitPublisher:
             try:
                 await self._bridge.call(sending.publish, body, exchange, routing_key, properties, mandatory)
             except CallCancelled as error:
-                raise RabbitConnectionLost(f"the connection to {self._config.place} is lost") from error
+                raise self._lost() from error
+
+
+def _check_key(routing_key: str) -> None:
+    if len(routing_key.encode()) > 255:
+        raise ValueError(f"routing_key must have at most 255 bytes, not {len(routing_key.encode())}")

@@ -6,12 +6,15 @@ The field names of pywats-api 0.6 are kept where they say the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
+from pywats_cfx.config.exchange import ExchangeConfig, RetryConfig
+
 __all__ = ["AMQPConfig", "CFXConfig", "EndpointConfig"]
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MiB = 1024 * 1024
 
 
@@ -50,10 +53,16 @@ class AMQPConfig:
         ssl_ca_path: whom to trust, PEM; None trusts the system's store.
         ssl_cert_path: our own certificate, PEM, where the peer asks for one.
         ssl_key_path: its key, where that is not in the same file.
+        ssl_verify: must be True: TLS that trusts everybody is not offered; `ssl_ca_path` trusts your own.
+        heartbeat: seconds between two signs of life by AMQP 0-9-1, 1 to 65534; AMQP 1.0 has its own.
+        connection_timeout: seconds that connecting by AMQP 0-9-1 may take, above 0.
+        channel_max: accepted for the name's sake; as many channels as are needed are opened, two at most.
+        frame_max: as `channel_max`; the size of frames is agreed with the broker.
         protocol: "amqp1" (AMQP 1.0), "amqp091" (RabbitMQ's own), or "auto": 1.0, and RabbitMQ's own
             where the broker answers that it speaks only that.
         subscribe: addresses to receive from by AMQP 1.0; `/amq/queue/NAME` of RabbitMQ 3.
-        publish: address to publish to; `/exchange/NAME` of RabbitMQ 3; None publishes nothing.
+        publish: address to publish to; `/exchange/NAME` of RabbitMQ 3, which is understood by either
+            protocol, with the routing key `HANDLE.MessageName`; None publishes nothing.
         exchange: by AMQP 0-9-1, where the queue gets its messages from; "" binds it to nothing.
         topics: topic keys that the queue is bound by, such as `CFX.Production.#`.
         queue: its name; None makes one of the endpoint's handle.
@@ -70,6 +79,11 @@ class AMQPConfig:
     ssl_ca_path: str | None = None
     ssl_cert_path: str | None = None
     ssl_key_path: str | None = None
+    ssl_verify: bool = True
+    heartbeat: int = 20
+    connection_timeout: float = 10.0
+    channel_max: int = 2047
+    frame_max: int = 131072
     protocol: Literal["auto", "amqp1", "amqp091"] = "auto"
     subscribe: tuple[str, ...] = ()
     exchange: str = "amq.topic"
@@ -89,8 +103,13 @@ class AMQPConfig:
                 raise TypeError(f"{name} must be a tuple of texts, not {getattr(self, name)!r}")
         if self.protocol not in {"auto", "amqp1", "amqp091"}:
             raise ValueError(f'protocol must be "auto", "amqp1" or "amqp091", not {self.protocol!r}')
-        _check_count("window", self.window)
-        _check_count("prefetch", self.prefetch)
+        for name in ("window", "prefetch", "heartbeat", "channel_max", "frame_max"):
+            _check_count(name, getattr(self, name))
+        _check_seconds("connection_timeout", self.connection_timeout)
+        if self.ssl_verify is not True:
+            raise ValueError(
+                "ssl_verify must be True: give ssl_ca_path with the certificate to trust instead"
+            )
 
     @property
     def url(self) -> str:
@@ -121,6 +140,7 @@ class EndpointConfig:
         serial_number: as `vendor`.
         software_version: as `vendor`.
         number_of_lanes: as `vendor`.
+        number_of_stages: as `vendor`.
         heartbeat: seconds between two Heartbeats to a broker.
     """
 
@@ -138,6 +158,7 @@ class EndpointConfig:
     serial_number: str = ""
     software_version: str = ""
     number_of_lanes: int = 1
+    number_of_stages: int = 1
     heartbeat: float = 60.0
 
     def __post_init__(self) -> None:
@@ -189,6 +210,13 @@ class CFXConfig:
         no_results_for: seconds after which a machine that produces and sends no results is told of as a
             system event; None asks for none.
         fail_open: answer requests whose handler failed as if all were well, so that machines go on.
+        exchange: the names of pywats-api 0.6 for exchange and queue of a broker.
+        retry: its names for the delays between attempts to connect.
+        auto_reconnect: must be True: a connection that is lost is always made again.
+        publish_endpoint_connected: say EndpointConnected to a broker that is published to.
+        publish_endpoint_disconnected: say EndpointShuttingDown to it.
+        log_messages: log the name and the sender of each message.
+        log_level: at which level; "DEBUG" to "CRITICAL".
 
     Raises:
         ValueError: if it would neither listen nor connect, or a value is out of its range.
@@ -202,6 +230,13 @@ class CFXConfig:
     request_timeout: float = 5.0
     no_results_for: float | None = None
     fail_open: bool = False
+    exchange: ExchangeConfig | None = None
+    retry: RetryConfig = field(default_factory=RetryConfig)
+    auto_reconnect: bool = True
+    publish_endpoint_connected: bool = True
+    publish_endpoint_disconnected: bool = True
+    log_messages: bool = False
+    log_level: str = "INFO"
 
     def __post_init__(self) -> None:
         if not isinstance(self.endpoint, EndpointConfig):
@@ -218,6 +253,34 @@ class CFXConfig:
         _check_seconds("request_timeout", self.request_timeout)
         if self.no_results_for is not None:
             _check_seconds("no_results_for", self.no_results_for)
+        if self.auto_reconnect is not True:
+            raise ValueError(
+                "auto_reconnect must be True: a connection that is lost is always made again; "
+                "stop the transport to stay away"
+            )
+        if self.log_level not in LEVELS:
+            raise ValueError(f"log_level must be one of {', '.join(LEVELS)}, not {self.log_level!r}")
+        if not isinstance(self.retry, RetryConfig):
+            raise TypeError(f"retry must be a RetryConfig, not {self.retry!r}")
+        if self.exchange is not None:
+            self._take_names_of(self.exchange)
+
+    def _take_names_of(self, exchange: ExchangeConfig) -> None:
+        """Say with our names what was said with those of 0.6."""
+        if not isinstance(exchange, ExchangeConfig):
+            raise TypeError(f"exchange must be an ExchangeConfig, not {exchange!r}")
+        if self.amqp is None:
+            raise ValueError("exchange is of a broker: give amqp=AMQPConfig(...) with it")
+        handle = self.endpoint.cfx_handle.strip("/").replace("/", ".")
+        amqp = replace(
+            self.amqp,
+            exchange=exchange.exchange_name,
+            topics=tuple(exchange.binding_keys),
+            prefetch=exchange.prefetch_count,
+            queue=self.amqp.queue or f"{exchange.queue_name_prefix}.{handle}",
+            publish=self.amqp.publish or f"/exchange/{exchange.exchange_name}",
+        )
+        object.__setattr__(self, "amqp", amqp)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -228,5 +291,8 @@ class CFXConfig:
         """
         given = dict(values)
         endpoint = EndpointConfig(**given.pop("endpoint", {}))
-        amqp = given.pop("amqp", None)
-        return cls(endpoint=endpoint, amqp=None if amqp is None else AMQPConfig(**amqp), **given)
+        kinds = {"amqp": AMQPConfig, "exchange": ExchangeConfig, "retry": RetryConfig}
+        for name, kind in kinds.items():
+            if given.get(name) is not None:
+                given[name] = kind(**given[name])
+        return cls(endpoint=endpoint, **given)

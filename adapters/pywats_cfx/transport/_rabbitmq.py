@@ -1,17 +1,28 @@
-"""CFX on RabbitMQ's own protocol, AMQP 0-9-1: a queue of the endpoint's, and manual acknowledgements."""
+"""CFX on RabbitMQ's own protocol, AMQP 0-9-1: a queue of the endpoint's, and an exchange to publish to."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from pywats_asyncio import AsyncioBridge
-from pywats_cfx.amqp1.message import AMQPMessage
+from pywats_cfx.amqp1 import AMQPMessage, Outcome
 from pywats_cfx.config import AMQPConfig, CFXConfig
 from pywats_cfx.transport._intake import Mail
-from pywats_rabbitmq import Binding, RabbitConfig, RabbitConsumer, RabbitDelivery
+from pywats_rabbitmq import (
+    Binding,
+    Properties,
+    Publication,
+    RabbitConfig,
+    RabbitConsumer,
+    RabbitDelivery,
+    RabbitError,
+    RabbitNotAccepted,
+    RabbitPublisher,
+)
 
-__all__ = ["consumer_of", "routing_keys"]
+__all__ = ["RabbitSender", "consumer_of", "destination_of", "publisher_of", "routing_keys"]
 
 ALL: Final = "#"
 
@@ -42,7 +53,46 @@ def consumer_of(
         amqp: of the broker.
         take: awaited for one message after the other.
     """
-    rabbit = RabbitConfig(
+    rabbit = _broker_of(
+        config,
+        amqp,
+        queue=queue_of(config, amqp),
+        bindings=_bindings_of(config, amqp),
+    )
+    here = config.endpoint.cfx_handle
+
+    async def on_message(delivery: RabbitDelivery) -> None:
+        if delivery.properties.app_id == here:
+            delivery.token.ack()  # what we publish ourselves is no news to us
+        else:
+            await take(_Mail(delivery))
+
+    # What is too large is told by its first bytes like anything else that cannot be read.
+    return RabbitConsumer(bridge, rabbit, on_message, on_oversize=on_message)
+
+
+def _bindings_of(config: CFXConfig, amqp: AMQPConfig) -> tuple[Binding, ...]:
+    if not amqp.exchange:
+        return ()
+    declare = None if config.exchange is None else config.exchange.exchange_type
+    return (Binding(amqp.exchange, routing_keys(amqp.topics), declare),)
+
+
+def publisher_of(bridge: AsyncioBridge, config: CFXConfig, amqp: AMQPConfig) -> RabbitPublisher:
+    """A publisher to the broker, with the endpoint's window.
+
+    Args:
+        bridge: to asyncio.
+        config: of the endpoint.
+        amqp: of the broker.
+    """
+    return RabbitPublisher(bridge, _broker_of(config, amqp), window=amqp.window)
+
+
+def _broker_of(
+    config: CFXConfig, amqp: AMQPConfig, *, queue: str = "", bindings: tuple[Binding, ...] = ()
+) -> RabbitConfig:
+    return RabbitConfig(
         host=amqp.host,
         port=amqp.port,
         user=amqp.username or "guest",
@@ -52,19 +102,110 @@ def consumer_of(
         ca_file=amqp.ssl_ca_path,
         cert_file=amqp.ssl_cert_path,
         key_file=amqp.ssl_key_path,
+        heartbeat=amqp.heartbeat,
+        connect_timeout=amqp.connection_timeout,
+        arguments=_arguments_of(config),
         connection_name=config.endpoint.cfx_handle,
-        queue=queue_of(config, amqp),
-        bindings=(Binding(amqp.exchange, routing_keys(amqp.topics)),) if amqp.exchange else (),
+        queue=queue,
+        bindings=bindings,
         prefetch=amqp.prefetch,
         prefetch_bytes=config.max_unsettled,
         max_message=config.max_message,
     )
 
-    async def on_message(delivery: RabbitDelivery) -> None:
-        await take(_Mail(delivery))
 
-    # What is too large is told by its first bytes like anything else that cannot be read.
-    return RabbitConsumer(bridge, rabbit, on_message, on_oversize=on_message)
+def _arguments_of(config: CFXConfig) -> dict[str, int]:
+    ttl = None if config.exchange is None else config.exchange.message_ttl
+    return {} if ttl is None else {"x-message-ttl": ttl}
+
+
+def destination_of(address: str) -> tuple[str, str | None]:
+    """Exchange and routing key of an address; a key of None is `HANDLE.MessageName` of each message.
+
+    Args:
+        address: `/exchange/NAME`, `/exchange/NAME/KEY`, the same with RabbitMQ 4's `/exchanges/`, or the
+            plain name of an exchange.
+
+    Raises:
+        ValueError: if it names no exchange.
+    """
+    kind, _, rest = address.removeprefix("/").partition("/")
+    if not address.startswith("/") and address:
+        return address, None
+    exchange, _, key = rest.partition("/")
+    if kind not in {"exchange", "exchanges"} or not exchange:
+        raise ValueError(
+            f"publish must be /exchange/NAME or the name of an exchange by AMQP 0-9-1, not {address!r}"
+        )
+    return exchange, key or None
+
+
+class RabbitSender:
+    """Publishes as a link of AMQP 1.0 sends.
+
+    Args:
+        publisher: connected.
+        address: where to; see `destination_of`.
+        here: the handle of this endpoint.
+    """
+
+    def __init__(self, publisher: RabbitPublisher, address: str, here: str) -> None:
+        self.address: Final = address
+        self._publisher = publisher
+        self._exchange, self._key = destination_of(address)
+        self._here = here
+
+    async def transmit(self, message: AMQPMessage) -> _OnItsWay:
+        """Send it as the next one; waits while as many as the window are on their way.
+
+        Raises:
+            RabbitNotConnected: if there is no connection now.
+        """
+        publication = await self._publisher.transmit(
+            message.body,
+            self._key or message.subject or "",
+            exchange=self._exchange,
+            properties=self._properties_of(message),
+            mandatory=False,  # as by AMQP 1.0: whether somebody listens is not the endpoint's affair
+        )
+        return _OnItsWay(publication)
+
+    async def send(self, message: AMQPMessage) -> Outcome:
+        """Send one message, and wait for its outcome.
+
+        Raises:
+            RabbitNotConnected: if there is no connection now.
+        """
+        return await (await self.transmit(message)).wait()
+
+    def _properties_of(self, message: AMQPMessage) -> Properties:
+        made = message.creation_time
+        return Properties(
+            headers=dict(message.application_properties or {}),
+            content_type=message.content_type,
+            message_id=None if message.message_id is None else str(message.message_id),
+            correlation_id=None if message.correlation_id is None else str(message.correlation_id),
+            reply_to=message.reply_to,
+            app_id=self._here,
+            timestamp=None if made is None else datetime.fromtimestamp(made / 1000, UTC),
+        )
+
+
+class _OnItsWay:
+    """A publication, with an outcome of AMQP 1.0."""
+
+    def __init__(self, publication: Publication) -> None:
+        self._publication = publication
+
+    async def wait(self) -> Outcome:
+        """Wait for what becomes of it. Cancelled: it is on its way all the same."""
+        try:
+            await self._publication.wait()
+        except RabbitNotAccepted:
+            return Outcome.RELEASED
+        except RabbitError:
+            return Outcome.LOST
+        return Outcome.ACCEPTED
 
 
 class _Mail:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
-from pywats_cfx.amqp1 import AMQPMessage, ConnectionLost, Outcome, Sender, Sent
+from pywats_cfx.amqp1 import AMQPMessage, ConnectionLost, Outcome
 from pywats_cfx.errors import CFXError
 
-__all__ = ["Spool"]
+__all__ = ["OnItsWay", "Spool", "Transmits"]
 
 MOST: Final = 10_000
+
+
+class OnItsWay(Protocol):
+    """A message that was sent."""
+
+    async def wait(self) -> Outcome:
+        """Wait for what becomes of it."""
+        ...
+
+
+class Transmits(Protocol):
+    """What sends, by whatever protocol."""
+
+    async def transmit(self, message: AMQPMessage) -> OnItsWay:
+        """Send it as the next one, without waiting for its outcome."""
+        ...
 
 
 class Spool:
@@ -28,7 +44,7 @@ class Spool:
         self._on_refused = on_refused
         self._most = most
         self._waiting: deque[AMQPMessage] = deque()
-        self._sent: deque[tuple[AMQPMessage, Sent]] = deque()
+        self._sent: deque[tuple[AMQPMessage, OnItsWay]] = deque()
         self._more = trio.Event()
         self._on_its_way = trio.Event()
         self._empty = trio.Event()
@@ -47,11 +63,11 @@ class Spool:
         self._waiting.append(message)
         self._more.set()
 
-    async def run(self, sender: Sender) -> None:
+    async def run(self, sender: Transmits) -> None:
         """Send what is there and what comes, until the link is over.
 
         Raises:
-            AMQPError: why it is over, in a group; what has no outcome yet is sent again by the next run.
+            Exception: why it is over, in a group; what has no outcome yet is sent again by the next run.
 
         Cancelled: as when the link is over.
         """

@@ -13,14 +13,12 @@ import trio
 from pywats_cfx.amqp1 import (
     AMQPMessage,
     ClientConfig,
-    Connection,
     Limits,
     LinkRequest,
     Listener,
     ListenerConfig,
     OnDelivery,
     OnSubscriber,
-    Outcome,
     Sender,
     WrongProtocol,
     client_tls,
@@ -31,16 +29,16 @@ from pywats_cfx.config import AMQPConfig, CFXConfig
 from pywats_cfx.convert import Context, Converter, SourceRules
 from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage
-from pywats_cfx.messages.root import EndpointConnected, EndpointShuttingDown, Heartbeat
 from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._intake import Intake
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.transport._presence import Presence
+from pywats_cfx.transport._publishing import Publishing
 from pywats_cfx.transport._repeats import Repeats
 from pywats_cfx.transport._requests import Requests
 from pywats_cfx.transport._results_due import ResultsDue
 from pywats_cfx.transport._spool import Spool
-from pywats_cfx.wire import Envelope, decode, wire_duration
+from pywats_cfx.wire import Envelope, decode
 from pywats_events import Event, EventType
 from pywats_events.models.asset_events import AssetState, AssetStateChangedEvent
 from pywats_events.transports import BaseTransport, TransportState
@@ -56,8 +54,6 @@ CLOCK_OFF: Final = EventType.register("system.cfx_clock_off")
 NO_RESULTS: Final = EventType.register("system.cfx_no_results")
 PRODUCTIVE: Final = "1"
 """The first digit of the code of a state in which a machine produces (SEMI E10)."""
-GOODBYE: Final = 2.0
-"""Seconds that a goodbye to a broker may take."""
 
 
 class CFXTransport(BaseTransport):
@@ -103,6 +99,7 @@ class CFXTransport(BaseTransport):
         self._results_due = ResultsDue(config.no_results_for or inf, lambda: self._news.set())
         self._repeats = Repeats(config.repeat_window)
         self._spool = Spool(self._refused)
+        self._publishing = Publishing(config, self._spool)
         self._intake = Intake(
             self,
             converter=self.converter,
@@ -224,9 +221,9 @@ class CFXTransport(BaseTransport):
         """Listen, connect, and watch for silence, each supervised: one that fails stops no other."""
         children = [ChildSpec("presence", self._watch)]
         if self.config.endpoint.listen is not None:
-            children.append(ChildSpec("listener", self._listen, policy=_outermost()))
+            children.append(ChildSpec("listener", self._listen, policy=self._again()))
         if self.config.amqp is not None:
-            children.append(ChildSpec("client", self._connect, policy=_outermost()))
+            children.append(ChildSpec("client", self._connect, policy=self._again()))
         self._token = trio.lowlevel.current_trio_token()
         self._intake.open_again()
         self._connections = Supervisor(children, name=f"{self.name} connections")
@@ -242,6 +239,16 @@ class CFXTransport(BaseTransport):
             if self._listener is not None:
                 await self._listener.close_connections()
             await self._connections.stop()
+
+    def _again(self) -> Backoff:
+        """When a connection that was lost is made again."""
+        retry = self.config.retry
+        return Backoff(
+            initial=retry.initial_delay,
+            maximum=retry.max_delay,
+            factor=retry.exponential_base,
+            jitter=0.1 if retry.jitter else 0.0,
+        )
 
     def get_stats(self) -> dict[str, Any]:
         """What a person would want to see of it."""
@@ -349,7 +356,8 @@ class CFXTransport(BaseTransport):
                 if amqp.publish is None:
                     await child.wait_stopping()
                 else:
-                    await self._publish(connection, amqp.publish, child)
+                    sender = await connection.open_sender(amqp.publish, window=amqp.window)
+                    await self._publishing.run(sender, child)
         except WrongProtocol as error:
             if amqp.protocol != "auto" or error.speaks != "AMQP 0-9-1":
                 raise
@@ -359,58 +367,33 @@ class CFXTransport(BaseTransport):
         await self._consume(amqp, child)
 
     async def _consume(self, amqp: AMQPConfig, child: ChildContext) -> None:
-        """Take from a queue of RabbitMQ by its own protocol."""
+        """Take from a queue of RabbitMQ by its own protocol, and publish."""
         from pywats_asyncio import AsyncioBridge  # only who uses it needs its extra
-        from pywats_cfx.transport._rabbitmq import consumer_of
+        from pywats_cfx.transport._rabbitmq import RabbitSender, consumer_of, publisher_of
 
         bridge = AsyncioBridge(f"{self.name} bridge")
         consumer = consumer_of(bridge, self.config, amqp, self._intake.take)
         async with trio.open_nursery() as around:
             await around.start(bridge.run)
+            sender = None
+            if amqp.publish is not None:
+                publisher = publisher_of(bridge, self.config, amqp)
+                sender = RabbitSender(publisher, amqp.publish, self.config.endpoint.cfx_handle)
+                await around.start(publisher.run)  # cancelled at last: goodbye goes through it
             async with trio.open_nursery() as nursery:
                 await nursery.start(partial(consumer.run, child=child))
                 self._set_state(TransportState.CONNECTED)
+                if sender is not None:
+                    await self._publishing.run(sender, child)
             around.cancel_scope.cancel()
-
-    async def _publish(self, connection: Connection, address: str, child: ChildContext) -> None:
-        """Send what is spooled, in order, with a heartbeat between."""
-        assert self.config.amqp is not None
-        endpoint = self.config.endpoint
-        sender = await connection.open_sender(address, window=self.config.amqp.window)
-        here = {"CFXHandle": endpoint.cfx_handle}
-        uri = endpoint.network_uri or endpoint.listen
-        await self._say(
-            sender,
-            EndpointConnected(**here, RequestNetworkUri=uri, RequestTargetAddress=endpoint.cfx_handle),
-        )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._beat, sender)
-            nursery.start_soon(self._spool.run, sender)
-            await child.wait_stopping()
-            with trio.move_on_after(GOODBYE):
-                await self._spool.wait_empty()
-            nursery.cancel_scope.cancel()
-        with trio.move_on_after(GOODBYE):
-            await self._say(sender, EndpointShuttingDown(**here))
-
-    async def _beat(self, sender: Sender) -> None:
-        endpoint = self.config.endpoint
-        while True:
-            await trio.sleep(endpoint.heartbeat)
-            beat = Heartbeat(
-                CFXHandle=endpoint.cfx_handle, HeartbeatFrequency=wire_duration(endpoint.heartbeat)
-            )
-            await self._say(sender, beat)
-
-    async def _say(self, sender: Sender, message: CFXMessage) -> None:
-        outcome = await sender.send(mail_of(Envelope.of(message, source=self.config.endpoint.cfx_handle)))
-        if outcome is not Outcome.ACCEPTED:
-            logger.warning("%s: %s was not taken: %s", sender.address, message.CFX_NAME, outcome.name)
 
     # Who is there
 
     def heard(self, envelope: Envelope, events: list[Event]) -> None:
         """A message has been understood: what it tells of its sender."""
+        if self.config.log_messages:
+            level = logging.getLevelName(self.config.log_level)
+            logger.log(level, "%s: %s from %s", self.name, envelope.MessageName, envelope.Source)
         source, first = envelope.Source, events[0]
         if not source:
             return
@@ -451,10 +434,6 @@ class CFXTransport(BaseTransport):
         await self.publish_event_async(
             Event(event_type=EventType.ASSET_STATE_CHANGED, payload=payload, source=f"cfx:{source}")
         )
-
-
-def _outermost() -> Backoff:
-    return Backoff(initial=0.5, maximum=60.0)
 
 
 async def _hold(sender: Sender) -> None:

@@ -1,0 +1,187 @@
+"""A CFXTransport publishes by RabbitMQ's own protocol, as by AMQP 1.0, whatever becomes of the broker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from pywats_asyncio import AsyncioBridge
+from pywats_cfx import (
+    AMQPConfig,
+    CFXConfig,
+    CFXTransport,
+    EndpointConfig,
+    ExchangeConfig,
+    RetryConfig,
+    UnitsTested,
+    decode,
+)
+from pywats_cfx.transport._rabbitmq import destination_of
+from pywats_events import AsyncEventBus
+from pywats_rabbitmq import Binding, RabbitConfig, RabbitConsumer, RabbitDelivery
+from pywats_supervision import ChildSpec, Supervisor
+from pywats_supervision.policies import Backoff
+from support.rabbitmq import RabbitServer
+
+HERE = "//Acme/WATS/Station1"
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A broker that may be killed."""
+    pytest.importorskip("aio_pika")
+    server = RabbitServer(tmp_path_factory.mktemp("publishing"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+class Reader:
+    """Everything that comes to an exchange, read by somebody else."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[RabbitDelivery] = []
+
+    def take(self, delivery: RabbitDelivery) -> None:
+        self.deliveries.append(delivery)
+        delivery.token.ack()
+
+    def names(self) -> list[str]:
+        return [decode(delivery.body).short_name for delivery in self.deliveries]
+
+    def recipes(self) -> list[str]:
+        bodies = [decode(delivery.body).MessageBody for delivery in self.deliveries]
+        return [str(body.RecipeName) for body in bodies if isinstance(body, UnitsTested)]
+
+
+@asynccontextmanager
+async def reading(broker: RabbitServer, exchange: str, keys: tuple[str, ...]) -> AsyncIterator[Reader]:
+    reader, bridge = Reader(), AsyncioBridge()
+    config = RabbitConfig(
+        host="127.0.0.1",
+        port=broker.port,
+        queue=f"reader-{exchange}-{'-'.join(keys)}",
+        quorum=False,
+        bindings=(Binding(exchange, keys, "topic"),),
+    )
+    consumer = RabbitConsumer(bridge, config, reader.take)
+    policy = Backoff(initial=0.05, maximum=0.2)
+    tree = Supervisor([ChildSpec("reader", consumer.run, policy=policy)])
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bridge.run)
+        await nursery.start(tree.run)
+        yield reader
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def station(broker: RabbitServer, exchange: str, **options: Any) -> AsyncIterator[CFXTransport]:
+    amqp = AMQPConfig(
+        host="127.0.0.1",
+        port=broker.port,
+        username="guest",
+        password="guest",
+        protocol="amqp091",
+        exchange="",
+        queue=f"station-{exchange}",
+        publish=f"/exchange/{exchange}",
+        **options,
+    )
+    endpoint = EndpointConfig(cfx_handle=HERE, heartbeat=0.1)
+    transport = CFXTransport(
+        CFXConfig(endpoint=endpoint, amqp=amqp, retry=RetryConfig(initial_delay=0.1, max_delay=0.2))
+    )
+    async with AsyncEventBus() as bus:
+        bus.register_transport(transport)
+        await until(lambda: transport.is_connected)
+        yield transport
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await trio.sleep(0.01)
+
+
+async def test_it_publishes_in_order_between_hello_and_goodbye(broker: RabbitServer) -> None:
+    with trio.fail_after(60):
+        async with reading(broker, "polite", ("#",)) as reader:
+            async with station(broker, "polite") as transport:
+                for number in range(200):
+                    transport.send(UnitsTested(RecipeName=str(number)))
+                await until(lambda: len(reader.recipes()) == 200 and "Heartbeat" in reader.names())
+            await until(lambda: "EndpointShuttingDown" in reader.names())
+    assert reader.names()[0] == "EndpointConnected"
+    assert reader.names()[-1] == "EndpointShuttingDown"
+    assert reader.recipes() == [str(number) for number in range(200)]
+    first = next(delivery for delivery in reader.deliveries if b"UnitsTested" in delivery.body)
+    name = "CFX.Production.TestAndInspection.UnitsTested"
+    assert first.routing_key == f"{HERE}.{name}"
+    assert first.properties.message_id == decode(first.body).UniqueID
+    assert first.properties.content_type == 'application/json; charset="utf-8"'
+    assert (first.properties.reply_to, first.properties.type) == (HERE, None)
+    assert first.headers["cfx-message"] == name
+    assert first.properties.persistent
+
+
+async def test_a_broker_that_is_killed_loses_nothing_and_keeps_the_order(broker: RabbitServer) -> None:
+    total = 600
+    with trio.fail_after(100):
+        async with reading(broker, "mortal", ("#.UnitsTested",)) as reader:
+            async with station(broker, "mortal", window=50) as transport:
+                for number in range(total // 3):
+                    transport.send(UnitsTested(RecipeName=str(number)))
+                await until(lambda: len(reader.recipes()) > 20)
+                for number in range(total // 3, 2 * total // 3):
+                    transport.send(UnitsTested(RecipeName=str(number)))
+                await trio.to_thread.run_sync(broker.kill)
+                for number in range(2 * total // 3, total):
+                    transport.send(UnitsTested(RecipeName=str(number)))
+                await trio.to_thread.run_sync(broker.start)
+                await until(lambda: len(set(reader.recipes())) == total)
+                await until(lambda: not transport.get_stats()["spooled"])
+    # A message that comes again is known by its UniqueID; of the others none is missing or late.
+    unique = {decode(delivery.body).UniqueID: delivery for delivery in reader.deliveries}
+    assert len(unique) == total
+    assert list(dict.fromkeys(reader.recipes())) == [str(number) for number in range(total)]
+
+
+async def test_what_it_publishes_does_not_come_back_to_it(broker: RabbitServer) -> None:
+    endpoint = EndpointConfig(cfx_handle="//Acme/Echo", heartbeat=60)
+    amqp = AMQPConfig(
+        host="127.0.0.1", port=broker.port, username="guest", password="guest", protocol="amqp091"
+    )
+    config = CFXConfig(endpoint=endpoint, amqp=amqp, exchange=ExchangeConfig(exchange_name="echo"))
+    with trio.fail_after(60):
+        async with reading(broker, "echo", ("#",)) as reader:
+            transport = CFXTransport(config)
+            async with AsyncEventBus() as bus:
+                bus.register_transport(transport)
+                await until(lambda: transport.is_connected)
+                transport.send(UnitsTested(RecipeName="1"))
+                await until(reader.recipes)
+                assert transport.get_stats()["messages"] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "exchange", "key"),
+    [
+        ("/exchange/cfx", "cfx", None),
+        ("/exchange/cfx/a.b", "cfx", "a.b"),
+        ("/exchanges/cfx", "cfx", None),
+        ("cfx", "cfx", None),
+    ],
+)
+def test_an_address_to_publish_to_names_an_exchange(address: str, exchange: str, key: str | None) -> None:
+    assert destination_of(address) == (exchange, key)
+
+
+@pytest.mark.parametrize("address", ["", "/", "/queue/q", "/exchange/"])
+def test_an_address_that_names_no_exchange_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="/exchange/NAME"):
+        destination_of(address)
