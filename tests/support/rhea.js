@@ -2,6 +2,7 @@
 //   node rhea.js send PORT ADDRESS COUNT [USER PASSWORD]     sends COUNT messages, waits for their outcomes
 //   node rhea.js receive PORT ADDRESS COUNT                  receives COUNT messages, accepts them
 //   node rhea.js request PORT ADDRESS COUNT                  asks COUNT times, one after the other
+//   node rhea.js machine PORT ADDRESS                        a CFX machine: does what each line of its stdin says
 //   node rhea.js listen                                      listens, echoes requests, reports messages
 const rhea = require(process.env.RHEA);
 const [mode, port, address, count, username, password] = process.argv.slice(2);
@@ -67,6 +68,82 @@ function request() {
     });
 }
 
+// A machine as the standard's .NET SDK is one: a link named as its address, one message in flight, each with the
+// SDK's properties; requests over a link for the answer and one for the request; it comes again when it is cut off.
+//   {"publish": BASE64, "properties": {...}, "encoding": "gzip"}    {"ask": BASE64}    {"credit": true}
+function machine() {
+    const waiting = [];
+    let inFlight = null;
+    let sender = null;
+    let asker = null;
+    const connection = rhea.connect({
+        host: "127.0.0.1",
+        port: Number(port),
+        container_id: "//rhea/machine",
+        max_frame_size: 250000,
+        reconnect: 50,
+        initial_reconnect_delay: 50,
+        max_reconnect_delay: 50,
+    });
+    const next = () => {
+        if (inFlight || !sender || !sender.sendable() || !waiting.length) return;
+        inFlight = waiting[0];
+        const { publish, properties, encoding } = inFlight;
+        sender.send({
+            durable: true,
+            content_type: 'application/json; charset="utf-8"',
+            content_encoding: encoding,
+            creation_time: new Date(),
+            ...properties,
+            body: rhea.message.data_section(Buffer.from(publish, "base64")),
+        });
+    };
+    const settled = (outcome) => () => {
+        if (!inFlight) return;
+        // What it has an outcome of is done, but for the two after which the SDK sends it again.
+        if (outcome === "accepted" || outcome === "modified") waiting.shift();
+        inFlight = null;
+        tell({ outcome });
+        next();
+    };
+    for (const outcome of ["accepted", "released", "rejected", "modified"]) rhea.on(outcome, settled(outcome));
+    rhea.on("sendable", next);
+    rhea.on("connection_open", () => tell({ open: true }));
+    rhea.on("disconnected", () => {
+        inFlight = null;
+        tell({ cut: true });
+    });
+    rhea.on("message", ({ message }) => tell({ answer: Buffer.from(message.body.content).toString("base64") }));
+    sender = connection.open_sender({ name: address, target: address });
+    const ask = (body) => {
+        const send = () =>
+            asker.send({
+                durable: true,
+                message_id: "command-request",
+                reply_to: "//rhea/machine",
+                to: address,
+                content_type: 'application/json; charset="utf-8"',
+                application_properties: { offset: 1 },
+                body: rhea.message.data_section(Buffer.from(body, "base64")),
+            });
+        if (asker) return send();
+        connection.open_receiver({ name: "request-receiver", source: address, target: "answers-1" });
+        asker = connection.open_sender({ name: "request-sender", target: address });
+        return asker.once("sendable", send);
+    };
+    require("readline")
+        .createInterface({ input: process.stdin })
+        .on("line", (line) => {
+            const order = JSON.parse(line);
+            if (order.ask) ask(order.ask);
+            else if (order.credit) tell({ credit: sender.credit });
+            else {
+                waiting.push(order);
+                next();
+            }
+        });
+}
+
 function listen() {
     const replies = new Map();
     rhea.on("sender_open", ({ sender }) => {
@@ -102,10 +179,10 @@ rhea.on("sender_error", ({ sender }) => tell({ error: sender.error.condition }))
 rhea.on("receiver_error", ({ receiver }) => tell({ error: receiver.error.condition }));
 rhea.on("connection_error", ({ connection }) => tell({ error: connection.error.condition }));
 rhea.on("disconnected", ({ error }) => {
-    if (mode !== "listen") {
+    if (mode !== "listen" && mode !== "machine") {
         tell({ disconnected: error ? String(error) : null });
         process.exit(1);
     }
 });
 rhea.on("error", (error) => tell({ error: String(error) }));
-({ send, receive, request, listen })[mode]();
+({ send, receive, request, machine, listen })[mode]();

@@ -15,7 +15,7 @@ import trio
 
 from support.programs import missing, require_program
 
-__all__ = ["rhea", "said_by_rhea"]
+__all__ = ["rhea", "said_by_rhea", "tell_rhea"]
 
 _SCRIPT = Path(__file__).with_name("rhea.js")
 
@@ -48,7 +48,9 @@ async def rhea(*arguments: str) -> AsyncIterator[trio.Process]:
 async def _run(*arguments: str, task_status: trio.TaskStatus[trio.Process]) -> None:
     command = [require_program("node"), _SCRIPT, *arguments]
     environment = os.environ | {"RHEA": str(_installed())}
-    process = await trio.lowlevel.open_process(command, env=environment, stdout=subprocess.PIPE)
+    process = await trio.lowlevel.open_process(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         task_status.started(process)
         await process.wait()
@@ -58,8 +60,16 @@ async def _run(*arguments: str, task_status: trio.TaskStatus[trio.Process]) -> N
         process.kill()
         with trio.CancelScope(shield=True):
             await process.wait()
+            assert process.stdin is not None
             assert process.stdout is not None
+            await process.stdin.aclose()
             await process.stdout.aclose()
+
+
+async def tell_rhea(process: trio.Process, order: dict[str, Any]) -> None:
+    """Give the peer something to do."""
+    assert process.stdin is not None
+    await process.stdin.send_all(json.dumps(order).encode() + b"\n")
 
 
 async def said_by_rhea(process: trio.Process) -> AsyncIterator[dict[str, Any]]:

@@ -381,10 +381,10 @@ class CFXTransport(BaseTransport):
                 sender = RabbitSender(publisher, amqp.publish, self.config.endpoint.cfx_handle)
                 await around.start(publisher.run)  # cancelled at last: goodbye goes through it
             async with trio.open_nursery() as nursery:
+                if sender is not None:  # not after the consumer: its queue may take long to be there
+                    nursery.start_soon(self._publishing.run, sender, child)
                 await nursery.start(partial(consumer.run, child=child))
                 self._set_state(TransportState.CONNECTED)
-                if sender is not None:
-                    await self._publishing.run(sender, child)
             around.cancel_scope.cancel()
 
     # Who is there
