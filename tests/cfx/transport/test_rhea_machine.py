@@ -31,7 +31,7 @@ from support.rhea import rhea, said_by_rhea, tell_rhea
 
 HERE = "//Acme/WATS/Station1"
 MACHINE = "//rhea/machine"
-LONG = 30
+LONG = 6
 
 
 def free_port() -> int:
