@@ -70,21 +70,25 @@ function request() {
 
 // A machine as the standard's .NET SDK is one: a link named as its address, one message in flight, each with the
 // SDK's properties; requests over a link for the answer and one for the request; it comes again when it is cut off.
-//   {"publish": BASE64, "properties": {...}, "encoding": "gzip"}    {"ask": BASE64}    {"credit": true}
+//   {"publish": BASE64, "properties": {...}, "encoding": "gzip"}    {"ask": BASE64, "of": HANDLE}
 function machine() {
     const waiting = [];
     let inFlight = null;
     let sender = null;
     let asker = null;
-    const connection = rhea.connect({
-        host: "127.0.0.1",
-        port: Number(port),
-        container_id: "//rhea/machine",
-        max_frame_size: 250000,
-        reconnect: 50,
-        initial_reconnect_delay: 50,
-        max_reconnect_delay: 50,
-    });
+    let connection = null;
+    const start = () => {
+        asker = null;
+        inFlight = null;
+        connection = rhea.connect({
+            host: "127.0.0.1",
+            port: Number(port),
+            container_id: "//rhea/machine",
+            max_frame_size: 250000,
+            reconnect: false,
+        });
+        sender = connection.open_sender({ name: address, target: address });
+    };
     const next = () => {
         if (inFlight || !sender || !sender.sendable() || !waiting.length) return;
         inFlight = waiting[0];
@@ -109,34 +113,30 @@ function machine() {
     for (const outcome of ["accepted", "released", "rejected", "modified"]) rhea.on(outcome, settled(outcome));
     rhea.on("sendable", next);
     rhea.on("connection_open", () => tell({ open: true }));
-    rhea.on("disconnected", () => {
-        inFlight = null;
-        tell({ cut: true });
-    });
+    rhea.on("disconnected", () => setTimeout(start, 50));
     rhea.on("message", ({ message }) => tell({ answer: Buffer.from(message.body.content).toString("base64") }));
-    sender = connection.open_sender({ name: address, target: address });
-    const ask = (body) => {
+    const ask = (body, handle) => {
         const send = () =>
             asker.send({
                 durable: true,
                 message_id: "command-request",
                 reply_to: "//rhea/machine",
-                to: address,
+                to: handle,
                 content_type: 'application/json; charset="utf-8"',
                 application_properties: { offset: 1 },
                 body: rhea.message.data_section(Buffer.from(body, "base64")),
             });
         if (asker) return send();
-        connection.open_receiver({ name: "request-receiver", source: address, target: "answers-1" });
-        asker = connection.open_sender({ name: "request-sender", target: address });
+        connection.open_receiver({ name: "request-receiver", source: handle, target: "answers-1" });
+        asker = connection.open_sender({ name: "request-sender", target: handle });
         return asker.once("sendable", send);
     };
+    start();
     require("readline")
         .createInterface({ input: process.stdin })
         .on("line", (line) => {
             const order = JSON.parse(line);
-            if (order.ask) ask(order.ask);
-            else if (order.credit) tell({ credit: sender.credit });
+            if (order.ask) ask(order.ask, order.of);
             else {
                 waiting.push(order);
                 next();

@@ -140,7 +140,7 @@ class EndpointConfig:
         serial_number: as `vendor`.
         software_version: as `vendor`.
         number_of_lanes: as `vendor`.
-        number_of_stages: as `vendor`.
+        number_of_stages: accepted for the name's sake; the standard asks for the stages of each lane.
         heartbeat: seconds between two Heartbeats to a broker.
     """
 

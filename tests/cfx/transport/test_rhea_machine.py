@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,7 +30,7 @@ from support.rhea import rhea, said_by_rhea, tell_rhea
 
 HERE = "//Acme/WATS/Station1"
 MACHINE = "//rhea/machine"
-LONG = 6
+LONG = 15
 
 
 def free_port() -> int:
@@ -85,7 +84,6 @@ class Machine:
     def __init__(self, process: trio.Process) -> None:
         self._process = process
         self._said = said_by_rhea(process)
-        self._kept: deque[dict[str, Any]] = deque()
 
     async def hears(self, kind: str) -> Any:
         """The next thing of a kind that it says."""
@@ -115,7 +113,7 @@ class Machine:
     async def ask(self, request: Any) -> Any:
         envelope = Envelope.of(request, source=MACHINE, target=HERE)
         envelope.RequestID = "request-1"
-        await tell_rhea(self._process, {"ask": base64.b64encode(encode(envelope)).decode()})
+        await tell_rhea(self._process, {"ask": base64.b64encode(encode(envelope)).decode(), "of": HERE})
         answer = decode(base64.b64decode(await self.hears("answer")))
         assert answer.RequestID == "request-1"
         return answer.MessageBody
