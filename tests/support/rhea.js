@@ -113,7 +113,13 @@ function machine() {
     for (const outcome of ["accepted", "released", "rejected", "modified"]) rhea.on(outcome, settled(outcome));
     rhea.on("sendable", next);
     rhea.on("connection_open", () => tell({ open: true }));
-    rhea.on("disconnected", () => setTimeout(start, 50));
+    let coming = null;
+    const again = () => {
+        clearTimeout(coming);
+        coming = setTimeout(start, 50);
+    };
+    rhea.on("connection_close", again);
+    rhea.on("disconnected", again);
     rhea.on("message", ({ message }) => tell({ answer: Buffer.from(message.body.content).toString("base64") }));
     const ask = (body, handle) => {
         const send = () =>

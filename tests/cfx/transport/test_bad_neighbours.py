@@ -1,4 +1,4 @@
-"""Whatever bad peers do to a CFXTransport's listener, a good machine beside them is served to the last message."""
+"""Whatever bad peers do to a CFXTransport, a good machine beside them is served to the last message."""
 
 from __future__ import annotations
 

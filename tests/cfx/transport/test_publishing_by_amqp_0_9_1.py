@@ -109,7 +109,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def test_it_publishes_in_order_between_hello_and_goodbye(broker: RabbitServer) -> None:
-    with trio.fail_after(12):
+    with trio.fail_after(30):
         async with reading(broker, "polite", ("#",)) as reader:
             async with station(broker, "polite") as transport:
                 for number in range(200):
@@ -131,7 +131,7 @@ async def test_it_publishes_in_order_between_hello_and_goodbye(broker: RabbitSer
 
 async def test_a_broker_that_is_killed_loses_nothing_and_keeps_the_order(broker: RabbitServer) -> None:
     total = 600
-    with trio.fail_after(45):
+    with trio.fail_after(60):
         async with reading(broker, "mortal", ("#.UnitsTested",)) as reader:
             async with station(broker, "mortal", window=50) as transport:
                 for number in range(total // 3):
@@ -157,7 +157,7 @@ async def test_what_it_publishes_does_not_come_back_to_it(broker: RabbitServer) 
         host="127.0.0.1", port=broker.port, username="guest", password="guest", protocol="amqp091"
     )
     config = CFXConfig(endpoint=endpoint, amqp=amqp, exchange=ExchangeConfig(exchange_name="echo"))
-    with trio.fail_after(12):
+    with trio.fail_after(30):
         async with reading(broker, "echo", ("#",)) as reader:
             transport = CFXTransport(config)
             async with AsyncEventBus() as bus:

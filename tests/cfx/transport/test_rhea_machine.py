@@ -30,7 +30,7 @@ from support.rhea import rhea, said_by_rhea, tell_rhea
 
 HERE = "//Acme/WATS/Station1"
 MACHINE = "//rhea/machine"
-LONG = 15
+LONG = 30
 
 
 def free_port() -> int:
