@@ -456,12 +456,8 @@ class BusCore:
             await running.root.stop_child("transports")
             await self.wait_idle()
         if trio.current_time() >= deadline:
-            parts: list[Subscription | BaseTransport] = [
-                *self.subscriptions,
-                *self._leaving,
-                *self.transports,
-            ]
-            for part in parts:
+            parts: list[Subscription | BaseTransport] = [*self.subscriptions, *self._leaving]
+            for part in parts + self.transports:
                 part.abandon()
         await running.root.stop(max(0.0, deadline - trio.current_time()))
 

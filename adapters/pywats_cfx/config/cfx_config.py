@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pywats_cfx.config.exchange import ExchangeConfig, RetryConfig
 
 __all__ = ["AMQPConfig", "CFXConfig", "EndpointConfig"]
+
+LONGEST_HANDLE: Final = 180
+"""Bytes; the longest name of a message has 69, and there may be vendors' own."""
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MiB = 1024 * 1024
@@ -166,6 +169,11 @@ class EndpointConfig:
             raise ValueError(
                 "cfx_handle must name this endpoint, such as //Company/WATS/Station1, "
                 f"not {self.cfx_handle!r}"
+            )
+        if len(self.cfx_handle.encode()) > LONGEST_HANDLE:
+            raise ValueError(
+                f"cfx_handle must have at most {LONGEST_HANDLE} bytes, for a broker's routing key is "
+                f"HANDLE.MessageName and has at most 255; this one has {len(self.cfx_handle.encode())}"
             )
         _check_seconds("heartbeat", self.heartbeat)
         if self.listen is not None:

@@ -143,6 +143,7 @@ def test_a_productive_machine_without_results_is_told_of_once() -> None:
     ("make", "said"),
     [
         (lambda: EndpointConfig(cfx_handle=""), "cfx_handle must name this endpoint"),
+        (lambda: EndpointConfig(cfx_handle="//" + 179 * "a"), "cfx_handle must have at most 180 bytes"),
         (lambda: EndpointConfig(cfx_handle="a", listen="http://x"), "listen must be amqp://HOST:PORT"),
         (
             lambda: EndpointConfig(cfx_handle="a", listen="amqp://x:99999"),

@@ -194,16 +194,23 @@ async def test_it_asks_and_is_answered() -> None:
 async def test_it_is_told_only_when_the_event_is_settled() -> None:
     port = free_port()
     with trio.fail_after(LONG):
-        async with station(port) as here, machine(port) as peer:
+        async with station(port) as here, machine(port) as peer, trio.open_nursery() as nursery:
+            told = trio.Event()
+
+            async def listen() -> None:
+                assert await peer.hears("outcome") == "accepted"
+                told.set()
+
             here.gate = trio.Event()
             await peer.publish(encode(unit_tested("S1")))
+            nursery.start_soon(listen)
             await until(lambda: here.transport.get_stats()["messages"])
-            with trio.move_on_after(0.2) as waiting:
-                await peer.hears("outcome")
-            assert waiting.cancelled_caught
+            with trio.move_on_after(0.2):
+                await told.wait()
+            assert not told.is_set()
             here.gate.set()
-            await until(here.units)
-        assert here.units() == ["S1"]
+            await told.wait()
+            assert here.units() == ["S1"]
 
 
 async def test_it_comes_again_when_the_listener_does() -> None:
@@ -223,7 +230,7 @@ async def test_it_comes_again_when_the_listener_does() -> None:
             await peer.aclose()
 
 
-async def test_a_transport_publishes_to_rhea_and_asks_it() -> None:
+async def test_a_transport_publishes_to_rhea_in_order_with_the_properties_of_the_sdk() -> None:
     async with rhea("listen") as process:
         lines = said_by_rhea(process)
         port = (await anext(lines))["port"]
