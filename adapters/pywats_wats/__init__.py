@@ -1,0 +1,36 @@
+"""Results reach WATS: reports of tests and inspections for the WATS server, over its REST interface."""
+
+from typing import TYPE_CHECKING, Any
+
+from pywats_wats.errors import IncompleteReport, WATSError, WATSRefused, WATSRejected, WATSUnavailable
+from pywats_wats.profile import SourceProfile
+from pywats_wats.report import Part, report_of
+from pywats_wats.report_handler import WSJF, ReportHandler, ReportService, ReportStatistics
+
+if TYPE_CHECKING:
+    from pywats_wats.client import WATSClient
+
+__all__ = [
+    "WSJF",
+    "IncompleteReport",
+    "Part",
+    "ReportHandler",
+    "ReportService",
+    "ReportStatistics",
+    "SourceProfile",
+    "WATSClient",
+    "WATSError",
+    "WATSRefused",
+    "WATSRejected",
+    "WATSUnavailable",
+    "report_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the client when it is asked for: who hands reports to a service of their own needs no httpx2."""
+    if name != "WATSClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pywats_wats.client import WATSClient
+
+    return WATSClient

@@ -1,0 +1,83 @@
+"""Which texts and ids does WATS take? Lengths and characters, as its report model enforces them (pure)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from math import isfinite
+from typing import Any, Final
+
+from pywats_events.models.result_events import TestResult
+
+__all__ = ["LETTERS", "bad_id", "cut", "filled", "is_uuid", "number", "seconds", "unique"]
+
+LETTERS: Final = {
+    TestResult.PASS: "P",
+    TestResult.FAIL: "F",
+    TestResult.ERROR: "E",
+    TestResult.ABORTED: "T",
+    TestResult.SKIPPED: "S",
+}
+"""The letter of a result on a step or measurement."""
+
+LONGEST_ID: Final = 100
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_WILD: Final = frozenset(r"*%?[]^!/\ ".rstrip())
+
+
+def cut(text: object, length: int) -> str:
+    """A text of at most so many characters, without those that are no text."""
+    clean = "".join(
+        character if character.isprintable() or character in "\n\t" else "?" for character in str(text)
+    )
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
+
+
+def bad_id(what: str, value: str | None, *, wildcards: bool = True) -> str | None:
+    """What is wrong with a serial number, part number or name; None if WATS takes it.
+
+    Ids are never cut: two of them could become one.
+    """
+    if not value or not value.strip():
+        return f"{what} is missing"
+    if len(value) > LONGEST_ID:
+        return f"{what} has {len(value)} characters, and WATS takes {LONGEST_ID}"
+    wild = sorted(set(value) & _WILD) if wildcards else []
+    if wild:
+        return f"{what} {value!r} has {' '.join(wild)}, which WATS takes for wildcards and separators"
+    return None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether WATS takes a text for the id of a report."""
+    return _UUID.fullmatch(text) is not None
+
+
+def number(value: float) -> float | str:
+    """A number as JSON has it; the three that it has not go out as text."""
+    if isfinite(value):
+        return value
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """From start to end; None unless both are known and in order."""
+    if start is None or end is None or (start.tzinfo is None) != (end.tzinfo is None):
+        return None
+    took = (end - start).total_seconds()
+    return took if took >= 0 else None
+
+
+def unique(names: dict[str, int], name: str, length: int = LONGEST_ID) -> str:
+    """A name of at most so many characters; a repeat gets ` #2`."""
+    text = cut(name.strip() or "-", length)
+    count = names[text] = names.get(text, 0) + 1
+    if count == 1:
+        return text
+    suffix = f" #{count}"
+    return cut(text, length - len(suffix)) + suffix
+
+
+def filled(**fields: Any) -> dict[str, Any]:
+    """The fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None and value != ""}

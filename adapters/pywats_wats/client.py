@@ -1,0 +1,321 @@
+"""WATSClient: the calls of the WATS server that this package makes, over httpx2 on trio."""
+
+from __future__ import annotations
+
+import binascii
+import os
+from base64 import b64decode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self, final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from pywats_supervision._system import current_runtime
+from pywats_supervision.core.spec import checked_duration
+from pywats_wats._status import REPORT_PATH, error_of, id_of
+from pywats_wats.errors import WATSRejected, WATSUnavailable
+
+try:
+    import httpx2
+except ImportError as _missing:
+    raise ImportError(
+        'WATSClient needs httpx2; install it with: pip install "pywats-events[wats]"'
+    ) from _missing
+
+__all__ = ["WATSClient"]
+
+
+@final
+class WATSClient:
+    """A connection pool to one WATS server.
+
+    Example:
+        ```python
+        async with WATSClient("https://wats.example.com", token) as wats:
+            await wats.submit(report)
+        ```
+
+    It opens with its first call, in the trio run of that; `aclose` closes it, and it may be used again.
+
+    Args:
+        base_url: such as `https://wats.example.com`.
+        token: for `Authorization: Basic`, base64 already; never shown.
+        timeout: seconds for connecting, and between two parts of an answer.
+        connections: calls at once, at the most.
+        proxy: URL of an HTTP proxy; None takes none.
+        ca_file: of certificates to trust instead of the system's.
+        transport: what carries the calls, for tests; None opens sockets.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if a value cannot work.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        timeout: float = 30.0,
+        connections: int = 8,
+        proxy: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url: str = _checked_url(base_url)
+        self._token = _checked_token(token)
+        self._timeout = checked_duration("timeout", timeout, positive=True)
+        if connections < 1:
+            raise ValueError(f"connections must be at least 1, not {connections!r}")
+        self._connections = connections
+        self._proxy = proxy
+        self._ca_file = ca_file
+        self._transport = transport
+        self._client: httpx2.AsyncClient | None = None
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """A client by WATS_BASE_URL and WATS_TOKEN, and WATS_PROXY and WATS_CA_FILE if they are set.
+
+        Args:
+            **options: of the class; they win over the environment.
+
+        Raises:
+            ValueError: if one of the first two is not set, or cannot work.
+        """
+        given = {
+            "base_url": "WATS_BASE_URL",
+            "token": "WATS_TOKEN",
+            "proxy": "WATS_PROXY",
+            "ca_file": "WATS_CA_FILE",
+        }
+        for name, variable in given.items():
+            if name not in options and os.environ.get(variable):
+                options[name] = os.environ[variable]
+        for name in ("base_url", "token"):
+            if name not in options:
+                raise ValueError(f"{given[name]} is not set; set it, or give {name} in code")
+        return cls(**options)
+
+    async def __aenter__(self) -> Self:
+        """Give the client; it connects with its first call."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the pool."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the pool; without effect on one that is closed. Cancelled: it is closed all the same."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    # Reports
+
+    async def submit(self, report: Mapping[str, Any] | bytes) -> str:
+        """Hand a report in; the server recognises a repeat by its id.
+
+        Args:
+            report: a WSJF report, or one that is JSON already.
+
+        Returns:
+            The report's id, as the server has it.
+
+        Raises:
+            WATSRejected: if the server will never take it.
+            WATSUnavailable: if the server is away, slow or overloaded.
+            WATSRefused: if the server does not let this station in.
+
+        Cancelled: the server may have it.
+        """
+        body = report if isinstance(report, bytes) else msgspec.json.encode(report)
+        answer = await self._call("POST", REPORT_PATH, content=body)
+        identity = id_of(answer)
+        if identity is None:
+            raise WATSUnavailable(f"{REPORT_PATH} was answered without the report's id, so it may be lost")
+        return identity
+
+    # Assets
+
+    async def get_asset(self, serial_number: str) -> dict[str, Any]:
+        """The asset of a serial number; WATSRejected if the server knows none."""
+        return _object(await self._call("GET", f"/api/Asset/{quote(serial_number, safe='')}"))
+
+    async def set_asset_state(self, serial_number: str, state: int) -> None:
+        """Set an asset's state: 1 in operation, 3 in maintenance and so on."""
+        await self._call("PUT", "/api/Asset/State", serialNumber=serial_number, state=state)
+
+    async def count_asset(
+        self, serial_number: str, *, increment: int | None = None, total: int | None = None
+    ) -> None:
+        """Count an asset's use: by an increment, which is counted again if repeated, or by the total."""
+        if (increment is None) == (total is None):
+            raise ValueError("count_asset takes either increment or total")
+        await self._call(
+            "PUT", "/api/Asset/Count", serialNumber=serial_number, incrementBy=increment, totalCount=total
+        )
+
+    async def asset_message(self, asset_id: str, comment: str, user: str | None = None) -> None:
+        """Write a line to an asset's log."""
+        body = {"assetId": asset_id, "comment": comment, **({} if user is None else {"user": user})}
+        await self._call("POST", "/api/Asset/Message", content=msgspec.json.encode(body))
+
+    async def calibrate(self, serial_number: str, when: datetime, comment: str = "") -> None:
+        """Say that an asset was calibrated."""
+        await self._serviced("/api/Asset/Calibration", serial_number, when, comment)
+
+    async def maintain(self, serial_number: str, when: datetime, comment: str = "") -> None:
+        """Say that an asset was maintained."""
+        await self._serviced("/api/Asset/Maintenance", serial_number, when, comment)
+
+    async def _serviced(self, path: str, serial_number: str, when: datetime, comment: str) -> None:
+        await self._call(
+            "POST", path, serialNumber=serial_number, dateTime=when.isoformat(), comment=comment or None
+        )
+
+    # Production
+
+    async def get_unit(self, serial_number: str, part_number: str) -> dict[str, Any]:
+        """A unit; WATSRejected if the server does not know it."""
+        path = f"/api/Production/Unit/{quote(serial_number, safe='')}/{quote(part_number, safe='')}"
+        return _object(await self._call("GET", path))
+
+    async def create_unit(self, serial_number: str, part_number: str, revision: str) -> None:
+        """Make a unit known."""
+        body = {"serialNumber": serial_number, "partNumber": part_number, "revision": revision}
+        await self._call("POST", "/api/Production/Unit", content=msgspec.json.encode(body))
+
+    async def set_unit_phase(
+        self, serial_number: str, part_number: str, phase: int | str, comment: str | None = None
+    ) -> None:
+        """Say where a unit stands: 16 or "Finalized" and so on."""
+        await self._call(
+            "PUT",
+            "/api/Production/SetUnitPhase",
+            serialNumber=serial_number,
+            partNumber=part_number,
+            phase=phase,
+            comment=comment,
+        )
+
+    async def set_unit_process(
+        self, serial_number: str, part_number: str, process_code: int, comment: str | None = None
+    ) -> None:
+        """Say in which process a unit is."""
+        await self._call(
+            "PUT",
+            "/api/Production/SetUnitProcess",
+            serialNumber=serial_number,
+            partNumber=part_number,
+            processCode=process_code,
+            comment=comment,
+        )
+
+    async def verify_unit(self, serial_number: str, part_number: str) -> dict[str, Any]:
+        """Whether a unit may be processed here: its grade and the processes that are missing."""
+        path = "/api/Production/UnitVerification"
+        return _object(await self._call("GET", path, serialNumber=serial_number, partNumber=part_number))
+
+    async def add_child_unit(self, parent: tuple[str, str], child: tuple[str, str]) -> None:
+        """Say that a unit was built into another; each by its serial number and part number."""
+        await self._call(
+            "POST",
+            "/api/Production/AddChildUnit",
+            parentSerialNumber=parent[0],
+            parentPartNumber=parent[1],
+            childSerialNumber=child[0],
+            childPartNumber=child[1],
+        )
+
+    async def processes(self) -> list[dict[str, Any]]:
+        """The processes that the server knows, with their codes."""
+        answer = await self._call("GET", "/api/App/Processes")
+        found = msgspec.json.decode(answer) if answer.strip() else []
+        if not isinstance(found, list):
+            raise WATSRejected("/api/App/Processes was not answered with a list")
+        return [one for one in found if isinstance(one, dict)]
+
+    # The one way to the server
+
+    async def _call(self, method: str, path: str, *, content: bytes | None = None, **query: Any) -> bytes:
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        parameters = {name: value for name, value in query.items() if value is not None}
+        try:
+            answer = await self._opened().request(
+                method, path, params=parameters, content=content, headers=headers
+            )
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            # Its text is httpx2's and names no header, so no token.
+            raise WATSUnavailable(f"{path} was not answered: {type(error).__name__}: {error}") from error
+        now = datetime.fromtimestamp(current_runtime().wall_clock() / 1e9, UTC)
+        wrong = error_of(answer.status_code, path, answer.headers, answer.content, now)
+        if wrong is not None:
+            raise wrong
+        return answer.content
+
+    def _opened(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            self._client = httpx2.AsyncClient(
+                base_url=self.base_url,
+                headers={"Authorization": f"Basic {self._token}", "Accept": "application/json"},
+                timeout=self._timeout,
+                limits=httpx2.Limits(
+                    max_connections=self._connections, max_keepalive_connections=self._connections
+                ),
+                proxy=self._proxy,
+                verify=True if self._ca_file is None else _trusting(self._ca_file),
+                trust_env=False,
+                transport=self._transport,
+            )
+        return self._client
+
+    def __repr__(self) -> str:
+        return f"WATSClient({self.base_url!r})"
+
+
+def _trusting(ca_file: str | os.PathLike[str]) -> Any:
+    import ssl
+
+    return ssl.create_default_context(cafile=os.fspath(ca_file))
+
+
+def _object(answer: bytes) -> dict[str, Any]:
+    found = msgspec.json.decode(answer) if answer.strip() else {}
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if not isinstance(found, dict):
+        raise WATSRejected("the server did not answer with an object")
+    return found
+
+
+def _checked_url(base_url: object) -> str:
+    if not isinstance(base_url, str):
+        raise TypeError(f"base_url must be a str, not {type(base_url).__name__}")
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"base_url must be a URL such as https://wats.example.com, not {base_url!r}")
+    if parts.username or parts.password:
+        raise ValueError("base_url must hold no user or password; the token says who it is")
+    return base_url.rstrip("/")
+
+
+def _checked_token(token: object) -> str:
+    """The token; its value is in no error."""
+    if not isinstance(token, str):
+        raise TypeError(f"token must be a str, not {type(token).__name__}")
+    token = token.strip()
+    try:
+        decoded = b64decode(token, validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if not decoded:
+        raise ValueError(
+            "token must be base64, as WATS shows it; this one is empty, or has characters that are not"
+        )
+    return token

@@ -1,0 +1,185 @@
+"""ReportHandler: results go to WATS, each unit's in order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from pywats_events import BaseHandler, Event, EventType
+from pywats_events.models.result_events import TestResultEvent
+from pywats_wats._fields import is_uuid
+from pywats_wats.errors import IncompleteReport
+from pywats_wats.profile import ANYONE, SourceProfile
+from pywats_wats.report import ATTACHMENTS_LIMIT, Part, is_reported, report_of
+
+__all__ = ["WSJF", "PartOf", "ReportHandler", "ReportService", "ReportStatistics"]
+
+PartOf = Callable[[Event], "Part | Awaitable[Part | None] | None"]
+"""Says what a unit is one of; sync or async, None if it does not know."""
+
+WSJF: Final = EventType.register("wats.report")
+"""The type of an event whose payload has a report under "wsjf", which is passed on as it is."""
+
+_REQUIRED: Final = (
+    "id",
+    "pn",
+    "sn",
+    "rev",
+    "processCode",
+    "result",
+    "machineName",
+    "location",
+    "purpose",
+    "start",
+    "root",
+)
+
+
+class ReportService(Protocol):
+    """Where reports go: a `WATSClient`, or one's own."""
+
+    async def submit(self, report: Any, /) -> Any:
+        """Hand a report in; whatever it raises is judged by the handler's policies."""
+        ...
+
+
+class ReportStatistics(msgspec.Struct):
+    """What a handler has done.
+
+    Attributes:
+        submitted: reports that the service took.
+        skipped: results of skipped units, which make no report.
+        conflicts: reports of results that contradict themselves.
+        incomplete: results that could not make a report.
+    """
+
+    submitted: int = 0
+    skipped: int = 0
+    conflicts: int = 0
+    incomplete: int = 0
+
+
+class ReportHandler(BaseHandler):
+    """Makes a report of each test result and inspection, and hands it to a service.
+
+    Subscribe it with `order_by=handler.unit_of` and a `concurrency`: then reports of one unit stay
+    in order, and those of others go in parallel.
+
+    Args:
+        report_service: anything with `async submit(report)`. If it has `aclose`, that is called when
+            the handler stops.
+        part_of: says part number and revision of a unit that its event does not name.
+        profiles: who senders are; the first that matches counts.
+        attachments_limit: bytes of images and files in one report.
+        all_measurements: keep all of more than 5,000 measurements in a report.
+        name: of the handler.
+
+    Raises:
+        TypeError: if the service has no `submit`, or a profile is none.
+    """
+
+    def __init__(
+        self,
+        report_service: ReportService,
+        *,
+        part_of: PartOf | None = None,
+        profiles: Sequence[SourceProfile] = (),
+        attachments_limit: int = ATTACHMENTS_LIMIT,
+        all_measurements: bool = False,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        if not callable(getattr(report_service, "submit", None)):
+            raise TypeError(
+                f"report_service must have `async submit(report)`, and {report_service!r} has not"
+            )
+        for profile in profiles:
+            if not isinstance(profile, SourceProfile):
+                raise TypeError(f"profiles must be SourceProfiles, not {profile!r}")
+        self._service = report_service
+        self._part_of = part_of
+        self._profiles = tuple(profiles)
+        self._attachments_limit = attachments_limit
+        self._all_measurements = all_measurements
+        self.statistics: ReportStatistics = ReportStatistics()
+
+    @property
+    def event_types(self) -> list[EventType]:
+        """Test results, inspections, and reports that are to be passed on."""
+        return [EventType.TEST_RESULT, EventType.INSPECTION_RESULT, WSJF]
+
+    @staticmethod
+    def unit_of(event: Event) -> str:
+        """The serial number that an event is about, for `order_by`."""
+        if event.event_type == WSJF:
+            return str(event.payload.get("wsjf", {}).get("sn", ""))
+        return str(event.payload["unit_id"])
+
+    def profile_of(self, event: Event) -> SourceProfile:
+        """The profile of an event's sender."""
+        source = event.as_(TestResultEvent).station_id or (event.source or "").removeprefix("cfx:")
+        return next((profile for profile in self._profiles if profile.matches(source)), ANYONE)
+
+    async def handle(self, event: Event) -> None:
+        """Make the report and hand it in.
+
+        Raises:
+            IncompleteReport: if the event cannot make a valid one.
+            Exception: what the service raises.
+
+        Cancelled: the service may have it; it comes again with the same id.
+        """
+        if event.event_type == WSJF:
+            await self._service.submit(self._passed_on(event))
+        elif not is_reported(event):
+            self.statistics.skipped += 1
+            return
+        else:
+            await self._service.submit(await self._report(event))
+        self.statistics.submitted += 1
+
+    async def _report(self, event: Event) -> dict[str, Any]:
+        part = None if self._part_of is None else self._part_of(event)
+        if isawaitable(part):
+            part = await part
+        try:
+            report = report_of(
+                event,
+                self.profile_of(event),
+                part,
+                attachments_limit=self._attachments_limit,
+                all_measurements=self._all_measurements,
+            )
+        except IncompleteReport:
+            self.statistics.incomplete += 1
+            raise
+        if event.as_(TestResultEvent).conflicts:
+            self.statistics.conflicts += 1
+        return report
+
+    def _passed_on(self, event: Event) -> Mapping[str, Any]:
+        report = event.payload.get("wsjf") if isinstance(event.payload, Mapping) else None
+        if not isinstance(report, Mapping):
+            self.statistics.incomplete += 1
+            raise IncompleteReport(f"event {event.id} has no report under 'wsjf'", ("wsjf",))
+        missing = tuple(field for field in _REQUIRED if report.get(field) in (None, ""))
+        if missing:
+            self.statistics.incomplete += 1
+            raise IncompleteReport(
+                f"the report in event {event.id} has no {', '.join(missing)}, which WATS needs", missing
+            )
+        if not is_uuid(str(report["id"])):
+            self.statistics.incomplete += 1
+            raise IncompleteReport(
+                f"the id {report['id']!r} of the report in event {event.id} is no UUID", ("id",)
+            )
+        return report
+
+    async def on_stop(self) -> None:
+        """Close the service, if it can be."""
+        close = getattr(self._service, "aclose", None)
+        if callable(close):
+            await close()

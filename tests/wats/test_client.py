@@ -1,0 +1,217 @@
+"""The client says what became of a call, and never shows its token."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+from trio.testing import MockClock
+
+from pywats_wats import WATSClient, WATSError, WATSRefused, WATSRejected, WATSUnavailable
+
+TOKEN = "c2VjcmV0OnRva2Vu"
+URL = "https://wats.example.com"
+
+
+def client(answer: Callable[[httpx2.Request], httpx2.Response], **options: Any) -> WATSClient:
+    return WATSClient(URL, TOKEN, transport=httpx2.MockTransport(answer), **options)
+
+
+def answering(status: int, body: Any = None, **headers: str) -> Callable[[httpx2.Request], httpx2.Response]:
+    return lambda request: httpx2.Response(status, json=body, headers=headers)
+
+
+async def test_a_report_is_posted_as_json_with_the_token() -> None:
+    seen: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json=[{"ID": "r-1"}])
+
+    async with client(answer) as wats:
+        assert await wats.submit({"id": "r-1"}) == "r-1"
+        assert await wats.submit(b'{"id": "r-1"}') == "r-1"
+    for request in seen:
+        assert (request.method, str(request.url)) == ("POST", f"{URL}/api/Report/WSJF")
+        assert request.headers["authorization"] == f"Basic {TOKEN}"
+        assert request.headers["content-type"] == "application/json"
+        assert request.content in {b'{"id":"r-1"}', b'{"id": "r-1"}'}
+
+
+DAY = datetime(2026, 1, 2, tzinfo=UTC)
+PAIR = {"serialNumber": "S", "partNumber": "P"}
+SERVICED = {"serialNumber": "A", "dateTime": DAY.isoformat()}
+COUNTED = {"serialNumber": "A", "incrementBy": "2"}
+TOTAL = {"serialNumber": "A", "totalCount": "9"}
+LINE = {"assetId": "id", "comment": "hot", "user": "me"}
+PROCESS = {**PAIR, "processCode": "10", "comment": "c"}
+FAMILY = {
+    "parentSerialNumber": "S",
+    "parentPartNumber": "P",
+    "childSerialNumber": "s",
+    "childPartNumber": "p",
+}
+CALLS: list[tuple[Callable[[WATSClient], Any], str, str, dict[str, Any], Any]] = [
+    (lambda c: c.get_asset("A/1"), "GET", "Asset/A%2F1", {}, None),
+    (lambda c: c.set_asset_state("A", 3), "PUT", "Asset/State", {"serialNumber": "A", "state": "3"}, None),
+    (lambda c: c.count_asset("A", increment=2), "PUT", "Asset/Count", COUNTED, None),
+    (lambda c: c.count_asset("A", total=9), "PUT", "Asset/Count", TOTAL, None),
+    (lambda c: c.asset_message("id", "hot", "me"), "POST", "Asset/Message", {}, LINE),
+    (lambda c: c.maintain("A", DAY), "POST", "Asset/Maintenance", SERVICED, None),
+    (lambda c: c.calibrate("A", DAY, "ok"), "POST", "Asset/Calibration", {**SERVICED, "comment": "ok"}, None),
+    (lambda c: c.get_unit("S", "P"), "GET", "Production/Unit/S/P", {}, None),
+    (lambda c: c.create_unit("S", "P", "R"), "POST", "Production/Unit", {}, {**PAIR, "revision": "R"}),
+    (
+        lambda c: c.set_unit_phase("S", "P", 16),
+        "PUT",
+        "Production/SetUnitPhase",
+        {**PAIR, "phase": "16"},
+        None,
+    ),
+    (lambda c: c.set_unit_process("S", "P", 10, "c"), "PUT", "Production/SetUnitProcess", PROCESS, None),
+    (lambda c: c.verify_unit("S", "P"), "GET", "Production/UnitVerification", PAIR, None),
+    (lambda c: c.add_child_unit(("S", "P"), ("s", "p")), "POST", "Production/AddChildUnit", FAMILY, None),
+]
+
+
+@pytest.mark.parametrize(("call", "method", "path", "query", "body"), CALLS)
+async def test_each_call_is_the_server_s(
+    call: Callable[[WATSClient], Any], method: str, path: str, query: dict[str, Any], body: Any
+) -> None:
+    seen: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json={})
+
+    async with client(answer) as wats:
+        await call(wats)
+    (request,) = seen
+    assert (request.method, request.url.raw_path.decode().partition("?")[0]) == (method, f"/api/{path}")
+    assert dict(request.url.params) == query
+    assert (json.loads(request.content) if request.content else None) == body
+
+
+async def test_the_processes_that_the_server_knows() -> None:
+    async with client(answering(200, [{"code": 10, "name": "ICT"}, 5])) as wats:
+        assert await wats.processes() == [{"code": 10, "name": "ICT"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, WATSRejected), (401, WATSRefused), (503, WATSUnavailable), (302, WATSRefused)]
+)
+async def test_an_answer_that_is_not_done_is_raised(status: int, kind: type[Exception]) -> None:
+    async with client(answering(status, {"message": "no"})) as wats:
+        with pytest.raises(kind, match=f"answered {status}"):
+            await wats.submit({})
+
+
+async def test_an_answer_without_the_report_s_id_is_not_done() -> None:
+    async with client(answering(200, {})) as wats:
+        with pytest.raises(WATSUnavailable, match="without the report's id"):
+            await wats.submit({})
+
+
+@pytest.mark.parametrize("error", [httpx2.ConnectError, httpx2.ReadTimeout, httpx2.RemoteProtocolError])
+async def test_a_connection_that_fails_is_an_outage(error: type[httpx2.TransportError]) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        raise error("gone", request=request)
+
+    async with client(answer) as wats:
+        with pytest.raises(WATSUnavailable, match=f"was not answered: {error.__name__}: gone") as raised:
+            await wats.submit({})
+    assert raised.value.outage
+
+
+async def test_a_server_that_refuses_connections_is_an_outage() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    await listeners[0].aclose()
+    async with WATSClient(f"http://127.0.0.1:{port}", TOKEN) as wats:
+        with pytest.raises(WATSUnavailable, match="ConnectError"):
+            await wats.submit({})
+
+
+async def test_a_call_that_is_cancelled_leaves_a_client_that_works(autojump_clock: MockClock) -> None:
+    slow = True
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if slow:
+            await trio.sleep(60)
+        return httpx2.Response(200, json={"id": "x"})
+
+    async with WATSClient(URL, TOKEN, transport=httpx2.MockTransport(answer)) as wats:
+        with trio.move_on_after(1) as scope:
+            await wats.submit({})
+        assert scope.cancelled_caught
+        slow = False
+        assert await wats.submit({}) == "x"
+        await wats.aclose()
+        assert await wats.submit({}) == "x"  # it opens again
+
+
+async def test_the_token_is_nowhere_to_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = []
+    for answer in (answering(401, {"you": "sent what?"}), answering(500), answering(400)):
+        async with client(answer) as wats:
+            said += [repr(wats), str(wats)]
+            with pytest.raises(WATSError) as raised:
+                await wats.submit({})
+            said += [repr(raised.value), "".join(traceback.format_exception(raised.value))]
+    for wrong in ("no base64!", f"{TOKEN} "[:5] + "é"):
+        with pytest.raises(ValueError, match="token must be base64") as refused:
+            WATSClient(URL, wrong)
+        said.append(str(refused.value))
+        assert wrong not in said[-1]
+    text = "\n".join([*said, caplog.text])
+    assert len(said) == 14
+    assert TOKEN not in text
+    assert "secret:token" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "text"),
+    [
+        ({"base_url": "wats.example.com"}, ValueError, "base_url must be a URL such as https://"),
+        ({"base_url": "ftp://wats.example.com"}, ValueError, "base_url must be a URL such as https://"),
+        ({"base_url": 5}, TypeError, "base_url must be a str"),
+        ({"base_url": "https://me:pw@wats.example.com"}, ValueError, "must hold no user or password"),
+        ({"token": ""}, ValueError, "token must be base64"),
+        ({"token": "no base64!"}, ValueError, "token must be base64"),
+        ({"token": None}, TypeError, "token must be a str, not NoneType"),
+        ({"timeout": 0}, ValueError, "timeout must be more than 0"),
+        ({"connections": 0}, ValueError, "connections must be at least 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(
+    options: dict[str, Any], kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind, match=text):
+        WATSClient(**{"base_url": URL, "token": TOKEN, **options})
+
+
+def test_a_client_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WATS_BASE_URL", raising=False)
+    monkeypatch.delenv("WATS_TOKEN", raising=False)
+    with pytest.raises(ValueError, match="WATS_BASE_URL is not set"):
+        WATSClient.from_env()
+    monkeypatch.setenv("WATS_BASE_URL", f"{URL}/")
+    with pytest.raises(ValueError, match="WATS_TOKEN is not set"):
+        WATSClient.from_env()
+    monkeypatch.setenv("WATS_TOKEN", TOKEN)
+    assert repr(WATSClient.from_env()) == f"WATSClient('{URL}')"
+
+
+async def test_a_count_is_an_increment_or_a_total() -> None:
+    async with client(answering(200, {})) as wats:
+        for both in ({}, {"increment": 1, "total": 2}):
+            with pytest.raises(ValueError, match="either increment or total"):
+                await wats.count_asset("A", **both)

@@ -1,0 +1,302 @@
+"""A result becomes a report field by field, or an error that names what is missing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pywats_cfx import decode
+from pywats_cfx.convert import Converter
+from pywats_cfx.samples import SAMPLES
+from pywats_cfx.samples import envelope_of as sample_envelope
+from pywats_events import Event, EventType
+from pywats_events.models.result_events import (
+    TestAttachment,
+    TestCondition,
+    TestIssue,
+    TestMeasurement,
+    TestResult,
+    TestResultEvent,
+    TestStep,
+)
+from pywats_wats import IncompleteReport, Part, SourceProfile, report_of
+from support.cfx import envelope_of, samples_folder
+from support.wsjf import check_report
+
+HERE = SourceProfile(machine="ICT-01", location="Line 1", purpose="Production", process_codes={"*": 10})
+PART = Part("PCBA-1", "A")
+START = datetime(2026, 11, 23, 7, 59, tzinfo=UTC)
+LETTERS = {"pass": "P", "fail": "F", "error": "E", "aborted": "T", "skipped": "S"}
+
+
+def event_of(*steps: TestStep, **fields: Any) -> Event:
+    fields = {"unit_id": "SN-1", "start_time": START, **fields}
+    return Event(EventType.TEST_RESULT, TestResultEvent(steps=list(steps), **fields), source="tester")
+
+
+def report(*steps: TestStep, profile: SourceProfile = HERE, **fields: Any) -> dict[str, Any]:
+    made = report_of(event_of(*steps, **fields), profile, PART)
+    check_report(made)
+    return made
+
+
+def step(*steps: TestStep, **fields: Any) -> dict[str, Any]:
+    (made,) = report(*(steps or (TestStep(**{"name": "S", **fields}),)))["root"]["steps"]
+    return made  # type: ignore[no-any-return]
+
+
+def measured(**fields: Any) -> dict[str, Any]:
+    (made,) = step(name="S", measurements=[TestMeasurement(**{"name": "M", **fields})])["steps"]
+    return made  # type: ignore[no-any-return]
+
+
+EXAMPLE = Path(__file__).with_name("units_tested.report.json")
+
+
+def test_the_documented_units_tested_becomes_the_documented_report() -> None:
+    sample = samples_folder() / "CFX.Production.TestAndInspection.UnitsTested--1.json"
+    if not sample.exists():
+        pytest.skip("the standard's samples are not here")
+    body = json.loads(sample.read_text(encoding="utf-8"))
+    events = Converter().convert(decode(envelope_of(sample.stem.partition("--")[0], body)))
+    assert report_of(events[0], HERE, PART) == json.loads(EXAMPLE.read_text())
+
+
+@pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.category == "test"])
+def test_every_result_among_our_samples_makes_a_valid_report(name: str) -> None:
+    events = Converter().convert(sample_envelope(name))
+    results = [
+        event for event in events if event.event_type in {EventType.TEST_RESULT, EventType.INSPECTION_RESULT}
+    ]
+    for event in results:
+        check_report(report_of(event, HERE, PART))
+
+
+@pytest.mark.parametrize("word", LETTERS)
+def test_the_sender_s_verdict_stands_on_every_level(word: str) -> None:
+    value = TestMeasurement("M", 5.0, low_limit=1.0, high_limit=2.0, status=TestResult(word))
+    made = report(TestStep("S", TestResult(word), measurements=[value]), result=TestResult.PASS)
+    assert made["result"] == made["root"]["status"] == "P"
+    (only,) = made["root"]["steps"]
+    assert only["status"] == LETTERS[word]
+    assert only["steps"][0]["numericMeas"][0]["status"] == LETTERS[word]
+
+
+@pytest.mark.parametrize("word", [word for word in LETTERS if word != "skipped"])
+def test_the_result_is_the_report_s(word: str) -> None:
+    assert report(result=TestResult(word))["result"] == LETTERS[word]
+
+
+@pytest.mark.parametrize(
+    ("verification", "letter"),
+    [
+        ("DefectRejected", "P"),
+        ("DefectAccepted", "P"),
+        ("DefectConfirmed", "F"),
+        ("DefectRepaired", "F"),
+        ("DefectClosed", "F"),
+        (None, "F"),
+    ],
+)
+def test_a_false_call_passes_and_a_confirmed_defect_does_not(verification: str | None, letter: str) -> None:
+    made = report(
+        TestStep("S", TestResult.FAIL, verification=verification), result="fail", verification=verification
+    )
+    assert (made["result"], made["root"]["steps"][0]["status"]) == (letter, letter)
+
+
+@pytest.mark.parametrize(
+    ("given", "comparison", "limits"),
+    [
+        ({"low_limit": 1.0, "high_limit": 2.0}, "GELE", {"lowLimit": 1.0, "highLimit": 2.0}),
+        ({"low_limit": 1.0}, "GE", {"lowLimit": 1.0}),
+        ({"high_limit": 2.0}, "LE", {"lowLimit": 2.0}),
+        ({"high_limit": 2.0, "comp_op": "LE"}, "LE", {"lowLimit": 2.0}),
+        ({"low_limit": 2.0, "comp_op": "EQ"}, "EQ", {"lowLimit": 2.0}),
+        (
+            {"low_limit": 1.0, "high_limit": 2.0, "comp_op": "GTLT"},
+            "GTLT",
+            {"lowLimit": 1.0, "highLimit": 2.0},
+        ),
+        ({"comp_op": "LOG"}, "LOG", {}),
+        ({}, "LOG", {}),
+    ],
+)
+def test_a_single_limit_is_the_low_one(
+    given: dict[str, Any], comparison: str, limits: dict[str, float]
+) -> None:
+    numeric = measured(value=1.5, **given)["numericMeas"][0]
+    assert numeric["compOp"] == comparison
+    assert {name: value for name, value in numeric.items() if "Limit" in name} == limits
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"), [(float("nan"), "NaN"), (float("inf"), "Infinity"), (float("-inf"), "-Infinity")]
+)
+def test_numbers_that_json_has_not_go_out_as_text(value: float, sent: str) -> None:
+    assert measured(value=value)["numericMeas"][0]["value"] == sent
+
+
+def test_a_boolean_says_what_it_was_and_its_status_decides() -> None:
+    made = measured(value=False, nominal=False, kind="boolean", status=TestResult.PASS)
+    assert (made["stepType"], made["booleanMeas"]) == ("ET_PFT", [{"status": "P", "value": True}])
+    assert made["reportText"] == "false, expected false"
+
+
+def test_a_text_is_compared_with_what_was_expected() -> None:
+    made = measured(value="v1", nominal="v2", kind="text", comp_op="EQ", status=TestResult.FAIL)
+    assert made["stringMeas"] == [{"status": "F", "value": "v1", "compOp": "EQ", "limit": "v2"}]
+
+
+def test_measurements_of_a_group_are_one_step_with_an_entry_each() -> None:
+    axes = [
+        TestMeasurement(axis, 0.1, "mm", comp_op="LOG", group="R1", kind="offset") for axis in ("DX", "DY")
+    ]
+    (made,) = step(TestStep("S", measurements=axes))["steps"]
+    assert (made["stepType"], made["name"]) == ("ET_MNLT", "R1")
+    assert [value["name"] for value in made["numericMeas"]] == ["DX", "DY"]
+
+
+def test_a_step_keeps_its_shape_whether_it_passed_or_failed() -> None:
+    value = TestMeasurement("M", 1.0)
+    passed, failed = (
+        step(TestStep("S", status, measurements=[value])) for status in (TestResult.PASS, TestResult.FAIL)
+    )
+    assert passed["stepType"] == failed["stepType"] == "SequenceCall"
+    assert step(name="bare", status=TestResult.FAIL)["booleanMeas"] == [{"status": "F", "value": False}]
+
+
+def test_issues_conditions_times_and_comments_are_told() -> None:
+    made = step(
+        name="S",
+        status=TestResult.FAIL,
+        start_time=START,
+        end_time=START + timedelta(seconds=1.5),
+        issues=[TestIssue("defect", "D1", "Solder", "bridge", ["R1", "R2"]), TestIssue("symptom", "S1")],
+        conditions=[TestCondition("Temperature", 23.5, "degC", minimum=23.0)],
+        comments="looked at twice",
+    )
+    assert made["errorMessage"] == "Defect D1 | Solder | bridge | R1, R2"
+    assert made["reportText"].splitlines() == [
+        "Defect D1 | Solder | bridge | R1, R2",
+        "Symptom S1",
+        "looked at twice",
+    ]
+    assert (made["start"], made["totTime"]) == (START.isoformat(), 1.5)
+    (condition,) = made["steps"]
+    assert (condition["group"], condition["status"]) == ("S", "D")
+    assert [(value["name"], value["compOp"]) for value in condition["numericMeas"]] == [
+        ("Mean", "LOG"),
+        ("Min", "LOG"),
+    ]
+
+
+def test_attachments_are_sent_up_to_the_limit_and_then_named() -> None:
+    steps = [
+        TestStep(f"S{n}", attachments=[TestAttachment(f"{n}.png", "image/png", bytes(400))]) for n in range(3)
+    ]
+    made = report_of(event_of(*steps), HERE, PART, attachments_limit=1000)
+    first, second, third = made["root"]["steps"]
+    assert first["attachment"]["name"] == "0.png"
+    assert second["attachment"]["name"] == "1.png"
+    assert "attachment" not in third
+    assert third["reportText"] == "Attachment 2.png: not sent"
+
+
+def test_very_many_measurements_keep_what_failed_and_sum_up_the_rest() -> None:
+    many = [TestMeasurement("Vol", float(number), "ml") for number in range(6000)]
+    many[17] = TestMeasurement("Vol", 17.0, "ml", status=TestResult.FAIL)
+    made = step(TestStep("paste", measurements=many))
+    failed, summary = made["steps"]
+    assert failed["numericMeas"][0]["value"] == 17.0
+    assert {value["name"]: value["value"] for value in summary["numericMeas"]} == {
+        "count": 5999.0,
+        "min": 0.0,
+        "mean": pytest.approx((sum(range(6000)) - 17) / 5999),
+        "max": 5999.0,
+    }
+    whole = report_of(event_of(TestStep("paste", measurements=many)), HERE, PART, all_measurements=True)
+    assert len(whole["root"]["steps"][0]["steps"]) == 6000
+
+
+def test_who_knows_the_part_is_asked_in_order_event_resolver_profile() -> None:
+    profile = SourceProfile(process_codes={"*": 1}, part_number="of profile", revision="P", machine="M")
+    assert report_of(event_of(part_number="of event"), profile, Part("of resolver", "R"))["pn"] == "of event"
+    assert report_of(event_of(), profile, Part("of resolver", "R"))["pn"] == "of resolver"
+    made = report_of(event_of(), profile, Part(None, "R"))
+    assert (made["pn"], made["rev"]) == ("of profile", "R")
+
+
+def test_what_is_missing_is_named_all_at_once_with_who_may_know_it() -> None:
+    with pytest.raises(
+        IncompleteReport, match=r"by ReportHandler\(part_of=...\), or in a SourceProfile for 'tester'"
+    ) as wrong:
+        report_of(event_of(unit_id="SN/1", process="AOI"), SourceProfile())
+    assert wrong.value.fields == ("sn", "pn", "rev", "processCode")
+    assert "'SN/1' has /, which WATS takes for wildcards" in str(wrong.value)
+    assert "no process code is known for 'AOI'" in str(wrong.value)
+    assert wrong.value.blames_item
+
+
+def test_an_id_is_never_cut() -> None:
+    with pytest.raises(IncompleteReport, match="has 101 characters, and WATS takes 100"):
+        report_of(event_of(unit_id=101 * "a"), HERE, PART)
+
+
+def test_a_source_s_name_is_the_machine_s_unless_a_profile_says_another() -> None:
+    event = event_of(station_id="//Company/WATS/Station1")
+    assert (
+        report_of(event, SourceProfile(process_codes={"*": 1}), PART)["machineName"]
+        == "Company.WATS.Station1"
+    )
+
+
+texts = st.text(max_size=120)
+numbers = st.none() | st.floats(width=32) | st.integers(-(10**6), 10**6).map(float)
+measurements = st.builds(
+    TestMeasurement,
+    name=texts,
+    value=numbers | st.booleans() | texts,
+    unit=st.sampled_from(["V", "?", "kOhm"]),
+    status=st.sampled_from(TestResult),
+    low_limit=numbers,
+    high_limit=numbers,
+    comp_op=st.sampled_from(["GELE", "GE", "LE", "EQ", "LOG", "GTLT", "NE", "what"]),
+    kind=st.sampled_from(["offset", "text", "boolean", "other"]),
+    group=st.none() | st.sampled_from(["g", "h"]),
+)
+steps = st.builds(
+    TestStep,
+    name=texts,
+    status=st.sampled_from(TestResult),
+    measurements=st.lists(measurements, max_size=4),
+    message=st.none() | texts,
+    comments=st.none() | texts,
+    issues=st.lists(st.builds(TestIssue, kind=st.just("symptom"), code=texts, description=texts), max_size=2),
+    conditions=st.lists(st.builds(TestCondition, name=texts, value=numbers), max_size=2),
+)
+
+
+@given(
+    st.lists(steps, max_size=4),
+    texts,
+    st.none() | texts,
+    st.none() | texts,
+    st.sampled_from(TestResult),
+)
+def test_whatever_a_result_says_its_report_is_valid_or_says_what_is_missing(
+    given_steps: list[TestStep], unit: str, recipe: str | None, revision: str | None, result: TestResult
+) -> None:
+    event = event_of(*given_steps, unit_id=unit, recipe_name=recipe, recipe_revision=revision, result=result)
+    if unit.strip() and len(unit) <= 100 and not set(unit) & set("*%?[]^!/\\"):
+        check_report(report_of(event, HERE, PART))
+    else:
+        with pytest.raises(IncompleteReport) as incomplete:
+            report_of(event, HERE, PART)
+        assert incomplete.value.fields == ("sn",)
