@@ -15,7 +15,7 @@ PRODUCT = $(shell find $(wildcard $(FLOORS) samples) -name '*.py')
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format types bench docs dev clean
+.PHONY: help demo test soak lint format types bench docs dev clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ demo: $(VENV)/.installed-demo  ## Run a small station for DEMO_SECONDS (10) and 
 
 test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to choose
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed-test  ## Kill a station 200 times, and try 20,000 random trees against OTP's rules
+	PYWATS_KILLS=200 PYWATS_EXAMPLES=20000 $(BIN)/python -m pytest \
+		tests/wats/test_killed.py tests/supervision/test_against_otp_model.py
 
 lint: $(VENV)/.installed-lint  ## ruff, format check, flake8-async, import-linter
 	$(BIN)/ruff check

@@ -70,12 +70,13 @@ def seconds(start: datetime | None, end: datetime | None) -> float | None:
 
 def unique(names: dict[str, int], name: str, length: int = LONGEST_ID) -> str:
     """A name of at most so many characters; a repeat gets ` #2`."""
-    text = cut(name.strip() or "-", length)
-    count = names[text] = names.get(text, 0) + 1
-    if count == 1:
-        return text
-    suffix = f" #{count}"
-    return cut(text, length - len(suffix)) + suffix
+    text = found = cut(name.strip() or "-", length)
+    while found in names:
+        names[text] += 1
+        suffix = f" #{names[text]}"
+        found = cut(text, length - len(suffix)) + suffix
+    names[found] = 1
+    return found
 
 
 def filled(**fields: Any) -> dict[str, Any]:

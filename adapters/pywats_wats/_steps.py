@@ -244,13 +244,16 @@ def _several(name: str, members: list[TestMeasurement]) -> dict[str, Any]:
         for member in members
         if isinstance(member.value, float | int)
     ]
+    others = [
+        f"{member.name}: {member.value}" for member in members if not isinstance(member.value, float | int)
+    ]
     crds = next((member.custom_data["CRDs"] for member in members if member.custom_data.get("CRDs")), None)
     return {
         "stepType": "ET_MNLT",
         "name": name,
         "group": "M",
         "status": LETTERS[worst],
-        **filled(reportText=_lines([f"CRD {crds}" if crds else None])),
+        **filled(reportText=_lines([f"CRD {crds}" if crds else None, *others])),
         "numericMeas": numbers,
     }
 

@@ -21,7 +21,8 @@ class SourceProfile:
             with other `/` as `.`.
         location: of its reports.
         purpose: of its reports.
-        process_codes: the server's process codes by method (`{"AOI": 110}`), `"*"` for any other.
+        process_codes: the server's process codes by method (`{"AOI": 110}`), `"*"` for any other; case
+            does not count.
         part_number: of units whose part number nobody else says.
         revision: of units whose revision nobody else says.
 
@@ -57,7 +58,8 @@ class SourceProfile:
 
     def code_of(self, process: str | None) -> int | None:
         """The process code of a method; None if nobody gave one."""
-        return self.process_codes.get(process or "", self.process_codes.get("*"))
+        codes = {method.casefold(): code for method, code in self.process_codes.items()}
+        return codes.get((process or "").casefold(), codes.get("*"))
 
 
 ANYONE: Final = SourceProfile()

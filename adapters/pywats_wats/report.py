@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from pywats_events import Event
 from pywats_events.models.result_events import TestResult, TestResultEvent
 from pywats_wats._fields import LETTERS, bad_id, cut, filled, is_uuid, seconds
+from pywats_wats._results import in_words, result_in, source_of
 from pywats_wats._steps import Attachments, steps_of, verified
 from pywats_wats.errors import IncompleteReport
 from pywats_wats.profile import SourceProfile
@@ -59,8 +60,8 @@ def report_of(
         IncompleteReport: if a field that WATS needs is missing or cannot be used; it names all of them.
         EventValidationError: if the payload is no result.
     """
-    result = event.as_(TestResultEvent)
-    source = _source(event, result)
+    result = result_in(event)
+    source = source_of(event, result)
     known = part or Part()
     pn = result.part_number or known.part_number or profile.part_number
     rev = result.revision or known.revision or profile.revision
@@ -104,10 +105,6 @@ def report_of(
     }
 
 
-def _source(event: Event, result: TestResultEvent) -> str:
-    return result.station_id or (event.source or "").removeprefix("cfx:")
-
-
 def _check(
     event: Event,
     result: TestResultEvent,
@@ -131,7 +128,7 @@ def _check(
     if wrong:
         raise IncompleteReport(
             f"event {event.id} makes no report: {'; '.join(wrong.values())}. Give what is missing in the "
-            f"event, by ReportHandler(part_of=...), or in a SourceProfile for {_source(event, result)!r} "
+            f"event, by ReportHandler(part_of=...), or in a SourceProfile for {source_of(event, result)!r} "
             f"(the one that applies matches {profile.match!r})",
             tuple(wrong),
         )
@@ -162,7 +159,7 @@ def _misc_infos(event: Event, result: TestResultEvent, source: str) -> list[dict
         "CFX transaction": transaction if transaction != NO_TRANSACTION else None,
         "Method": result.process,
         "Start from": custom.get("start_from"),
-        "Sampling": None if sampling is None else _in_words(sampling),
+        "Sampling": None if sampling is None else in_words(sampling),
         "Panel": result.batch_sn,
         "Panel position": result.test_socket,
         "Verification": result.verification,
@@ -177,12 +174,6 @@ def _misc_infos(event: Event, result: TestResultEvent, source: str) -> list[dict
     ]
 
 
-def _in_words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items() if inner is not None)
-    return str(value)
-
-
 def is_reported(event: Event) -> bool:
     """Whether a result makes a report: that of a unit that was skipped does not."""
-    return event.as_(TestResultEvent).result is not TestResult.SKIPPED
+    return result_in(event).result is not TestResult.SKIPPED

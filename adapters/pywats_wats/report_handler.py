@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from pywats_events import BaseHandler, Event, EventType
-from pywats_events.models.result_events import TestResultEvent
 from pywats_wats._fields import is_uuid
+from pywats_wats._results import result_in, source_of
 from pywats_wats.errors import IncompleteReport
 from pywats_wats.profile import ANYONE, SourceProfile
 from pywats_wats.report import ATTACHMENTS_LIMIT, Part, is_reported, report_of
@@ -120,7 +120,7 @@ class ReportHandler(BaseHandler):
 
     def profile_of(self, event: Event) -> SourceProfile:
         """The profile of an event's sender."""
-        source = event.as_(TestResultEvent).station_id or (event.source or "").removeprefix("cfx:")
+        source = source_of(event, result_in(event))
         return next((profile for profile in self._profiles if profile.matches(source)), ANYONE)
 
     async def handle(self, event: Event) -> None:
@@ -156,7 +156,7 @@ class ReportHandler(BaseHandler):
         except IncompleteReport:
             self.statistics.incomplete += 1
             raise
-        if event.as_(TestResultEvent).conflicts:
+        if result_in(event).conflicts:
             self.statistics.conflicts += 1
         return report
 

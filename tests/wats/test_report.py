@@ -17,6 +17,7 @@ from pywats_cfx.samples import SAMPLES
 from pywats_cfx.samples import envelope_of as sample_envelope
 from pywats_events import Event, EventType
 from pywats_events.models.result_events import (
+    InspectionResultEvent,
     TestAttachment,
     TestCondition,
     TestIssue,
@@ -255,6 +256,41 @@ def test_a_source_s_name_is_the_machine_s_unless_a_profile_says_another() -> Non
         report_of(event, SourceProfile(process_codes={"*": 1}), PART)["machineName"]
         == "Company.WATS.Station1"
     )
+
+
+def test_an_inspection_in_its_short_form_tells_its_defects_and_images() -> None:
+    short = InspectionResultEvent(
+        "SN-1",
+        TestResult.FAIL,
+        station_id="AOI-1",
+        inspection_type="aoi",
+        start_time=START,
+        defects=[{"code": "D1", "component": "R1", "confidence": 0.9}],
+        images=["https://user:secret@host/images/1.png?token=secret"],
+    )
+    profile = SourceProfile(process_codes={"AOI": 110})
+    made = report_of(Event(EventType.INSPECTION_RESULT, short), profile, PART)
+    check_report(made)
+    assert (made["processCode"], made["machineName"], made["result"]) == (110, "AOI-1", "F")
+    (only,) = made["root"]["steps"]
+    assert only["errorMessage"] == "Defect D1 | component R1, confidence 0.9"
+    assert only["reportText"].splitlines()[1] == "Attachment 1.png: https://host/images/1.png"
+    assert "secret" not in str(made)
+
+
+def test_names_of_steps_differ_though_the_sender_s_do_not() -> None:
+    names = [made["name"] for made in report(*map(TestStep, ["a", "a", "a #2", "a", ""]))["root"]["steps"]]
+    assert len(set(names)) == 5
+    assert names[:2] == ["a", "a #2"]
+
+
+def test_what_is_no_number_in_a_group_is_told_as_text() -> None:
+    group = [
+        TestMeasurement("X", 0.1, group="g", comp_op="LOG"),
+        TestMeasurement("Y", "off", group="g", kind="text"),
+    ]
+    (made,) = step(TestStep("S", measurements=group))["steps"]
+    assert ([value["name"] for value in made["numericMeas"]], made["reportText"]) == (["X"], "Y: off")
 
 
 texts = st.text(max_size=120)
