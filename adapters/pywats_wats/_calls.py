@@ -96,13 +96,9 @@ class SetUnitProcess(msgspec.Struct, frozen=True):
     """Say in which process a unit is; repeating it does no harm.
 
     Attributes:
-        serial_number: of the unit.
-        part_number: of the unit.
         process_code: which the server knows.
     """
 
-    serial_number: str
-    part_number: str
     process_code: int
 
 
@@ -110,14 +106,10 @@ class SetUnitPhase(msgspec.Struct, frozen=True):
     """Say where a unit stands; repeating it does no harm.
 
     Attributes:
-        serial_number: of the unit.
-        part_number: of the unit.
         phase: see `UnitPhase`.
         comment: why; None without one.
     """
 
-    serial_number: str
-    part_number: str
     phase: int
     comment: str | None = None
 
@@ -126,14 +118,12 @@ UnitCall: TypeAlias = SetUnitProcess | SetUnitPhase
 
 
 class AddChildUnit(msgspec.Struct, frozen=True):
-    """Say that a unit was built into another.
+    """Say that a unit was built into another, unless the server knows it.
 
     Attributes:
-        parent: serial number and part number.
         child: serial number and part number.
         revision: of the child; None if nobody said.
     """
 
-    parent: tuple[str, str]
     child: tuple[str, str]
     revision: str | None = None
