@@ -50,8 +50,8 @@ class _Kind:
 class _Asset:
     __slots__ = ("kinds", "lines")
 
-    def __init__(self, per_asset: int) -> None:
-        self.lines: deque[float] = deque(maxlen=per_asset)
+    def __init__(self, lines: int) -> None:
+        self.lines: deque[float] = deque(maxlen=lines)
         self.kinds: dict[str, _Kind] = {}
 
 
@@ -73,7 +73,7 @@ class FaultLimit:
 
     def __init__(self, window: float = 60.0, lines_per_window: int = 10) -> None:
         self._window = checked_duration("window", window, positive=True)
-        self._per_asset = checked_count("lines_per_window", lines_per_window, least=1)
+        self._lines = checked_count("lines_per_window", lines_per_window, least=1)
         self._assets: dict[str, _Asset] = {}
         self.waiting = 0
         self.untold = 0
@@ -90,10 +90,10 @@ class FaultLimit:
         if known is None:
             return True
         of_kind = known.kinds.get(kind)
-        return self._has_room(known, at) and (of_kind is None or self._is_over(of_kind, at))
+        return self._has_room(known, at, self._lines) and (of_kind is None or self._is_over(of_kind, at))
 
-    def _has_room(self, asset: _Asset, at: float) -> bool:
-        return sum(abs(at - line) < self._window for line in asset.lines) < self._per_asset
+    def _has_room(self, asset: _Asset, at: float, lines: int) -> bool:
+        return sum(abs(at - line) < self._window for line in asset.lines) < lines
 
     def _is_over(self, kind: _Kind, at: float) -> bool:
         return kind.last is None or abs(at - kind.last) >= self._window
@@ -121,17 +121,19 @@ class FaultLimit:
     def due(self, asset: str, at: float) -> Iterator[HeldBack]:
         """The kinds whose window is over and of which some were held back, as far as there is room.
 
+        They leave half of it to new faults, which are to have their line at once.
+
         Each is to be followed by `wrote` before the next is asked for.
         """
         known = self._assets.get(asset)
         if known is None:
             return
         for name, kind in list(known.kinds.items()):
-            if kind.held and self._is_over(kind, at) and self._has_room(known, at):
+            if kind.held and self._is_over(kind, at) and self._has_room(known, at, (self._lines + 1) // 2):
                 yield HeldBack(name, kind.held)
 
     def _asset(self, name: str) -> _Asset:
-        asset = self._assets.pop(name, None) or _Asset(self._per_asset)
+        asset = self._assets.pop(name, None) or _Asset(self._lines)
         self._assets[name] = asset
         if len(self._assets) > MAX_ASSETS:
             gone = self._assets.pop(next(iter(self._assets)))

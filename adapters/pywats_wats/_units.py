@@ -128,9 +128,14 @@ class Units:
         try:
             await self._register.create_unit(unit.serial_number, unit.part_number, unit.revision)
         except Exception as error:
-            # Somebody else may just have made it known.
-            if not _blames_item(error) or not await self._is_known(unit):
+            if not _blames_item(error):
                 raise
+            refusal = error
+        else:
+            return {}
+        # Somebody else may just have made it known.
+        if not await self._is_known(unit):
+            raise refusal
         return {}
 
     async def _is_known(self, unit: Unit) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +13,16 @@ from pywats_cfx import decode
 from pywats_cfx.convert import Converter
 from pywats_cfx.convert.machines import state_of
 from pywats_events import Event, EventType
+from pywats_events.durability import Store
 from pywats_events.errors import EventValidationError
 from pywats_events.models import AssetFaultEvent, AssetStateChangedEvent, CalibrationEvent, MaintenanceEvent
 from pywats_wats._asset_mapping import state_of_asset
-from pywats_wats._once import SeenWindow
+from pywats_wats._once import SeenKeys, SeenWindow
 from pywats_wats.asset import AssetHandler, AssetService, CountAsset, WATSAssetState, fault_line, tools_used
 from pywats_wats.client import WATSClient
 from pywats_wats.errors import WATSRejected, WATSUnavailable
 from support.cfx import envelope_of
+from support.stores import running
 from support.wats_plant import Plant
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -254,6 +257,22 @@ async def test_what_was_done_is_known_to_the_next_handler_by_a_window_they_share
     assert len(plant.logs["M1"]) == 1
 
 
+async def test_what_was_done_is_known_to_the_next_life_by_the_window_of_a_store(tmp_path: Path) -> None:
+    plant, event = Plant(), fault_event()
+    for _ in range(2):
+        async with running(Store(tmp_path)) as store:
+            seen: SeenKeys = store.seen
+            await AssetHandler(plant, seen=seen).handle(event)
+    assert len(plant.logs["M1"]) == 1
+
+
+async def test_two_handlers_of_different_names_keep_their_keys_apart() -> None:
+    here, there, seen, event = Plant(), Plant(), SeenWindow(), fault_event()
+    await AssetHandler(here, seen=seen, name="here").handle(event)
+    await AssetHandler(there, seen=seen, name="there").handle(event)
+    assert here.logs == there.logs != {}
+
+
 async def test_the_line_of_a_fault_can_be_another_or_none() -> None:
     def mine(fault: AssetFaultEvent, occurrence: str | None) -> str | None:
         return None if fault.severity == "info" else f"{fault.fault_code}!"
@@ -349,7 +368,7 @@ async def test_other_custom_events_count_nothing() -> None:
     assert plant.calls == []
 
 
-async def test_uses_of_tools_that_are_none_are_the_events_fault() -> None:
+def test_uses_of_tools_that_are_none_are_the_events_fault() -> None:
     event = Event("CFX.Production.ToolsUsed", {"UsedTools": [{"UsageCycles": "many"}]})
     with pytest.raises(EventValidationError):
         tools_used(event)
