@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pywats_wats.asset import AssetHandler
 from pywats_wats.errors import IncompleteReport, WATSError, WATSRefused, WATSRejected, WATSUnavailable
+from pywats_wats.material import MaterialHandler, ReelMemory
+from pywats_wats.production import ProductionHandler
 from pywats_wats.profile import SourceProfile
 from pywats_wats.report import Part, report_of
 from pywats_wats.report_handler import WSJF, ReportHandler, ReportService, ReportStatistics
@@ -12,8 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WSJF",
+    "AssetHandler",
     "IncompleteReport",
+    "MaterialHandler",
     "Part",
+    "ProductionHandler",
+    "ReelMemory",
     "ReportHandler",
     "ReportService",
     "ReportStatistics",

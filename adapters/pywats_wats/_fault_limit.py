@@ -75,8 +75,8 @@ class FaultLimit:
         self._window = checked_duration("window", window, positive=True)
         self._lines = checked_count("lines_per_window", lines_per_window, least=1)
         self._assets: dict[str, _Asset] = {}
-        self.waiting = 0
-        self.untold = 0
+        self.waiting: int = 0
+        self.untold: int = 0
 
     def allows(self, asset: str, kind: str, at: float) -> bool:
         """Whether a fault may have a line.

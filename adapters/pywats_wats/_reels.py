@@ -54,8 +54,8 @@ class ReelMemory:
         self._part_type = part_type
         self._max_units = checked_count("max_units", max_units, least=1)
         self._units: dict[str, dict[tuple[str, str], _Reel]] = {}
-        self.unusable = 0
-        self.forgotten = 0
+        self.unusable: int = 0
+        self.forgotten: int = 0
 
     def __len__(self) -> int:
         return len(self._units)

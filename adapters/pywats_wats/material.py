@@ -136,7 +136,7 @@ class MaterialHandler(BaseHandler):
             production_service, part_of, profiles, create=create_units, handler="MaterialHandler"
         )
         self._seen = checked_seen(seen)
-        self.statistics = MaterialStatistics()
+        self.statistics: MaterialStatistics = MaterialStatistics()
 
     @property
     def event_types(self) -> list[EventType]:

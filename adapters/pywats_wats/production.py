@@ -235,7 +235,7 @@ class ProductionHandler(BaseHandler):
         self._units = Units(
             production_service, part_of, profiles, create=create_units, handler="ProductionHandler"
         )
-        self.statistics = ProductionStatistics()
+        self.statistics: ProductionStatistics = ProductionStatistics()
 
     @property
     def event_types(self) -> list[EventType]:

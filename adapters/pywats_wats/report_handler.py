@@ -69,10 +69,12 @@ class ReportHandler(BaseHandler):
     in order, and those of others go in parallel.
 
     Args:
-        report_service: anything with `async submit(report)`. If it has `aclose`, that is called when
-            the handler stops.
+        report_service: anything with `async submit(report)`. It stays open: it may serve others, and
+            who made it closes it.
         part_of: says part number and revision of a unit that its event does not name.
         profiles: who senders are; the first that matches counts.
+        sub_units_of: gives the components to be told with a unit's report, each with partType, pn, rev
+            and sn, such as `ReelMemory.sub_units_of`; the same at each attempt.
         attachments_limit: bytes of images and files in one report.
         all_measurements: keep all of more than 5,000 measurements in a report.
         name: of the handler.
@@ -87,6 +89,7 @@ class ReportHandler(BaseHandler):
         *,
         part_of: PartOf | None = None,
         profiles: Sequence[SourceProfile] = (),
+        sub_units_of: Callable[[Event], Sequence[dict[str, Any]]] | None = None,
         attachments_limit: int = ATTACHMENTS_LIMIT,
         all_measurements: bool = False,
         name: str | None = None,
@@ -102,6 +105,7 @@ class ReportHandler(BaseHandler):
         self._service = report_service
         self._part_of = part_of
         self._profiles = tuple(profiles)
+        self._sub_units_of = sub_units_of
         self._attachments_limit = attachments_limit
         self._all_measurements = all_measurements
         self.statistics: ReportStatistics = ReportStatistics()
@@ -150,6 +154,7 @@ class ReportHandler(BaseHandler):
                 event,
                 self.profile_of(event),
                 part,
+                sub_units=() if self._sub_units_of is None else self._sub_units_of(event),
                 attachments_limit=self._attachments_limit,
                 all_measurements=self._all_measurements,
             )
@@ -177,9 +182,3 @@ class ReportHandler(BaseHandler):
                 f"the id {report['id']!r} of the report in event {event.id} is no UUID", ("id",)
             )
         return report
-
-    async def on_stop(self) -> None:
-        """Close the service, if it can be."""
-        close = getattr(self._service, "aclose", None)
-        if callable(close):
-            await close()

@@ -186,7 +186,7 @@ async def test_three_days_of_outage_make_no_dead_letter_and_everything_arrives_i
     handler: Any = make(plant)
     key = getattr(handler, "asset_of", None) or handler.unit_of
     async with running_async_bus(retry_policy=RETRIES) as bus:
-        breaker = CircuitBreaker(failure_threshold=3, reset_timeout=60.0)
+        breaker = CircuitBreaker(failure_threshold=3, reset_timeout=600.0)
         bus.subscribe(handler, order_by=key, concurrency=4, breaker=breaker)
         receipts = [await bus.publish(event) for event in events()]
         await trio.sleep(3 * 86_400)

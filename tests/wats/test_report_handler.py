@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, Event, EventType
+from pywats_events.models.material_events import InstalledComponent
 from pywats_events.models.result_events import TestResultEvent
 from pywats_events.policies import CircuitBreaker, ErrorPolicy, RetryPolicy
 from pywats_events.settlement import Outcome
@@ -17,6 +18,7 @@ from pywats_events.testing import running_async_bus, virtual_runtime
 from pywats_wats import (
     WSJF,
     Part,
+    ReelMemory,
     ReportHandler,
     SourceProfile,
     WATSRefused,
@@ -59,7 +61,7 @@ class Server:
 
 def policies() -> dict[str, Any]:
     breaker = CircuitBreaker(
-        failure_threshold=3, reset_timeout=60.0, half_open_max_calls=1, success_threshold=1
+        failure_threshold=3, reset_timeout=600.0, half_open_max_calls=1, success_threshold=1
     )
     return {
         "retry_policy": RetryPolicy(max_retries=3, initial_delay=1.0, max_delay=60.0),
@@ -75,7 +77,7 @@ async def test_a_result_becomes_a_report_with_the_event_s_id(autojump_clock: Moc
         event = result()
         await (await bus.publish(event)).wait_settled()
     assert [(report["id"], report["sn"]) for report in server.reports] == [(event.id, "SN-1")]
-    assert (handler.statistics.submitted, server.closed) == (1, 1)
+    assert (handler.statistics.submitted, server.closed) == (1, 0)
 
 
 async def test_three_days_of_outage_lose_nothing_and_keep_the_order_of_each_unit(
@@ -90,7 +92,7 @@ async def test_three_days_of_outage_lose_nothing_and_keep_the_order_of_each_unit
         receipts = [await bus.publish(event) for event in events]
         await trio.sleep(3 * DAY)
         assert not any(receipt.settled for receipt in receipts)
-        assert server.calls < 3 * DAY / 60 + 50
+        assert server.calls < 3 * DAY / 600 + 50
         server.away = None
         for receipt in receipts:
             await receipt.wait_settled()
@@ -216,3 +218,17 @@ def test_a_service_and_profiles_are_checked() -> None:
         ReportHandler(Server(), profiles=["ICT"])  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"process_codes\['AOI'\] must be an int"):
         SourceProfile(process_codes={"AOI": "110"})  # type: ignore[dict-item]
+
+
+async def test_reels_that_were_installed_go_along_with_the_next_report(autojump_clock: MockClock) -> None:
+    server, reels = Server(), ReelMemory()
+    reels.add("SN-1", InstalledComponent(reference_designator="R1", part_number="RES-1", lot_number="LOT-7"))
+    async with running_async_bus(**policies()) as bus:
+        bus.subscribe(ReportHandler(server, profiles=[PROFILE], sub_units_of=reels.sub_units_of))
+        for _ in range(2):
+            await (await bus.publish(result())).wait_settled()
+    first, second = server.reports
+    assert [(unit["partType"], unit["pn"], unit["sn"]) for unit in first["subUnits"]] == [
+        ("Reel", "RES-1", "LOT-7")
+    ]
+    assert "subUnits" not in second
