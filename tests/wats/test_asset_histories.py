@@ -212,6 +212,25 @@ async def test_a_clock_that_steps_back_silences_no_fault() -> None:
     assert plant.logs == {"M1": ["[error] E1", "[error] E1"]}
 
 
+async def test_a_clock_that_steps_back_gives_a_machine_its_lines_anew() -> None:
+    plant = Plant()
+    handler = AssetHandler(plant)
+    for at in (3600, 0):
+        for number in range(10):
+            await handler.handle(fault(at + number, code=f"E{at} {number}"))
+    assert len(plant.logs["M1"]) == 20
+
+
+async def test_the_end_of_a_fault_counts_at_the_time_when_it_ended() -> None:
+    plant = Plant()
+    handler = AssetHandler(plant)
+    for minute in (1, 3):
+        ended = {"cleared": True, "cleared_time": NOON + timedelta(minutes=minute)}
+        payload = {"asset_id": "M1", "fault_code": "E1", "timestamp": NOON, **ended}
+        await handler.handle(Event(EventType.ASSET_FAULT, payload))
+    assert plant.logs == {"M1": ["[error] E1 cleared after 1m0s", "[error] E1 cleared after 3m0s"]}
+
+
 @given(st.lists(st.sampled_from(["E1", "E2"]), max_size=30))
 def test_events_that_all_come_twice_are_told_and_counted_once(codes: list[str]) -> None:
     events = [fault(number, code=code) for number, code in enumerate(codes)]

@@ -14,7 +14,7 @@ from pywats_cfx.convert import Converter
 from pywats_events import Event, EventType
 from pywats_events.errors import EventValidationError
 from pywats_events.models import UnitDisqualifiedEvent, WorkCompletedEvent
-from pywats_wats import Part, SourceProfile, WATSRejected
+from pywats_wats import Part, SourceProfile, WATSRejected, WATSUnavailable
 from pywats_wats.client import WATSClient
 from pywats_wats.production import PHASES, ProductionHandler, ProductionService, UnitPhase, unit_calls
 from support.cfx import envelope_of
@@ -265,15 +265,27 @@ async def test_a_unit_of_unknown_revision_is_not_made_known() -> None:
     assert plant.changes == []
 
 
-async def test_a_unit_that_somebody_else_makes_known_at_the_same_time_is_known() -> None:
-    class Busy(Plant):
-        async def create_unit(self, serial_number: str, part_number: str, revision: str) -> None:
-            self.units[serial_number, part_number] = {}
-            await super().create_unit(serial_number, part_number, revision)
+class Busy(Plant):
+    """Somebody else makes a unit known at the same time."""
 
+    async def create_unit(self, serial_number: str, part_number: str, revision: str) -> None:
+        self.units[serial_number, part_number] = {}
+        await super().create_unit(serial_number, part_number, revision)
+
+
+async def test_a_unit_that_somebody_else_makes_known_at_the_same_time_is_known() -> None:
     plant = Busy()
     await handler_on(plant, create_units=True).handle(started())
     assert plant.changes == [("set_unit_process", *U1, 10, None)]
+
+
+@pytest.mark.parametrize(("fail_at", "reached"), [(1, 1), (2, 2), (3, 3)])
+async def test_an_outage_while_a_unit_is_made_known_is_the_outages_fault(fail_at: int, reached: int) -> None:
+    plant = Busy(fail_at=fail_at)
+    with pytest.raises(WATSUnavailable):
+        await handler_on(plant, create_units=True).handle(started())
+    assert plant.reached == reached
+    assert plant.changes == []
 
 
 async def test_a_unit_that_the_server_will_not_have_is_refused_by_its_words() -> None:
