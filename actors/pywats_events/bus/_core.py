@@ -18,11 +18,13 @@ import trio
 from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
 from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority
+from pywats_events.bus._own_children import OwnChildren
 from pywats_events.bus._own_employer import OwnEmployer
 from pywats_events.bus._policy_actor import Burial, PolicyPerformer, Rejected
 from pywats_events.bus._routing_actor import INBOX, MARK, Door, Route, RouterPerformer, Routes, chosen
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription, name_of, wants_of
 from pywats_events.bus._system_events import SystemEvents
+from pywats_events.bus._transports import Transports
 from pywats_events.bus._tree import Tree, tree
 from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.bus._watched_policy import WatchedPolicy
@@ -36,7 +38,6 @@ from pywats_events.policies.circuit_breaker import CircuitBreaker
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import NoRetryPolicy, RetryPolicy
 from pywats_events.settlement import Ledger, Outcome, Receipt, Waits
-from pywats_events.transports._life import TransportLife
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import RestartType, Runtime
 from pywats_supervision.core.spec import checked_duration
@@ -107,7 +108,8 @@ class BusCore:
         self.subscriptions: list[Subscription] = []
         self._leaving: list[Subscription] = []
         """Out of the table, and not done yet with what they were given before."""
-        self.transports: list[BaseTransport] = []
+        self.transports = Transports()
+        self.own_children = OwnChildren()
         self.on_event: list[Callable[[Event], object]] = []
         self.on_error: list[Callable[[Event, Exception], object]] = []
         self.system = SystemEvents(self)
@@ -253,7 +255,7 @@ class BusCore:
         name: str | None = None,
         retry_policy: RetryPolicy | None = None,
         breaker: CircuitBreaker | None = None,
-        concurrency: int = 1,
+        concurrency: int | None = None,
         order_by: Callable[[Event], Hashable] | None = None,
         ordered: bool = False,
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
@@ -284,9 +286,9 @@ class BusCore:
             wants=wants_of(handler, filter),
             priority=checked_priority(getattr(handler, "priority", 100) if priority is None else priority),
             policy=self._policy(name, retry_policy, breaker),
-            concurrency=concurrency,
+            concurrency=getattr(handler, "concurrency", 1) if concurrency is None else concurrency,
             capacity=self.capacity if capacity is None else capacity,
-            order_by=order_by,
+            order_by=order_by or getattr(handler, "order_by", None),
             ordered=ordered,
             shutdown=checked_duration("shutdown", shutdown),
         )
@@ -375,29 +377,6 @@ class BusCore:
             number += 1
         return f"{name}-{number}"
 
-    # Transports
-
-    def register_transport(self, transport: BaseTransport) -> None:
-        """Add a transport; it starts with the bus, or at once if that runs."""
-        if not isinstance(transport, BaseTransport):
-            raise TypeError(f"transport must be a BaseTransport, not {transport!r}")
-        if any(other.name == transport.name for other in self.transports):
-            raise ValueError(f"there is a transport {transport.name!r} already; give this one another name")
-        self.transports.append(transport)
-        if self.tree is not None and self.running:
-            self.tree.transports.add(self._transport_spec(transport))
-
-    def unregister_transport(self, transport: BaseTransport | str) -> BaseTransport | None:
-        """Take a transport, given by itself or its name, off the list."""
-        for registered in self.transports:
-            if transport in (registered, registered.name):
-                self.transports.remove(registered)
-                return registered
-        return None
-
-    def _transport_spec(self, transport: BaseTransport) -> Any:
-        return TransportLife(transport, Backoff(**OUTERMOST)).spec()
-
     # Running
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - handed on
@@ -411,9 +390,11 @@ class BusCore:
             store=self._store.spec(restart=RestartType.PERMANENT, policy=Backoff(**OUTERMOST)),
             router=self._router.spec(),
             system=self.system.spec(),
+            services=self.own_children.services,
             handlers=[subscription.spec() for subscription in self.subscriptions],
             replay=None if journaling is None else journaling.replayer(),
-            transports=[self._transport_spec(transport) for transport in self.transports],
+            transports=self.transports.specs(),
+            observers=self.own_children.observers,
             runtime=self._runtime,
         )
         self.running = True
@@ -457,7 +438,7 @@ class BusCore:
             await self.wait_idle()
         if trio.current_time() >= deadline:
             parts: list[Subscription | BaseTransport] = [*self.subscriptions, *self._leaving]
-            for part in parts + self.transports:
+            for part in [*parts, *self.transports.values()]:
                 part.abandon()
         await running.root.stop(max(0.0, deadline - trio.current_time()))
 

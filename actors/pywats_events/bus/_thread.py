@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import trio
 
-__all__ = ["TrioThread", "wait_for"]
+__all__ = ["TrioThread", "async_into", "into", "wait_for"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,30 @@ def wait_for(future: Future[T], timeout: float | None) -> T:
                 left -= slice_
                 if left <= 0:
                     raise TimeoutError from None
+
+
+def into(future: Future[T], call: Callable[[], T]) -> None:
+    """Put what a call gives, or raises, into a future."""
+    try:
+        future.set_result(call())
+    except Exception as error:  # noqa: BLE001 - it is the waiting thread's
+        future.set_exception(error)
+
+
+async def async_into(future: Future[T], call: Callable[[], Awaitable[T]], cancelled: Exception) -> None:
+    """Put what an async call gives, or raises, into a future.
+
+    Cancelled: the future raises `cancelled`.
+    """
+    try:
+        result = await call()
+    except Exception as error:  # noqa: BLE001 - it is the waiting thread's
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+    finally:
+        if not future.done():
+            future.set_exception(cancelled)
 
 
 class TrioThread:

@@ -57,8 +57,10 @@ class Tree(NamedTuple):
     """A bus's supervisors: the root, and the branches that children are added to while it runs."""
 
     root: Supervisor
+    services: Branch
     handlers: Branch
     transports: Branch
+    observers: Branch
 
 
 def tree(
@@ -68,9 +70,11 @@ def tree(
     store: ChildSpec,
     router: ChildSpec,
     system: ChildSpec,
+    services: Iterable[ChildSpec],
     handlers: Iterable[ChildSpec],
     replay: ChildSpec | None,
     transports: Iterable[ChildSpec],
+    observers: Iterable[ChildSpec],
     runtime: Runtime | None,
 ) -> Tree:
     """Build the tree: each part leans on those before it, so rest_for_one.
@@ -81,20 +85,29 @@ def tree(
         store: the policy actor.
         router: the routing actor.
         system: the router of system events.
-        handlers: one child per subscription, each with an outermost policy of its own.
+        services: what others lean on, each with an outermost policy of its own.
+        handlers: one child per subscription, likewise.
         replay: what delivers again what the process before left, if there is a store.
         transports: one child per transport, likewise.
+        observers: what looks at all of it, likewise.
         runtime: of the whole tree; None takes that of the tree around it.
     """
-    handlers_branch, transports_branch = Branch("handlers", handlers), Branch("transports", transports)
+    branches = {
+        "services": Branch("services", services),
+        "handlers": Branch("handlers", handlers),
+        "transports": Branch("transports", transports),
+        "observers": Branch("observers", observers),
+    }
     children = [
         journal,
         store,
         router,
         system,
-        ChildSpec("handlers", handlers_branch.run),
+        ChildSpec("services", branches["services"].run),
+        ChildSpec("handlers", branches["handlers"].run),
         replay,
-        ChildSpec("transports", transports_branch.run),
+        ChildSpec("transports", branches["transports"].run),
+        ChildSpec("observers", branches["observers"].run),
     ]
     root = Supervisor(
         [child for child in children if child is not None],
@@ -102,4 +115,4 @@ def tree(
         strategy=REST_FOR_ONE,
         runtime=runtime,
     )
-    return Tree(root, handlers_branch, transports_branch)
+    return Tree(root, **branches)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 import trio
 
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
+from pywats_events.bus._own_children import BranchName
+from pywats_events.bus._redelivery import Redelivery
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.bus._unwrapping import unwrapped
@@ -20,12 +22,14 @@ from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.policies.circuit_breaker import CircuitBreaker
+from pywats_events.policies.dead_letter_queue import DeadLetterEntry
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import ChildContext, ChildSpec, Runtime, Supervisor, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.policies import Backoff
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability import Store
@@ -84,6 +88,7 @@ class AsyncEventBus:
             store=store,
             runtime=runtime,
         )
+        self._redelivery = Redelivery(self._core)
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
@@ -177,7 +182,7 @@ class AsyncEventBus:
         name: str | None = None,
         retry_policy: RetryPolicy | None = None,
         breaker: CircuitBreaker | None = None,
-        concurrency: int = 1,
+        concurrency: int | None = None,
         order_by: Callable[[Event], Hashable] | None = None,
         ordered: bool = False,
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
@@ -194,8 +199,9 @@ class AsyncEventBus:
             name: unique in the bus; default the handler's.
             retry_policy: of this subscription; None takes the bus's.
             breaker: of this subscription; None takes the error policy's, if it has one.
-            concurrency: how many events may be in hand at once, at least 1.
-            order_by: gives the key of an event; those of one key are handled one after the other.
+            concurrency: how many events may be in hand at once, at least 1; default the handler's, or 1.
+            order_by: gives the key of an event; those of one key are handled one after the other;
+                default the handler's.
             ordered: a failing event is retried in its place and holds up all behind it.
             filter: given an event, says whether it is taken; what it raises is a failure of this
                 subscription.
@@ -250,14 +256,19 @@ class AsyncEventBus:
     register_handler = subscribe
     unregister_handler = unsubscribe
 
-    def register_transport(self, transport: BaseTransport) -> None:
+    def register_transport(self, transport: BaseTransport, *, reconnect: Backoff | None = None) -> None:
         """Add a transport; it starts with the bus, or at once if that runs.
 
+        Args:
+            transport: the transport.
+            reconnect: when it is started again after a failure; default after 0.5 s, growing to 60 s.
+
         Raises:
-            TypeError: if it is no BaseTransport.
+            TypeError: if it is no BaseTransport, or `reconnect` no Backoff.
             ValueError: if there is one of that name.
         """
-        self._core.register_transport(transport)
+        core = self._core
+        core.transports.register(transport, reconnect, core.tree if core.running else None)
         transport.set_event_bus(self)
 
     async def unregister_transport(self, transport: BaseTransport | str) -> bool:
@@ -271,7 +282,7 @@ class AsyncEventBus:
 
         Cancelled: it goes on stopping.
         """
-        registered = self._core.unregister_transport(transport)
+        registered = self._core.transports.unregister(transport)
         if registered is None:
             await trio.lowlevel.checkpoint()
             return False
@@ -279,6 +290,66 @@ class AsyncEventBus:
         if tree is not None and self._core.running:
             await tree.transports.remove(registered.name)
         return True
+
+    # Dead letters
+
+    async def replay_dead_letter(self, letter: DeadLetterEntry) -> Receipt:
+        """Give the event of a dead letter to the handler that gave it up, once more; to no other.
+
+        The dead letter stays until that has come to an outcome: handled, or a dead letter anew. So a
+        process that ends meanwhile has lost nothing.
+
+        Args:
+            letter: the dead letter.
+
+        Returns:
+            The receipt, as that of `publish`; the same one while it is on its way.
+
+        Raises:
+            BusNotRunning: if the bus does not run.
+            ValueError: if it was no event; nobody can handle that.
+            LookupError: if there is no subscription of that name any more.
+
+        Cancelled: it stays a dead letter.
+        """
+        self._core.check_open()
+        return await self._redelivery.replay(letter)
+
+    # Own children
+
+    def add_child(self, child: ChildSpec, branch: BranchName = "services") -> None:
+        """Have a child of your own live in the bus's tree; from the start, or at once if that runs.
+
+        What leaves it starts it again, after 0.5 s and then ever later up to 60 s, and is no failure of
+        the bus. A `policy` of its own decides first.
+
+        Args:
+            child: an actor's `spec()`, a whole subtree's, or one around any async function.
+            branch: "services", started before the handlers and stopped after them; or "observers",
+                started last and stopped first.
+
+        Raises:
+            TypeError: if it is no ChildSpec.
+            ValueError: if there is no such branch, or it has a child of that name.
+        """
+        core = self._core
+        core.own_children.add(child, branch, core.tree if core.running else None)
+
+    async def remove_child(self, name: str, branch: BranchName = "services") -> bool:
+        """Stop a child of your own and forget it.
+
+        Args:
+            name: of the child.
+            branch: where it is.
+
+        Returns:
+            Whether there was one.
+
+        Cancelled: it goes on stopping.
+        """
+        await trio.lowlevel.checkpoint()
+        core = self._core
+        return await core.own_children.remove(name, branch, core.tree if core.running else None)
 
     # Running
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
 import trio
 
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
+from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.bus._thread import TrioThread, wait_for
+from pywats_events.bus._thread import TrioThread, async_into, into, wait_for
 from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import (
@@ -32,13 +33,15 @@ from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.policies.circuit_breaker import CircuitBreaker
+from pywats_events.policies.dead_letter_queue import DeadLetterEntry
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
-from pywats_supervision import Runtime, SupervisorSnapshot
+from pywats_supervision import ChildSpec, Runtime, SupervisorSnapshot
 from pywats_supervision._system import monotonic
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.policies import Backoff
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability import Store
@@ -311,7 +314,7 @@ class EventBus:
         name: str | None = None,
         retry_policy: RetryPolicy | None = None,
         breaker: CircuitBreaker | None = None,
-        concurrency: int = 1,
+        concurrency: int | None = None,
         order_by: Callable[[Event], Hashable] | None = None,
         ordered: bool = False,
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
@@ -362,14 +365,9 @@ class EventBus:
     register_handler = subscribe
     unregister_handler = unsubscribe
 
-    def register_transport(self, transport: BaseTransport) -> None:
-        """Add a transport; it starts with the bus, or at once if that runs.
-
-        Raises:
-            TypeError: if it is no BaseTransport.
-            ValueError: if there is one of that name.
-        """
-        self._on_bus(partial(self._bus.register_transport, transport))
+    def register_transport(self, transport: BaseTransport, *, reconnect: Backoff | None = None) -> None:
+        """Add a transport; see `AsyncEventBus.register_transport`."""
+        self._on_bus(partial(self._bus.register_transport, transport, reconnect=reconnect))
         transport.set_event_bus(self)
 
     def unregister_transport(self, transport: BaseTransport | str, timeout: float | None = None) -> bool:
@@ -387,8 +385,47 @@ class EventBus:
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
         if self._over():
-            return self._core.unregister_transport(transport) is not None
+            return self._core.transports.unregister(transport) is not None
         return bool(self._await(partial(self._bus.unregister_transport, transport), timeout))
+
+    def add_child(self, child: ChildSpec, branch: BranchName = "services") -> None:
+        """Have a child of your own live in the bus's tree; see `AsyncEventBus.add_child`."""
+        self._on_bus(partial(self._bus.add_child, child, branch))
+
+    def remove_child(self, name: str, branch: BranchName = "services", timeout: float | None = None) -> bool:
+        """Stop a child of your own and forget it.
+
+        Args:
+            name: of the child.
+            branch: where it is.
+            timeout: seconds to wait for that; None waits for ever.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            WouldDeadlock: on the bus's own thread or in a handler.
+            TimeoutError: if it has not stopped in time; it goes on stopping.
+        """
+        return bool(self._await(partial(self._bus.remove_child, name, branch), timeout))
+
+    # Dead letters
+
+    def replay_dead_letter(self, letter: DeadLetterEntry, timeout: float | None = None) -> Receipt:
+        """Give the event of a dead letter to the handler that gave it up, once more.
+
+        See `AsyncEventBus.replay_dead_letter`.
+
+        Args:
+            letter: the dead letter.
+            timeout: seconds to wait for room at the handler; None waits for ever.
+
+        Raises:
+            WouldDeadlock: on the bus's own thread or in a handler.
+            TimeoutError: if there is no room in time.
+        """
+        receipt: Receipt = self._await(partial(self._bus.replay_dead_letter, letter), timeout)
+        return receipt
 
     # What can be seen
 
@@ -561,30 +598,20 @@ class EventBus:
         if self._over() or self._here:
             return call()
         future: Future[T] = Future()
-        self.call_soon(_into, future, call)
+        self.call_soon(into, future, call)
         return wait_for(future, None)
 
     def _await(self, call: Callable[[], Any], timeout: float | None) -> Any:
         """Run an async call on the bus's thread and wait for its result."""
         self.check_may_wait("this call")
         future: Future[Any] = Future()
-
-        async def into() -> None:
-            try:
-                result = await call()
-            except Exception as error:  # noqa: BLE001 - it is the waiting thread's
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-            finally:
-                if not future.done():
-                    future.set_exception(BusStopped(f"bus {self.name!r} stopped meanwhile"))
+        stopped = BusStopped(f"bus {self.name!r} stopped meanwhile")
 
         def spawn() -> None:
             try:
-                self._nursery.start_soon(into)
+                self._nursery.start_soon(async_into, future, call, stopped)
             except RuntimeError:  # it has been left: the bus ended after this call began
-                future.set_exception(BusStopped(f"bus {self.name!r} stopped meanwhile"))
+                future.set_exception(stopped)
 
         self._running().call_soon(spawn)
         return wait_for(future, timeout)
@@ -592,10 +619,3 @@ class EventBus:
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"EventBus({self.name!r}, {self.handler_count} handlers, {state})"
-
-
-def _into(future: Future[T], call: Callable[[], T]) -> None:
-    try:
-        future.set_result(call())
-    except Exception as error:  # noqa: BLE001 - it is the waiting thread's
-        future.set_exception(error)

@@ -7,7 +7,6 @@ from other threads are handed to the trio thread for writing, and read by a conn
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -286,58 +285,8 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
             found = next(self._found(newest_first=False), None)
         return None if found is None else found[1]
 
-    def get(self, letter_id: str) -> DeadLetterEntry | None:
-        """The dead letter of an id; None if there is none."""
-        return next(iter(self.find(letter_id=letter_id, limit=1)), None)
-
-    def get_entries(self, limit: int | None = None, event_type: str | None = None) -> list[DeadLetterEntry]:
-        """The dead letters, newest first.
-
-        Args:
-            limit: at most so many, 0 or more; None for all.
-            event_type: only those of events of this type; one may write it as its sender did.
-
-        Raises:
-            ValueError: if the limit is negative.
-        """
-        return self.find(event_type=event_type, limit=limit)
-
-    def find(
-        self,
-        *,
-        letter_id: str | None = None,
-        event_id: str | None = None,
-        event_type: str | None = None,
-        handler: str | None = None,
-        source: str | None = None,
-        error_type: str | None = None,
-        limit: int | None = None,
-    ) -> list[DeadLetterEntry]:
-        """The dead letters that have all the given values, newest first.
-
-        Args:
-            letter_id: of the dead letter.
-            event_id: of the event.
-            event_type: dotted name, as its sender wrote it.
-            handler: the subscription that gave up.
-            source: where the event, or what was no event, came from.
-            error_type: the class of the error.
-            limit: at most so many, 0 or more; None for all.
-
-        Raises:
-            ValueError: if the limit is negative.
-        """
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit must be 0 or more dead letters, or None, not {limit}")
-        given = {
-            "id": letter_id,
-            "event_id": event_id,
-            "event_type": event_type,
-            "handler": handler,
-            "source": source,
-            "error_type": error_type,
-        }
-        where = {column: clean(value) for column, value in given.items() if value is not None}
+    def _find(self, where: dict[str, str], limit: int | None) -> list[DeadLetterEntry]:
+        where = {column: clean(value) for column, value in where.items()}
         entries: list[DeadLetterEntry] = []
         with self._guard:
             for _, entry in self._found(where, newest_first=True):
@@ -351,16 +300,6 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
         with self._guard:
             rows = self._rows("SELECT replayed FROM letters WHERE id = ?", (letter_id,))
         return time_of(rows[0][0]) if rows and rows[0][0] is not None else None
-
-    def export(self, path: Path) -> int:
-        """Write all, oldest first, as lines of JSON (`DeadLetterEntry.to_dict`); says how many."""
-        count = 0
-        with path.open("w", encoding="utf-8") as file:
-            for entry in self:
-                file.write(json.dumps(entry.to_dict(), default=str))
-                file.write("\n")
-                count += 1
-        return count
 
     @property
     def size(self) -> int:

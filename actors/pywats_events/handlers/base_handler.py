@@ -8,7 +8,7 @@ call `super().__init__()`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Self
 
 from pywats_events.models.event import Event
@@ -25,9 +25,16 @@ class BaseHandler(abc.ABC):
         priority: lower is dispatched to first.
         enabled: whether it takes events at present.
 
+    Attributes:
+        concurrency: how many of its events may be in hand at once, unless `subscribe` says otherwise.
+        order_by: gives the key of an event, likewise; those of one key are handled one after the other.
+
     Raises:
         TypeError: if the priority is no whole number.
     """
+
+    concurrency: int = 1
+    order_by: Callable[[Event], Hashable] | None = None
 
     # Defaults of the class, as subclasses need not call __init__.
     _name: str | None = None

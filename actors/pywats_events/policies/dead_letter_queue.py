@@ -7,11 +7,13 @@ thread and users read on any, so a lock guards each step; none of them waits whi
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime  # noqa: TC003 - msgspec resolves annotations at run time
+from pathlib import Path  # noqa: TC003 - named in a signature
 from typing import Any, Final
 
 import msgspec
@@ -209,6 +211,10 @@ class DeadLetterQueue:
         with self._guard:
             return self._entries[0] if self._entries else None
 
+    def get(self, letter_id: str) -> DeadLetterEntry | None:
+        """The dead letter of an id; None if there is none."""
+        return next(iter(self.find(letter_id=letter_id, limit=1)), None)
+
     def get_entries(self, limit: int | None = None, event_type: str | None = None) -> list[DeadLetterEntry]:
         """The dead letters, newest first.
 
@@ -219,11 +225,68 @@ class DeadLetterQueue:
         Raises:
             ValueError: if the limit is negative.
         """
+        return self.find(event_type=event_type, limit=limit)
+
+    def find(
+        self,
+        *,
+        letter_id: str | None = None,
+        event_id: str | None = None,
+        event_type: str | None = None,
+        handler: str | None = None,
+        source: str | None = None,
+        error_type: str | None = None,
+        limit: int | None = None,
+    ) -> list[DeadLetterEntry]:
+        """The dead letters that have all the given values, newest first.
+
+        Args:
+            letter_id: of the dead letter.
+            event_id: of the event.
+            event_type: dotted name, as its sender wrote it.
+            handler: the subscription that gave up.
+            source: where the event, or what was no event, came from.
+            error_type: the class of the error.
+            limit: at most so many, 0 or more; None for all.
+
+        Raises:
+            ValueError: if the limit is negative.
+        """
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more dead letters, or None, not {limit}")
-        found = [entry for entry in self if event_type is None or entry.event_type == event_type]
+        given = {
+            "id": letter_id,
+            "event_id": event_id,
+            "event_type": event_type,
+            "handler": handler,
+            "source": source,
+            "error_type": error_type,
+        }
+        return self._find({name: value for name, value in given.items() if value is not None}, limit)
+
+    def _find(self, where: dict[str, str], limit: int | None) -> list[DeadLetterEntry]:
+        """Those that have some values; a queue of another kind looks elsewhere."""
+        found = [entry for entry in self if all(getattr(entry, name) == where[name] for name in where)]
         found.reverse()
         return found[:limit]
+
+    def drop(self, *ids: str) -> int:
+        """Forget some, by the ids of the dead letters; says how many there were."""
+        with self._guard:
+            kept = [entry for entry in self._entries if entry.id not in ids]
+            dropped = len(self._entries) - len(kept)
+            self._entries = deque(kept)
+        return dropped
+
+    def export(self, path: Path) -> int:
+        """Write all, oldest first, as lines of JSON (`DeadLetterEntry.to_dict`); says how many."""
+        count = 0
+        with path.open("w", encoding="utf-8") as file:
+            for entry in self:
+                file.write(json.dumps(entry.to_dict(), default=str))
+                file.write("\n")
+                count += 1
+        return count
 
     def clear(self) -> int:
         """Forget all; says how many there were."""

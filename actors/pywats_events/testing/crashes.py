@@ -69,7 +69,7 @@ def _lives(core: BusCore, who: Any) -> Iterator[tuple[Supervisor, Child]]:
         return
     if who in (ROUTER, POLICY_ACTOR):
         yield tree.root, _child(tree.root, who)
-    for transport in core.transports:
+    for transport in core.transports.values():
         if who is transport or who == transport.name:
             supervisor = tree.transports.supervisor
             yield supervisor, _child(supervisor, transport.name)

@@ -1,0 +1,78 @@
+"""Redelivery: a dead letter goes once more to the handler that gave it up.
+
+It stays among the dead letters until its new outcome is known, so that nothing is lost in between
+and no journal has to know of it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pywats_events.bus._routing_actor import Door
+from pywats_events.bus._subscriptions import Subscription
+from pywats_events.policies.dead_letter_queue import DeadLetterEntry
+from pywats_events.policies.error_policy import ErrorPolicy
+from pywats_events.settlement import Ledger, Outcome, Receipt
+
+__all__ = ["Redelivery"]
+
+
+class Bus(Protocol):
+    """What redelivery needs of its bus."""
+
+    name: str
+    subscriptions: list[Subscription]
+    ledger: Ledger
+    door: Door
+    error_policy: ErrorPolicy
+
+    def deliver(self, receipt: Receipt) -> None: ...
+
+
+class Redelivery:
+    """The dead letters of one bus that are on their way again.
+
+    Args:
+        bus: whose they are.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._under_way: dict[str, Receipt] = {}
+
+    async def replay(self, letter: DeadLetterEntry) -> Receipt:
+        """Deliver one again; see `AsyncEventBus.replay_dead_letter`."""
+        under_way = self._under_way.get(letter.id)
+        if under_way is not None:
+            return under_way
+        if letter.event is None:
+            raise ValueError(
+                f"dead letter {letter.id} from {letter.source!r} was no event, so no handler can take it; "
+                "export it, and have its source send it again"
+            )
+        taker = self._taker(letter)
+        receipt = Receipt(letter.event, (taker,), self._bus.ledger, 1)
+        receipt.add_done_callback(lambda _: self._over(letter, receipt))
+        self._under_way[letter.id] = receipt
+        try:
+            await self._bus.door.wait_space((taker,))
+        except BaseException:
+            del self._under_way[letter.id]
+            raise
+        self._bus.deliver(receipt)
+        return receipt
+
+    def _taker(self, letter: DeadLetterEntry) -> Subscription:
+        for subscription in self._bus.subscriptions:
+            if subscription.name == letter.handler_name:
+                return subscription
+        raise LookupError(
+            f"bus {self._bus.name!r} has no subscription {letter.handler_name!r}, which dead letter "
+            f"{letter.id} belongs to"
+        )
+
+    def _over(self, letter: DeadLetterEntry, receipt: Receipt) -> None:
+        """It has come to an outcome; one that was handed back is still the dead letter that it was."""
+        del self._under_way[letter.id]
+        if not receipt.handed_back and Outcome.DROPPED not in receipt.outcomes.values():
+            self._bus.error_policy.dead_letter_queue.drop(letter.id)
