@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, Protocol
 from pywats_events import Event
 from pywats_events.errors import EventValidationError
 from pywats_wats._fields import bad_id
-from pywats_wats.profile import ANYONE, SourceProfile
+from pywats_wats.profile import Profiles, SourceProfile
 from pywats_wats.report import Part
 from pywats_wats.report_handler import PartOf
 
-__all__ = ["Unit", "UnitRegister", "Units", "checked_profiles", "unit_name"]
+__all__ = ["Unit", "UnitRegister", "Units", "unit_name"]
 
 
 class Unit(NamedTuple):
@@ -66,14 +66,13 @@ class Units:
             raise TypeError(f"part_of must be a function of an event, not {part_of!r}")
         self._register = register
         self._part_of = part_of
-        self._profiles = checked_profiles(profiles)
+        self.profiles: Profiles = Profiles(profiles)
         self._create = create
         self._handler = handler
 
     def profile_of(self, event: Event) -> SourceProfile:
         """The profile of an event's sender."""
-        source = _source(event)
-        return next((profile for profile in self._profiles if profile.matches(source)), ANYONE)
+        return self.profiles.of(_source(event))
 
     async def unit_of(self, event: Event) -> Unit:
         """The unit that an event is about; who knows its part is asked in turn: event, `part_of`, profile.
@@ -146,19 +145,6 @@ class Units:
                 raise
             return False
         return True
-
-
-def checked_profiles(profiles: Sequence[SourceProfile]) -> tuple[SourceProfile, ...]:
-    """The profiles.
-
-    Raises:
-        TypeError: if one is none.
-    """
-    given: tuple[object, ...] = tuple(profiles)
-    for profile in given:
-        if not isinstance(profile, SourceProfile):
-            raise TypeError(f"profiles must be SourceProfiles, not {profile!r}")
-    return tuple(profiles)
 
 
 def unit_name(event: Event) -> str:

@@ -15,7 +15,7 @@ The decisions are `AssetDecisions`, without I/O; the handler carries out what th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, assert_never
@@ -55,6 +55,8 @@ from pywats_wats._fault_limit import FaultLimit
 from pywats_wats._fields import bad_id, cut
 from pywats_wats._once import SeenKeys, checked_seen
 from pywats_wats._services import check_service
+from pywats_wats.profile import Profiles, SourceProfile
+from pywats_wats.report_handler import CONCURRENCY
 
 __all__ = [
     "STATES",
@@ -325,9 +327,8 @@ class AssetService(Protocol):
 class AssetHandler(BaseHandler):
     """Tells WATS how its assets are.
 
-    Subscribe it with `order_by=handler.asset_of` and a `concurrency`: then what concerns one asset
-    stays in order, and others go in parallel. Without order, more than one at a time may write a
-    fault's line too many.
+    What concerns one asset stays in order, and others go in parallel, `concurrency` at once. Without
+    that order, more than one at a time may write a fault's line too many.
 
     The service stays open: it may serve others, and who made it closes it.
 
@@ -336,12 +337,13 @@ class AssetHandler(BaseHandler):
         states: WATS states by what the machine does or by the beginning of its code, above those of
             `STATES`; None makes no call.
         serial_of: gives the asset's serial number of an event, None if it is about no asset; default
-            `asset_serial`.
+            `asset_serial`, where no profile says another.
         line_of: gives the line for a fault and its occurrence's id, None for no line; default `fault_line`.
         counts: by type of event, a function that gives what it counts, for instance
             `{EventType.CUSTOM: tools_used}`; default none.
         window: seconds in which a fault of one code has one line, and a machine `lines_per_window`.
         lines_per_window: at least 1.
+        profiles: who senders are; the first that matches counts.
         seen: where it is remembered what must not be done twice, such as the `seen` of a store; default
             a window in memory, which ends with the process.
         name: of the handler; what is `seen` is kept by it.
@@ -361,6 +363,7 @@ class AssetHandler(BaseHandler):
         counts: Counts | None = None,
         window: float = 60.0,
         lines_per_window: int = 10,
+        profiles: Sequence[SourceProfile] = (),
         seen: SeenKeys | None = None,
         name: str | None = None,
     ) -> None:
@@ -370,17 +373,20 @@ class AssetHandler(BaseHandler):
             if not callable(function):
                 raise TypeError(f"{what} must be a function, not {function!r}")
         self._service = asset_service
+        self._profiles = Profiles(profiles)
         self._counts = _checked_counts(counts)
         self._decisions = AssetDecisions(
             self.name,
             states=checked_states(states),
-            serial_of=serial_of,
+            serial_of=self._serial_of if serial_of is asset_serial else serial_of,
             line_of=line_of,
             counts=self._counts,
             limit=FaultLimit(window, lines_per_window),
             seen=checked_seen(seen),
         )
         self._ids: dict[str, str] = {}
+
+    concurrency = CONCURRENCY
 
     @property
     def event_types(self) -> list[EventType]:
@@ -389,8 +395,21 @@ class AssetHandler(BaseHandler):
 
     @staticmethod
     def asset_of(event: Event) -> str:
-        """The asset that an event is about, for `order_by`; that of its sender for one about none."""
+        """The asset that an event is about, or its sender; its events stay in order."""
         return asset_name(event) or event.source
+
+    @property
+    def order_by(self) -> Callable[[Event], str]:
+        """Its key is the asset."""
+        return self.asset_of
+
+    def use_profiles(self, profiles: Sequence[SourceProfile]) -> None:
+        """Go by the profiles of the station, unless it was given its own."""
+        self._profiles.use(profiles)
+
+    def _serial_of(self, event: Event) -> str | None:
+        profile = self._profiles.find(asset_name(event) or event.source.removeprefix("cfx:"))
+        return asset_serial(event) if profile is None or profile.asset is None else profile.asset
 
     @property
     def statistics(self) -> AssetStatistics:

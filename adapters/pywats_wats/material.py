@@ -11,7 +11,7 @@ MATERIAL_REJECTED and MATERIAL_CONSUMED make no call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -26,7 +26,7 @@ from pywats_wats._reels import ReelMemory
 from pywats_wats._services import check_service
 from pywats_wats._units import Unit, Units, unit_name
 from pywats_wats.profile import SourceProfile
-from pywats_wats.report_handler import PartOf
+from pywats_wats.report_handler import CONCURRENCY, PartOf
 
 __all__ = ["MaterialHandler", "MaterialService", "MaterialStatistics", "ReelMemory", "child_calls"]
 
@@ -95,8 +95,7 @@ class MaterialService(Protocol):
 class MaterialHandler(BaseHandler):
     """Tells WATS which units were built into which.
 
-    Subscribe it with `order_by=handler.unit_of` and a `concurrency`: then what concerns one unit
-    stays in order, and others go in parallel.
+    What concerns one unit stays in order, and others go in parallel, `concurrency` at once.
 
     The service stays open: it may serve others, and who made it closes it.
 
@@ -138,6 +137,8 @@ class MaterialHandler(BaseHandler):
         self._seen = checked_seen(seen)
         self.statistics: MaterialStatistics = MaterialStatistics()
 
+    concurrency = CONCURRENCY
+
     @property
     def event_types(self) -> list[EventType]:
         """Installed material."""
@@ -145,8 +146,17 @@ class MaterialHandler(BaseHandler):
 
     @staticmethod
     def unit_of(event: Event) -> str:
-        """The serial number that an event is about, for `order_by`."""
+        """The serial number that an event is about; its events stay in order."""
         return unit_name(event)
+
+    @property
+    def order_by(self) -> Callable[[Event], str]:
+        """Its key is the unit."""
+        return self.unit_of
+
+    def use_profiles(self, profiles: Sequence[SourceProfile]) -> None:
+        """Go by the profiles of the station, unless it was given its own."""
+        self._units.profiles.use(profiles)
 
     async def handle(self, event: Event) -> None:
         """Add the children, and remember the reels.

@@ -31,7 +31,7 @@ from pywats_wats._fields import cut
 from pywats_wats._services import check_service
 from pywats_wats._units import Unit, Units, unit_name
 from pywats_wats.profile import SourceProfile
-from pywats_wats.report_handler import PartOf
+from pywats_wats.report_handler import CONCURRENCY, PartOf
 
 __all__ = [
     "PHASES",
@@ -192,8 +192,7 @@ class ProductionService(Protocol):
 class ProductionHandler(BaseHandler):
     """Tells WATS where units are.
 
-    Subscribe it with `order_by=handler.unit_of` and a `concurrency`: then what concerns one unit
-    stays in order, and others go in parallel.
+    What concerns one unit stays in order, and others go in parallel, `concurrency` at once.
 
     The service stays open: it may serve others, and who made it closes it.
 
@@ -237,6 +236,8 @@ class ProductionHandler(BaseHandler):
         )
         self.statistics: ProductionStatistics = ProductionStatistics()
 
+    concurrency = CONCURRENCY
+
     @property
     def event_types(self) -> list[EventType]:
         """The beginning of work, and what `phases` knows."""
@@ -245,8 +246,17 @@ class ProductionHandler(BaseHandler):
 
     @staticmethod
     def unit_of(event: Event) -> str:
-        """The serial number that an event is about, for `order_by`."""
+        """The serial number that an event is about; its events stay in order."""
         return unit_name(event)
+
+    @property
+    def order_by(self) -> Callable[[Event], str]:
+        """Its key is the unit."""
+        return self.unit_of
+
+    def use_profiles(self, profiles: Sequence[SourceProfile]) -> None:
+        """Go by the profiles of the station, unless it was given its own."""
+        self._units.profiles.use(profiles)
 
     async def handle(self, event: Event) -> None:
         """Make the calls for an event.

@@ -12,16 +12,19 @@ from pywats_events import BaseHandler, Event, EventType
 from pywats_wats._fields import is_uuid
 from pywats_wats._results import result_in, source_of
 from pywats_wats.errors import IncompleteReport
-from pywats_wats.profile import ANYONE, SourceProfile
+from pywats_wats.profile import Profiles, SourceProfile
 from pywats_wats.report import ATTACHMENTS_LIMIT, Part, is_reported, report_of
 
-__all__ = ["WSJF", "PartOf", "ReportHandler", "ReportService", "ReportStatistics"]
+__all__ = ["CONCURRENCY", "WSJF", "PartOf", "ReportHandler", "ReportService", "ReportStatistics"]
 
 PartOf = Callable[[Event], "Part | Awaitable[Part | None] | None"]
 """Says what a unit is one of; sync or async, None if it does not know."""
 
 WSJF: Final = EventType.register("wats.report")
 """The type of an event whose payload has a report under "wsjf", which is passed on as it is."""
+
+CONCURRENCY: Final = 4
+"""Calls to the server at once, unless `subscribe` says otherwise."""
 
 _REQUIRED: Final = (
     "id",
@@ -65,8 +68,7 @@ class ReportStatistics(msgspec.Struct):
 class ReportHandler(BaseHandler):
     """Makes a report of each test result and inspection, and hands it to a service.
 
-    Subscribe it with `order_by=handler.unit_of` and a `concurrency`: then reports of one unit stay
-    in order, and those of others go in parallel.
+    Reports of one unit stay in order, and those of others go in parallel, `concurrency` at once.
 
     Args:
         report_service: anything with `async submit(report)`. It stays open: it may serve others, and
@@ -99,16 +101,15 @@ class ReportHandler(BaseHandler):
             raise TypeError(
                 f"report_service must have `async submit(report)`, and {report_service!r} has not"
             )
-        for profile in profiles:
-            if not isinstance(profile, SourceProfile):
-                raise TypeError(f"profiles must be SourceProfiles, not {profile!r}")
         self._service = report_service
         self._part_of = part_of
-        self._profiles = tuple(profiles)
+        self._profiles = Profiles(profiles)
         self._sub_units_of = sub_units_of
         self._attachments_limit = attachments_limit
         self._all_measurements = all_measurements
         self.statistics: ReportStatistics = ReportStatistics()
+
+    concurrency = CONCURRENCY
 
     @property
     def event_types(self) -> list[EventType]:
@@ -117,15 +118,23 @@ class ReportHandler(BaseHandler):
 
     @staticmethod
     def unit_of(event: Event) -> str:
-        """The serial number that an event is about, for `order_by`."""
+        """The serial number that an event is about; its events stay in order."""
         if event.event_type == WSJF:
             return str(event.payload.get("wsjf", {}).get("sn", ""))
         return str(event.payload["unit_id"])
 
+    @property
+    def order_by(self) -> Callable[[Event], str]:
+        """Its key is the unit."""
+        return self.unit_of
+
     def profile_of(self, event: Event) -> SourceProfile:
         """The profile of an event's sender."""
-        source = source_of(event, result_in(event))
-        return next((profile for profile in self._profiles if profile.matches(source)), ANYONE)
+        return self._profiles.of(source_of(event, result_in(event)))
+
+    def use_profiles(self, profiles: Sequence[SourceProfile]) -> None:
+        """Go by the profiles of the station, unless it was given its own."""
+        self._profiles.use(profiles)
 
     async def handle(self, event: Event) -> None:
         """Make the report and hand it in.

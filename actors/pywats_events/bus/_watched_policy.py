@@ -108,6 +108,10 @@ class WatchedPolicy(RestartPolicy[_WatchedState]):
         """Tell the policy."""
         self._policy.withdrawn(state.own, probes, now)
 
+    def resumed(self, state: _WatchedState, now: float) -> bool:
+        """Tell the policy."""
+        return self._policy.resumed(state.own, now)
+
     def watch(self, state: _WatchedState, changed: Callable[[], None]) -> None:
         """Have `changed` called when a breaker is reset by hand."""
         self._policy.watch(state.own, changed)

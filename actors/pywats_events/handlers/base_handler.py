@@ -27,14 +27,12 @@ class BaseHandler(abc.ABC):
 
     Attributes:
         concurrency: how many of its events may be in hand at once, unless `subscribe` says otherwise.
-        order_by: gives the key of an event, likewise; those of one key are handled one after the other.
 
     Raises:
         TypeError: if the priority is no whole number.
     """
 
     concurrency: int = 1
-    order_by: Callable[[Event], Hashable] | None = None
 
     # Defaults of the class, as subclasses need not call __init__.
     _name: str | None = None
@@ -58,6 +56,11 @@ class BaseHandler(abc.ABC):
     def priority(self) -> int:
         """Lower is dispatched to first."""
         return self._priority
+
+    @property
+    def order_by(self) -> Callable[[Event], Hashable] | None:
+        """Gives the key of an event, unless `subscribe` does; those of one key are handled in order."""
+        return None
 
     @property
     def enabled(self) -> bool:

@@ -131,8 +131,8 @@ class Decider(Movement):
         """A person has reset a policy: what it keeps down until a time starts at once."""
         policy.changed()
         for child in [child for child in self.children if child.policy is policy]:
-            if child.state is ChildState.SUSPENDED and self.due_of(child) is not None and not self.killed:
-                self.resume_child(child, now)
+            if child.state is ChildState.SUSPENDED and not child.by_hand and not self.killed:
+                self._resume(child, now)
 
     def kill(self) -> None:
         """The supervisor's own scope was cancelled: nothing is restarted, no order is kept."""
@@ -207,8 +207,18 @@ class Decider(Movement):
         self._advance(now)
 
     def resume_child(self, child: Child, now: float) -> None:
-        """Start a child that is down; one that is up, or on its way, is left alone."""
+        """Start a child that is down; one that is up, or on its way, is left alone.
+
+        Where its policy had suspended it until a person says so, that holds for all who share the policy.
+        """
         self._check_running()
+        policy = child.policy
+        suspended = child.state is ChildState.SUSPENDED and not child.by_hand
+        if policy is not None and suspended and policy.resumed(now):
+            self.policy_reset(policy, now)
+        self._resume(child, now)
+
+    def _resume(self, child: Child, now: float) -> None:
         if child.state not in ALIVE:
             self.stop_child(child, now, After.START)
         elif child.state is ChildState.STOPPING and child.by_hand:

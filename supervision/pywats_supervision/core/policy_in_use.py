@@ -82,6 +82,10 @@ class PolicyInUse:
         self.policy.withdrawn(self.state, probes, now)
         self.changed()
 
+    def resumed(self, now: float) -> bool:
+        """Tell it that a person resumed a child that it had suspended; whether that changes its answers."""
+        return self.policy.resumed(self.state, now)
+
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Have `listener` called whenever more work may have become possible."""
         self._listeners.append(listener)

@@ -67,6 +67,8 @@ class CircuitNews(enum.Enum):
     """`failure_threshold` failures in a row."""
     TIMEOUT_OVER = "timeout_over"
     """`reset_timeout` has passed since it opened."""
+    REFUSED = "refused"
+    """A failure that only a person can mend."""
     PROBE_FAILED = "probe_failed"
     """Something that was begun after that failed."""
     ENOUGH_SUCCESSES = "enough_successes"
@@ -77,6 +79,8 @@ class CircuitNews(enum.Enum):
 
 TRANSITIONS: Final[dict[tuple[CircuitState, CircuitNews], CircuitState]] = {
     (CircuitState.CLOSED, CircuitNews.TOO_MANY_FAILURES): CircuitState.OPEN,
+    (CircuitState.CLOSED, CircuitNews.REFUSED): CircuitState.OPEN,
+    (CircuitState.HALF_OPEN, CircuitNews.REFUSED): CircuitState.OPEN,
     (CircuitState.OPEN, CircuitNews.TIMEOUT_OVER): CircuitState.HALF_OPEN,
     (CircuitState.HALF_OPEN, CircuitNews.PROBE_FAILED): CircuitState.OPEN,
     (CircuitState.HALF_OPEN, CircuitNews.ENOUGH_SUCCESSES): CircuitState.CLOSED,
@@ -98,7 +102,8 @@ class BreakerState:
         failures: how many there were in a row while closed.
         successes: how many there were since it is half-open.
         probes: how many are in flight, granted by a limited admission and not given back.
-        until: while it is not closed: the time at which it becomes, or became, half-open.
+        until: while it is not closed: the time at which it becomes, or became, half-open; inf if only a
+            person can close it.
         on_change: called after every change of `circuit`, from within the call that changed it;
             takes nothing and must not raise nor call the policy.
         watchers: called after a change by `CircuitBreaker.reset`.
@@ -131,8 +136,8 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
 
     While the circuit is not closed a failed attempt uses up none of its item's attempts; nor
     does, in any state, an error whose `outage` is True, until another item of the same handler
-    has succeeded since this one's first attempt. An error whose `suspend` is True suspends the
-    child until a person resumes it. It decides every failure and never skips an item.
+    has succeeded since this one's first attempt. An error whose `suspend` is True opens the circuit
+    until a person calls `reset` or resumes a child. It decides every failure and never skips an item.
 
     Args:
         failure_threshold: so many failures in a row open the circuit, 1 or more.
@@ -221,9 +226,12 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
             self._let_time_pass(state, now)
             if failure.item is None:
                 self._was_up(state, failure.uptime, now)
-            self._count_failure(state, failure, now)
             if getattr(failure.error, "suspend", False) is True:
-                return Decision(Retry(), Suspend(inf))
+                # For all who share the state: what others have in hand would be refused as well.
+                state.until = inf
+                state.change(CircuitNews.REFUSED)
+            else:
+                self._count_failure(state, failure, now)
             if state.circuit is CircuitState.OPEN:
                 return Decision(Retry(), Suspend(state.until))
             return Decision(Retry(), Restart())
@@ -257,6 +265,14 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
         with state.guard:
             self._give_back(state, probes)
 
+    def resumed(self, state: BreakerState, now: float) -> bool:
+        """Let probes through a circuit that only a person could close."""
+        with state.guard:
+            waited = state.circuit is CircuitState.OPEN and state.until == inf
+            if waited:
+                state.until = now
+            return waited
+
     def watch(self, state: BreakerState, changed: Callable[[], None]) -> None:
         """Have `changed` called after a `reset` that closed the circuit, on the thread that called it."""
         state.watchers.append(changed)
@@ -284,7 +300,7 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
     def _was_up(self, state: BreakerState, uptime: float, now: float) -> None:
         """Count the healthy time of a child without items; not what lies before the circuit opened."""
         if state.circuit is not CircuitState.CLOSED:
-            uptime = min(uptime, now - state.until)
+            uptime = max(0.0, min(uptime, now - state.until))
         self._count_successes(state, int(uptime // self.healthy_after))
 
     def _count_successes(self, state: BreakerState, count: int) -> None:

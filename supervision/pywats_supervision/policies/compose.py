@@ -168,6 +168,11 @@ class Composed(RestartPolicy[ComposedState]):
             if back:
                 policy.withdrawn(own, back, now)
 
+    def resumed(self, state: ComposedState, now: float) -> bool:
+        """Tell all; whether that changes the answers of any."""
+        answers = [policy.resumed(own, now) for policy, own in state.parts]
+        return any(answers)
+
     def watch(self, state: ComposedState, changed: Callable[[], None]) -> None:
         """Watch all."""
         for policy, own in state.parts:

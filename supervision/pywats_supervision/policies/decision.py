@@ -240,6 +240,19 @@ class RestartPolicy(abc.ABC, Generic[StateT]):
         """
         del state, probes, now
 
+    def resumed(self, state: StateT, now: float) -> bool:
+        """Hear that a person resumed a child that this policy had suspended.
+
+        Args:
+            state: what `new_state` made; may be changed.
+            now: the supervisor's clock, in seconds.
+
+        Returns:
+            Whether others who share the state may go on as well.
+        """
+        del state, now
+        return False
+
     def watch(self, state: StateT, changed: Callable[[], None]) -> None:
         """Have `changed` called when `unlimited` may differ for another reason than a call here.
 

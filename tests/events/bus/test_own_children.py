@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from pywats_events import AsyncEventBus, EventBus
+from pywats_events import AsyncEventBus, Event, EventBus
 from pywats_events.testing import ROUTER, crash, running_async_bus
 from pywats_events.transports import MockTransport
 from pywats_supervision import ChildContext, ChildSpec, Supervisor
@@ -85,7 +86,7 @@ async def test_one_that_fails_comes_back_ever_later_and_ends_nothing_else(autoju
             await trio.sleep(6)
         (driver,) = bus.snapshot().child("services").detail.children
         assert driver.restarts == 4
-    gaps = [later - earlier for earlier, later in zip(lives, lives[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(lives)]
     assert gaps == sorted(gaps)
     assert handler.numbers == list(range(10))
 
@@ -166,9 +167,9 @@ async def test_a_handler_says_how_many_at_once_and_in_which_order(autojump_clock
     class PerUnit(Recording):
         concurrency = 4
 
-        @staticmethod
-        def order_by(event: object) -> int:
-            return event.payload["number"] % 2  # type: ignore[attr-defined, no-any-return]
+        @property
+        def order_by(self) -> Callable[[Event], int]:
+            return lambda event: event.payload["number"] % 2
 
     handler = PerUnit(lambda event: trio.sleep(1))
     async with running_async_bus() as bus:

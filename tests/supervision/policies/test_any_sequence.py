@@ -65,10 +65,16 @@ class Sequences(RuleBasedStateMachine):
             assert admission.limited is any(owners)
             self.in_flight += [(self.now, admission.limited, owners)] * admission.count
         elif admission.at == inf:
-            assert any(probe for _, probe, _ in self.in_flight), "nobody is left to change the answer"
+            assert self.refused() or any(probe for _, probe, _ in self.in_flight), (
+                "nobody is left to change the answer"
+            )
         else:
             assert admission.at > self.now
         return admission
+
+    def refused(self) -> bool:
+        """Whether only a person can change the answer."""
+        return any(state.circuit is CircuitState.OPEN and state.until == inf for state in self.part_states)
 
     def take(self, data: Any) -> tuple[float, bool]:
         begun, probe, _ = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
@@ -115,6 +121,12 @@ class Sequences(RuleBasedStateMachine):
         part.reset()
         assert self.part_states[which % len(self.parts)].circuit is CircuitState.CLOSED
 
+    @rule()
+    def a_person_resumes(self) -> None:
+        refused = self.refused()
+        assert self.policy.resumed(self.state, self.now) is refused
+        assert not self.refused()
+
     @invariant()
     def no_breaker_has_more_probes_in_flight_than_it_allows(self) -> None:
         for index, (part, state) in enumerate(zip(self.parts, self.part_states, strict=True)):
@@ -133,6 +145,7 @@ class Sequences(RuleBasedStateMachine):
         while self.in_flight:
             _, probe, _ = self.in_flight.pop()
             self.policy.withdrawn(self.state, int(probe), self.now)
+        self.policy.resumed(self.state, self.now)
         for _ in range(20):
             if self.policy.unlimited(self.state):
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
@@ -272,14 +273,20 @@ def test_the_failure_that_opens_it_is_judged_as_one_of_a_closed_circuit() -> Non
     assert policy.judge(policy.new_state(chance), failed_item(), 0.0) is Verdict.CHARGED
 
 
-def test_an_error_that_only_a_person_can_help_suspends_the_child_and_counts() -> None:
-    policy = CircuitBreaker(2)
+def test_an_error_that_only_a_person_can_help_opens_the_circuit_until_somebody_resets_or_resumes() -> None:
+    policy = CircuitBreaker(2, reset_timeout=10.0)
     state = policy.new_state(chance)
-    failure = Failure(outage(suspend=True), "item", verdict=Verdict.EXCUSED)
-    assert policy.failed(state, failure, 0.0) == Decision(Retry(), Suspend(inf))
-    assert state.failures == 1
-    assert policy.failed(state, failure, 0.0) == Decision(Retry(), Suspend(inf))
+    refused = Failure(outage(suspend=True), "item", verdict=Verdict.EXCUSED)
+    assert policy.failed(state, refused, 0.0) == Decision(Retry(), Suspend(inf))
     assert state.circuit is OPEN
+    assert policy.failed(state, failed_item(), 1.0) == Decision(Retry(), Suspend(inf))
+    assert policy.admit(state, 4, 1e9) == Admission(0, at=inf)
+    assert policy.resumed(state, 1e9)
+    assert not policy.resumed(state, 1e9)
+    assert policy.admit(state, 1, 1e9) == Admission(1, limited=True)
+    assert policy.failed(state, replace(refused, probe=True), 1e9) == Decision(Retry(), Suspend(inf))
+    policy.reset()
+    assert policy.admit(state, 4, 1e9) == Admission(4)
 
 
 def test_the_state_of_a_shared_policy_is_the_worst_of_those_who_use_it_now() -> None:
