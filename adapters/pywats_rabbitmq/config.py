@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from pywats_events.secrets import SecretText, revealed
+
 __all__ = ["Binding", "RabbitConfig"]
 
 EXCHANGE_TYPES = ("topic", "direct", "fanout", "headers")
@@ -54,13 +56,13 @@ class RabbitConfig:
         host: name or address of the broker.
         port: 1 to 65535; None means 5672, with TLS 5671.
         user: to log in as.
-        password: of that user.
+        password: of that user; or where it is kept, `env("NAME")` or `file(path)` (`pywats_events.secrets`).
         vhost: the virtual host.
         tls: encrypt, and check the broker's certificate.
         ca_file: certificates to trust, in PEM; None trusts what the system trusts.
         cert_file: our certificate, in PEM, where the broker asks for one.
         key_file: its key, in PEM; None where it is in `cert_file`.
-        key_password: of the key.
+        key_password: of the key; likewise.
         heartbeat: seconds, 1 to 65534; a hung broker is noticed after three of them.
         connect_timeout: seconds that connecting may take, above 0.
         connection_name: shown in RabbitMQ's management.
@@ -81,13 +83,13 @@ class RabbitConfig:
     host: str = "localhost"
     port: int | None = None
     user: str = "guest"
-    password: str = field(default="guest", repr=False)
+    password: SecretText = field(default="guest", repr=False)
     vhost: str = "/"
     tls: bool = False
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
-    key_password: str | None = field(default=None, repr=False)
+    key_password: SecretText | None = field(default=None, repr=False)
     heartbeat: int = 20
     connect_timeout: float = 10.0
     connection_name: str = "pywats"
@@ -161,7 +163,8 @@ class RabbitConfig:
             return None
         context = ssl.create_default_context(cafile=self.ca_file)
         if self.cert_file is not None:
-            context.load_cert_chain(self.cert_file, self.key_file, self.key_password)
+            key_password = None if self.key_password is None else revealed("key_password", self.key_password)
+            context.load_cert_chain(self.cert_file, self.key_file, key_password)
         return context
 
 

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from pywats_events.secrets import revealed
 from pywats_rabbitmq.config import RabbitConfig
 from pywats_rabbitmq.errors import (
     RabbitAccessRefused,
@@ -85,7 +86,7 @@ async def connected(config: RabbitConfig) -> AsyncIterator[AbstractConnection]:
             host=config.host,
             port=config.port,
             login=config.user,
-            password=config.password,
+            password=revealed("password", config.password),
             virtualhost=config.vhost,
             ssl=config.tls,
             ssl_context=context,

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from pywats_events.secrets import SecretText, env, revealed
 from pywats_supervision._system import current_runtime
 from pywats_supervision.core.spec import checked_duration
 from pywats_wats._status import REPORT_PATH, error_of, id_of
@@ -42,7 +43,8 @@ class WATSClient:
 
     Args:
         base_url: such as `https://wats.example.com`.
-        token: for `Authorization: Basic`, base64 already; never shown.
+        token: for `Authorization: Basic`, base64 already; never shown. Or where it is kept:
+            `env("NAME")`, `file(path)` (`pywats_events.secrets`), read whenever the pool opens.
         timeout: seconds for connecting, and between two parts of an answer.
         connections: calls at once, at the most.
         proxy: URL of an HTTP proxy; None takes none.
@@ -57,7 +59,7 @@ class WATSClient:
     def __init__(
         self,
         base_url: str,
-        token: str,
+        token: SecretText,
         *,
         timeout: float = 30.0,
         connections: int = 8,
@@ -66,7 +68,8 @@ class WATSClient:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url: str = _checked_url(base_url)
-        self._token = _checked_token(token)
+        self._token = token
+        _checked_token(token)
         self._timeout = checked_duration("timeout", timeout, positive=True)
         if connections < 1:
             raise ValueError(f"connections must be at least 1, not {connections!r}")
@@ -94,7 +97,7 @@ class WATSClient:
         }
         for name, variable in given.items():
             if name not in options and os.environ.get(variable):
-                options[name] = os.environ[variable]
+                options[name] = env(variable) if name == "token" else os.environ[variable]
         for name in ("base_url", "token"):
             if name not in options:
                 raise ValueError(f"{given[name]} is not set; set it, or give {name} in code")
@@ -263,7 +266,10 @@ class WATSClient:
         if self._client is None:
             self._client = httpx2.AsyncClient(
                 base_url=self.base_url,
-                headers={"Authorization": f"Basic {self._token}", "Accept": "application/json"},
+                headers={
+                    "Authorization": f"Basic {_checked_token(self._token)}",
+                    "Accept": "application/json",
+                },
                 timeout=self._timeout,
                 limits=httpx2.Limits(
                     max_connections=self._connections, max_keepalive_connections=self._connections
@@ -305,11 +311,9 @@ def _checked_url(base_url: object) -> str:
     return base_url.rstrip("/")
 
 
-def _checked_token(token: object) -> str:
+def _checked_token(secret: object) -> str:
     """The token; its value is in no error."""
-    if not isinstance(token, str):
-        raise TypeError(f"token must be a str, not {type(token).__name__}")
-    token = token.strip()
+    token = revealed("token", secret).strip()
     try:
         decoded = b64decode(token, validate=True)
     except (binascii.Error, ValueError):

@@ -21,6 +21,7 @@ from pywats_wats._once import SeenKeys, SeenWindow
 from pywats_wats.asset import AssetHandler, AssetService, CountAsset, WATSAssetState, fault_line, tools_used
 from pywats_wats.client import WATSClient
 from pywats_wats.errors import WATSRejected, WATSUnavailable
+from pywats_wats.profile import SourceProfile
 from support.cfx import envelope_of
 from support.stores import running
 from support.wats_plant import Plant
@@ -444,3 +445,18 @@ async def test_an_outage_is_the_outages_fault_and_leaves_no_trace() -> None:
         await handler.handle(state_event("busy"))
     await handler.handle(state_event("busy"))
     assert plant.calls == [("set_asset_state", "M1", 1)]
+
+
+# Profiles
+
+
+async def test_the_profile_of_a_sender_says_its_asset_its_own_before_the_station_s() -> None:
+    plant = Plant()
+    handler = AssetHandler(plant)
+    handler.use_profiles([SourceProfile(match="M1", asset="SN-4711")])
+    await handler.handle(state_event("running"))
+    await handler.handle(state_event("running", asset="M2"))
+    own = AssetHandler(plant, profiles=[SourceProfile(asset="OWN")])
+    own.use_profiles([SourceProfile(asset="STATION")])
+    await own.handle(state_event("running"))
+    assert [call[1] for call in plant.calls if call[0] == "set_asset_state"] == ["SN-4711", "M2", "OWN"]

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pywats_cfx.config.exchange import ExchangeConfig, RetryConfig
+from pywats_events.secrets import SecretText, revealed
 
 __all__ = ["AMQPConfig", "CFXConfig", "EndpointConfig"]
 
@@ -50,7 +51,7 @@ class AMQPConfig:
         host: its name or address.
         port: 1 to 65535; None is 5672, or 5671 with TLS.
         username: None logs in as nobody (ANONYMOUS).
-        password: never shown.
+        password: never shown; or where it is kept, `env("NAME")` or `file(path)` (`pywats_events.secrets`).
         virtual_host: of a broker; "/" is its default one.
         use_ssl: TLS, with the certificate checked.
         ssl_ca_path: whom to trust, PEM; None trusts the system's store.
@@ -76,7 +77,7 @@ class AMQPConfig:
     host: str = "localhost"
     port: int | None = None
     username: str | None = None
-    password: str = field(default="", repr=False)
+    password: SecretText = field(default="", repr=False)
     virtual_host: str = "/"
     use_ssl: bool = False
     ssl_ca_path: str | None = None
@@ -116,8 +117,13 @@ class AMQPConfig:
 
     @property
     def url(self) -> str:
-        """The URL with user and password; for connecting, not for showing."""
-        user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if self.username else ""
+        """The URL with user and password; for connecting, not for showing.
+
+        Raises:
+            ValueError: if the password is not where it should be.
+        """
+        password = quote(revealed("password", self.password), safe="")
+        user = f"{quote(self.username, safe='')}:{password}@" if self.username else ""
         path = "" if self.virtual_host in {"", "/"} else f"/{quote(self.virtual_host.lstrip('/'), safe='')}"
         scheme, port = ("amqps", 5671) if self.use_ssl else ("amqp", 5672)
         return f"{scheme}://{user}{self.host}:{self.port or port}{path}"
@@ -132,7 +138,8 @@ class EndpointConfig:
         listen: `amqp://0.0.0.0:5672`, or `amqps://` with `tls_cert`, where machines connect to; port 0
             takes a free one; None does not listen.
         addresses: the addresses that machines may send to; None takes all.
-        users: passwords by name, for machines that log in by PLAIN; never shown.
+        users: passwords by name, for machines that log in by PLAIN; never shown. Each may be kept
+            elsewhere, as that of a broker.
         anonymous: whether machines may come without a name.
         tls_cert: our certificate, PEM, for amqps.
         tls_key: its key, where that is not in the same file.
@@ -150,7 +157,7 @@ class EndpointConfig:
     cfx_handle: str
     listen: str | None = None
     addresses: tuple[str, ...] | None = None
-    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    users: Mapping[str, SecretText] = field(default_factory=dict, repr=False)
     anonymous: bool = True
     tls_cert: str | None = None
     tls_key: str | None = None

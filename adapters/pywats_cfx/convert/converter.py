@@ -91,6 +91,10 @@ class Converter:
             raise LookupError(f"{name} is a structure, not a message")
         self._converts[name] = convert
 
+    def use_rules(self, rules_of: Callable[[str], SourceRules]) -> None:
+        """From now on go by what another function knows of a source, by its CFX handle."""
+        self._rules_of = rules_of
+
     def convert(self, envelope: Envelope, received_at: datetime | None = None) -> list[Event]:
         """The events of a message, at least one.
 

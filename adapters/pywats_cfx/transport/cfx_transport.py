@@ -41,6 +41,7 @@ from pywats_cfx.transport._spool import Spool
 from pywats_cfx.wire import Envelope, decode
 from pywats_events import Event, EventType
 from pywats_events.models.asset_events import AssetState, AssetStateChangedEvent
+from pywats_events.secrets import revealed
 from pywats_events.transports import BaseTransport, TransportState
 from pywats_supervision import ChildContext, ChildSpec, Supervisor
 from pywats_supervision.policies import Backoff
@@ -87,6 +88,7 @@ class CFXTransport(BaseTransport):
         if converter is not None and rules_of is not None:
             raise ValueError("give a converter or rules_of, not both: a converter has rules of its own")
         self.config: CFXConfig = config
+        self._has_rules = converter is not None or rules_of is not None
         self.converter: Converter = converter or (
             Converter() if rules_of is None else Converter(rules_of=rules_of, context=Context())
         )
@@ -114,6 +116,11 @@ class CFXTransport(BaseTransport):
         self._back: list[str] = []
 
     # For users
+
+    def use_rules(self, rules_of: Callable[[str], SourceRules]) -> None:
+        """Go by what the station knows of sources, unless it was given a converter or rules of its own."""
+        if not self._has_rules:
+            self.converter.use_rules(rules_of)
 
     def on_request(self, request: type[M]) -> Callable[[Callable[[M], Any]], Callable[[M], Any]]:
         """Have the decorated function answer a request of machines.
@@ -281,7 +288,7 @@ class CFXTransport(BaseTransport):
                 host=endpoint.listen_host,
                 port=endpoint.listen_port,
                 tls=tls,
-                users=endpoint.users,
+                users={name: revealed(f"users[{name!r}]", word) for name, word in endpoint.users.items()},
                 anonymous=endpoint.anonymous,
                 limits=self._limits(),
             ),
