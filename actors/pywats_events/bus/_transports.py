@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from pywats_events.bus._checks import check_kind
 from pywats_events.bus._subscriptions import OUTERMOST
 from pywats_events.bus._tree import Tree
@@ -18,35 +21,46 @@ class Transports(dict[str, BaseTransport]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._reconnect: dict[str, Backoff] = {}
+        self._lives: dict[str, TransportLife] = {}
 
-    def register(self, transport: BaseTransport, reconnect: Backoff | None, tree: Tree | None) -> None:
-        """Add one, and start it if the tree runs.
+    def register(
+        self,
+        transport: BaseTransport | Callable[[], BaseTransport],
+        reconnect: Backoff | None,
+        tree: Tree | None,
+    ) -> BaseTransport:
+        """Add one, or one that is made anew for each life, and start it if the tree runs.
+
+        Returns:
+            The transport, of the first life.
 
         Raises:
             TypeError: if it is no BaseTransport, or `reconnect` no Backoff.
             ValueError: if there is one of that name.
         """
-        if not isinstance(transport, BaseTransport):
-            raise TypeError(f"transport must be a BaseTransport, not {transport!r}")
+        make = transport if not isinstance(transport, BaseTransport) and callable(transport) else None
+        made: object = transport if make is None else make()
+        if not isinstance(made, BaseTransport):
+            raise TypeError(f"transport must be a BaseTransport, or make one, not {made!r}")
         check_kind("reconnect", reconnect, Backoff)
-        if transport.name in self:
-            raise ValueError(f"there is a transport {transport.name!r} already; give this one another name")
-        self[transport.name] = transport
-        self._reconnect[transport.name] = reconnect or Backoff(**OUTERMOST)
+        if made.name in self:
+            raise ValueError(f"there is a transport {made.name!r} already; give this one another name")
+        self[made.name] = made
+        self._lives[made.name] = TransportLife(
+            made, reconnect or Backoff(**OUTERMOST), make, partial(self.__setitem__, made.name)
+        )
         if tree is not None:
-            tree.transports.add(self._spec(transport))
+            tree.transports.add(self._lives[made.name].spec())
+        return made
 
     def unregister(self, transport: BaseTransport | str) -> BaseTransport | None:
         """Forget one, given by itself or its name; None if there is no such."""
         for registered in self.values():
             if transport in (registered, registered.name):
+                del self._lives[registered.name]
                 return self.pop(registered.name)
         return None
 
     def specs(self) -> list[ChildSpec]:
         """The children that run them."""
-        return [self._spec(transport) for transport in self.values()]
-
-    def _spec(self, transport: BaseTransport) -> ChildSpec:
-        return TransportLife(transport, self._reconnect[transport.name]).spec()
+        return [life.spec() for life in self._lives.values()]

@@ -256,20 +256,27 @@ class AsyncEventBus:
     register_handler = subscribe
     unregister_handler = unsubscribe
 
-    def register_transport(self, transport: BaseTransport, *, reconnect: Backoff | None = None) -> None:
+    def register_transport(
+        self, transport: BaseTransport | Callable[[], BaseTransport], *, reconnect: Backoff | None = None
+    ) -> BaseTransport:
         """Add a transport; it starts with the bus, or at once if that runs.
 
         Args:
-            transport: the transport.
+            transport: the transport, kept across restarts; or a factory, which gives a fresh one of the
+                same name for each life.
             reconnect: when it is started again after a failure; default after 0.5 s, growing to 60 s.
+
+        Returns:
+            The transport, of the first life.
 
         Raises:
             TypeError: if it is no BaseTransport, or `reconnect` no Backoff.
             ValueError: if there is one of that name.
         """
         core = self._core
-        core.transports.register(transport, reconnect, core.tree if core.running else None)
-        transport.set_event_bus(self)
+        made = core.transports.register(transport, reconnect, core.tree if core.running else None)
+        made.set_event_bus(self)
+        return made
 
     async def unregister_transport(self, transport: BaseTransport | str) -> bool:
         """Take a transport away: it is stopped, and its name is free again.

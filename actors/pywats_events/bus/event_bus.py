@@ -365,10 +365,13 @@ class EventBus:
     register_handler = subscribe
     unregister_handler = unsubscribe
 
-    def register_transport(self, transport: BaseTransport, *, reconnect: Backoff | None = None) -> None:
+    def register_transport(
+        self, transport: BaseTransport | Callable[[], BaseTransport], *, reconnect: Backoff | None = None
+    ) -> BaseTransport:
         """Add a transport; see `AsyncEventBus.register_transport`."""
-        self._on_bus(partial(self._bus.register_transport, transport, reconnect=reconnect))
-        transport.set_event_bus(self)
+        made = self._on_bus(partial(self._bus.register_transport, transport, reconnect=reconnect))
+        made.set_event_bus(self)
+        return made
 
     def unregister_transport(self, transport: BaseTransport | str, timeout: float | None = None) -> bool:
         """Take a transport away: it is stopped, and its name is free again.

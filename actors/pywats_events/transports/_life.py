@@ -6,6 +6,7 @@ a failure of the running child, which its outermost Backoff answers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -20,12 +21,43 @@ __all__ = ["TransportLife"]
 
 
 class TransportLife:
-    """The lives of one transport."""
+    """The lives of one transport, or of one that is made anew for each life.
 
-    def __init__(self, transport: BaseTransport, policy: RestartPolicy[Any]) -> None:
+    Args:
+        transport: of the first life.
+        policy: when it is started again.
+        make: gives that of each later life; None keeps the first.
+        renewed: told of each that was made.
+    """
+
+    def __init__(
+        self,
+        transport: BaseTransport,
+        policy: RestartPolicy[Any],
+        make: Callable[[], BaseTransport] | None = None,
+        renewed: Callable[[BaseTransport], object] | None = None,
+    ) -> None:
         self._transport = transport
         self._policy = policy
+        self._make = make
+        self._renewed = renewed
         self._threads = Blocking(1)
+
+    def _renew(self) -> None:
+        """Make the transport of a later life."""
+        if self._make is None:
+            return
+        old = self._transport
+        new: object = self._make()
+        if not isinstance(new, BaseTransport) or new.name != old.name:
+            raise TypeError(
+                f"the factory of transport {old.name!r} must make a BaseTransport of that name in each "
+                f"life, and has made {new!r}"
+            )
+        new.set_event_bus(old.event_bus)
+        self._transport = new
+        if self._renewed is not None:
+            self._renewed(new)
 
     def spec(self) -> ChildSpec:
         """The child that runs it."""
@@ -33,6 +65,8 @@ class TransportLife:
 
     async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
         """Live once; what a supervisor starts."""
+        if child.number > 1:
+            self._renew()
         transport = self._transport
         child.describe = transport.get_stats
         over = trio.Event()
@@ -51,7 +85,7 @@ class TransportLife:
             try:
                 await transport.start_async()
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._serve, failures)
+                    nursery.start_soon(self._serve, failures, child)
                     await over.wait()
                     if not failures:
                         await transport.before_stop()
@@ -71,13 +105,15 @@ class TransportLife:
         if failures:
             raise failures[0]
 
-    async def _serve(self, failures: list[Exception]) -> None:
+    async def _serve(self, failures: list[Exception], child: ChildContext) -> None:
         transport = self._transport
         try:
             await transport.serve()
         except Exception as raised:  # noqa: BLE001 - it ends this life, as if the transport had said it
             error = raised
         else:
+            if child.stopping:
+                return
             error = TransportEnded(f"transport {transport.name!r} has come to an end by itself")
         if not failures:  # else it has said so itself, and that is what serve ended with
             transport.fail(error)

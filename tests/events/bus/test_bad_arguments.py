@@ -108,7 +108,7 @@ def test_other_things_that_are_handed_to_a_bus_are_checked_at_once() -> None:
         bus.on_event(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="callback must be callable, not None"):
         bus.on_error(None)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="transport must be a BaseTransport, not 'mqtt'"):
+    with pytest.raises(TypeError, match="transport must be a BaseTransport, or make one, not 'mqtt'"):
         bus.register_transport("mqtt")  # type: ignore[arg-type]
 
 

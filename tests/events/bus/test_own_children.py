@@ -163,6 +163,29 @@ async def test_a_transport_reconnects_when_its_registration_says(autojump_clock:
             bus.register_transport(MockTransport("other"), reconnect=5)  # type: ignore[arg-type]
 
 
+async def test_a_factory_gives_a_fresh_transport_for_each_life(autojump_clock: MockClock) -> None:
+    made: list[MockTransport] = []
+
+    def make() -> MockTransport:
+        made.append(MockTransport("tester"))
+        return made[-1]
+
+    handler = Recording()
+    async with running_async_bus() as bus:
+        bus.subscribe(handler)
+        first = bus.register_transport(make)
+        await trio.sleep(1)
+        first.fail(ConnectionError("lost"))
+        await trio.sleep(1)
+        assert first is made[0]
+        assert [transport.is_connected for transport in made] == [False, True]
+        await made[1].inject_event_async(event_of(1))
+        assert await bus.unregister_transport("tester")
+    assert handler.numbers == [1]
+    with pytest.raises(TypeError, match="or make one, not 5"):
+        AsyncEventBus().register_transport(lambda: 5)  # type: ignore[arg-type, return-value]
+
+
 async def test_a_handler_says_how_many_at_once_and_in_which_order(autojump_clock: MockClock) -> None:
     class PerUnit(Recording):
         concurrency = 4

@@ -1,0 +1,133 @@
+"""From the configuration of a station to what it will be: its tree, before anything runs (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from pywats_events.policies import CircuitBreaker, RetryPolicy
+from pywats_events.transports import BaseTransport
+from pywats_station.config import HandlerSpec, StationConfig, TransportSpec
+
+__all__ = ["Node", "Subscribing", "outline", "plan", "subscribing"]
+
+
+class Subscribing(msgspec.Struct, frozen=True):
+    """What the bus is told of one handler.
+
+    Attributes:
+        handler: as it was given.
+        options: of `subscribe`, the station's policies filled in.
+    """
+
+    handler: Any
+    options: dict[str, Any]
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One part of a station's tree.
+
+    Attributes:
+        name: of the child.
+        note: what is worth knowing of it.
+        children: below it, in the order of their start.
+    """
+
+    name: str
+    note: str = ""
+    children: tuple[Node, ...] = ()
+
+
+def subscribing(config: StationConfig) -> list[Subscribing]:
+    """How each handler is subscribed."""
+    return [
+        Subscribing(
+            spec.handler,
+            spec.options()
+            | {
+                "retry_policy": spec.retry_policy or config.retry_policy,
+                "breaker": spec.breaker or config.breaker,
+            },
+        )
+        for spec in config.handlers
+    ]
+
+
+def plan(config: StationConfig) -> Node:
+    """The tree that a station will run, with what is worth knowing of each part."""
+    durable = config.folder is not None
+    where = f"in {config.folder}" if durable else "in memory; what is not settled ends with the process"
+    parts = [
+        Node("journal", f"every accepted event, {where}") if durable else None,
+        Node("store", f"error policy and dead letters, {where}"),
+        Node("bus", "routing"),
+        Node("system events", "what happens in the station itself"),
+        Node("services", "one_for_one", tuple(Node(child.name) for child in config.services)),
+        Node("handlers", "one_for_one", tuple(_handler(config, spec) for spec in config.handlers)),
+        Node("replay", "what the process before had not finished") if durable else None,
+        Node("transports", "one_for_one", tuple(_transport(spec) for spec in config.transports)),
+        Node("observers", "one_for_one", tuple(Node(child.name) for child in config.observers)),
+    ]
+    return Node(config.name, "rest_for_one", tuple(part for part in parts if part is not None))
+
+
+def _handler(config: StationConfig, spec: HandlerSpec) -> Node:
+    retry, breaker = spec.retry_policy or config.retry_policy, spec.breaker or config.breaker
+    handler = spec.handler
+    concurrency = spec.concurrency or getattr(handler, "concurrency", 1)
+    ordered = spec.ordered or spec.order_by is not None or getattr(handler, "order_by", None) is not None
+    said = [
+        f"{concurrency} at once" if concurrency != 1 else "",
+        "in order by key" if ordered and concurrency != 1 else "",
+        _retrying(retry),
+        _breaking(breaker),
+        "fresh for each life" if spec.is_factory else "",
+    ]
+    return Node(spec.title, "; ".join(part for part in said if part))
+
+
+def _retrying(retry: RetryPolicy | None) -> str:
+    if retry is None or not retry.max_retries:
+        return "no retries"
+    return f"{retry.max_retries} retries after {retry.initial_delay:g} to {retry.max_delay:g} s"
+
+
+def _breaking(breaker: CircuitBreaker | None) -> str:
+    if breaker is None:
+        return ""
+    return f"breaker: {breaker.failure_threshold} failures, {breaker.reset_timeout:g} s"
+
+
+def _transport(spec: TransportSpec) -> Node:
+    transport = spec.transport
+    backoff = spec.reconnect
+    again = "" if backoff is None else f"again after {backoff.initial:g} to {backoff.maximum:g} s"
+    if isinstance(transport, BaseTransport):
+        return Node(transport.name, "; ".join(part for part in (type(transport).__name__, again) if part))
+    made = getattr(transport, "__name__", repr(transport))
+    return Node(made, "; ".join(part for part in ("fresh for each life", again) if part))
+
+
+def outline(node: Node, style: Callable[[str, str], str] = lambda text, _: text) -> Iterator[str]:
+    """The lines of a drawing of a tree.
+
+    Args:
+        node: the root.
+        style: given a text and "name" or "note", makes it look like that.
+    """
+    yield _line("", node, style)
+    yield from _below(node.children, "", style)
+
+
+def _below(children: Sequence[Node], indent: str, style: Callable[[str, str], str]) -> Iterator[str]:
+    for number, child in enumerate(children, 1):
+        last = number == len(children)
+        yield _line(indent + ("└── " if last else "├── "), child, style)
+        yield from _below(child.children, indent + ("    " if last else "│   "), style)
+
+
+def _line(lead: str, node: Node, style: Callable[[str, str], str]) -> str:
+    note = f"  {style(node.note, 'note')}" if node.note else ""
+    return f"{lead}{style(node.name, 'name')}{note}"
