@@ -1,0 +1,50 @@
+"""Run the stand-in by hand: `python -m pywats_wats.testing --port 8080`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import trio
+
+from pywats_events.bus._unwrapping import unwrapped
+from pywats_wats.testing.server import StandInWATS
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C, then say what was received.
+
+    Args:
+        arguments: of the command line; default those of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pywats_wats.testing", description="A stand-in for the WATS server. It is not WATS."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="where it listens (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="likewise; 0 takes a free one")
+    options = parser.parse_args(arguments)
+    server = StandInWATS()
+    try:
+        trio.run(_serve, server, options.host, options.port)
+    except* KeyboardInterrupt:
+        sys.stderr.write("\n")
+    except* OSError as group:
+        sys.stderr.write(f"{parser.prog}: {unwrapped(group)}\n")
+        sys.exit(1)
+    for name, value in server.records.summary().items():
+        sys.stdout.write(f"{name:12} {value}\n")
+    return 0
+
+
+async def _serve(server: StandInWATS, host: str, port: int) -> None:
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(server.run, host, port)
+        sys.stdout.write(f"a stand-in, not WATS: WATS_BASE_URL={url} WATS_TOKEN={server.token}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
