@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -108,6 +108,9 @@ class Profiles:
     def use(self, profiles: Sequence[SourceProfile]) -> None:
         """Go by these, unless there are some of its own."""
         self._profiles = self._profiles or tuple(profiles)
+
+    def __iter__(self) -> Iterator[SourceProfile]:
+        return iter(self._profiles)
 
     def find(self, source: str) -> SourceProfile | None:
         """The first that a sender matches; None without one."""

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from pywats_events import BaseHandler, Event, EventType
+from pywats_events.checks import Finding
+from pywats_wats._checking import findings
 from pywats_wats._fields import is_uuid
 from pywats_wats._results import result_in, source_of
 from pywats_wats.errors import IncompleteReport
@@ -135,6 +137,13 @@ class ReportHandler(BaseHandler):
     def use_profiles(self, profiles: Sequence[SourceProfile]) -> None:
         """Go by the profiles of the station, unless it was given its own."""
         self._profiles.use(profiles)
+
+    async def check(self) -> list[Finding]:
+        """Ask the server whether it is there, lets us in and knows the profiles' process codes.
+
+        Of a service that has no `processes()`, nothing is asked. Cancelled: nothing has happened.
+        """
+        return await findings(self._service, self._profiles)
 
     async def handle(self, event: Event) -> None:
         """Make the report and hand it in.

@@ -29,6 +29,7 @@ from pywats_cfx.config import AMQPConfig, CFXConfig
 from pywats_cfx.convert import Context, Converter, SourceRules
 from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage
+from pywats_cfx.transport._checking import findings
 from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._intake import Intake
 from pywats_cfx.transport._mail import mail_of
@@ -40,6 +41,7 @@ from pywats_cfx.transport._results_due import ResultsDue
 from pywats_cfx.transport._spool import Spool
 from pywats_cfx.wire import Envelope, decode
 from pywats_events import Event, EventType
+from pywats_events.checks import Finding
 from pywats_events.models.asset_events import AssetState, AssetStateChangedEvent
 from pywats_events.secrets import revealed
 from pywats_events.transports import BaseTransport, TransportState
@@ -121,6 +123,10 @@ class CFXTransport(BaseTransport):
         """Go by what the station knows of sources, unless it was given a converter or rules of its own."""
         if not self._has_rules:
             self.converter.use_rules(rules_of)
+
+    async def check(self) -> list[Finding]:
+        """Look whether it would work: port, certificates, broker. Cancelled: nothing has happened."""
+        return await findings(self.config)
 
     def on_request(self, request: type[M]) -> Callable[[Callable[[M], Any]], Callable[[M], Any]]:
         """Have the decorated function answer a request of machines.

@@ -1,0 +1,91 @@
+"""Would a station work? What can be found out without starting it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from pywats_events.checks import Checkable, Finding
+from pywats_events.transports import BaseTransport
+from pywats_station._senders import tell
+from pywats_station.config import StationConfig
+from pywats_supervision._system import current_runtime
+
+__all__ = ["advice", "check"]
+
+PATIENCE = 20.0
+"""Seconds that one part has to look."""
+
+
+async def check(config: StationConfig) -> list[Finding]:
+    """All that can be found out of a station without starting it.
+
+    Cancelled: nothing has happened.
+    """
+    found = list(advice(config))
+    if config.folder is not None:
+        found.append(await current_runtime().run_blocking(_folder, config.folder))
+    handlers = [one.handler for one in config.handlers]
+    transports = [one.transport for one in config.transports if isinstance(one.transport, BaseTransport)]
+    tell(config.sources, handlers)
+    for part in [*transports, *handlers]:
+        if isinstance(part, Checkable) and not isinstance(part, type):
+            with trio.move_on_after(PATIENCE) as scope:
+                found += await part.check()
+            if scope.cancelled_caught:
+                found.append(Finding("warning", repr(part), f"it has not answered within {PATIENCE:g} s"))
+    return found
+
+
+def advice(config: StationConfig) -> Iterator[Finding]:
+    """What is likely to be meant otherwise, by the configuration alone (pure)."""
+    if not config.transports:
+        yield Finding("warning", "transports", "there are none: nothing comes in but what code publishes")
+    if not config.handlers:
+        yield Finding("warning", "handlers", "there are none: whatever comes in is unrouted")
+    if config.folder is None:
+        yield Finding(
+            "warning",
+            "data",
+            "there is no folder: what is not settled when the process ends is lost; give data=",
+        )
+    if config.handlers and config.retry_policy is None:
+        bare = [one.title for one in config.handlers if one.retry_policy is None]
+        if bare:
+            yield Finding(
+                "warning",
+                "retry_policy",
+                f"{', '.join(bare)} will not be tried again after a failure; give retry_policy=",
+            )
+    for spec in config.handlers:
+        breaker = spec.breaker or config.breaker
+        if breaker is None and hasattr(spec.handler, "use_profiles"):
+            yield Finding(
+                "warning",
+                f"breaker of {spec.title}",
+                "there is none: an outage of the server uses up the retries, and results become dead "
+                "letters; give breaker=",
+            )
+    if any(hasattr(one.handler, "use_profiles") for one in config.handlers) and not config.sources:
+        yield Finding(
+            "warning",
+            "sources",
+            "there are none: reports need a process code, which a SourceProfile says",
+        )
+
+
+def _folder(folder: Path) -> Finding:
+    what = f"data {folder}"
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return Finding("error", what, f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return Finding(
+            "error", what, f"this user may not write to {nearest}; give it the right, or another folder"
+        )
+    return Finding("ok", what, "it can be written to" if nearest == folder else "it will be made")

@@ -1,0 +1,255 @@
+"""The commands of `pywats-station`; what they do is in the modules beside."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+try:
+    import typer
+except ImportError as _missing:
+    raise ImportError(
+        'the command line needs typer and rich; install them with: pip install "pywats-events[station]"'
+    ) from _missing
+
+__all__ = ["Exit", "app", "main"]
+
+
+class Exit(IntEnum):
+    """What the exit status means."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    FOUND_ERRORS = 3
+    NOT_RUNNING = 4
+
+
+app = typer.Typer(
+    name="pywats-station",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Run stations, look into them, and deal with what they could not handle.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there.",
+)
+letters = typer.Typer(no_args_is_help=True, help="What no handler could deal with.")
+app.add_typer(letters, name="dead-letters")
+
+File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="the Python file that makes the station")]
+Where = Annotated[
+    str,
+    typer.Argument(metavar="DATA|FILE[:name]", help="its data folder, or the file that makes the station"),
+]
+AsJSON = Annotated[bool, typer.Option("--json", help="plain JSON, for scripts")]
+Handler = Annotated[str | None, typer.Option(help="only those of this handler")]
+Source = Annotated[str | None, typer.Option(help="only those from this source")]
+ErrorType = Annotated[str | None, typer.Option("--error", help="only those with this class of error")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="of dead letters")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks, and log everything")] = False,
+) -> None:
+    _State.debug = debug
+
+
+class _State:
+    debug = False
+
+
+@app.command()
+def run(
+    file: File,
+    log_file: Annotated[Path | None, typer.Option(help="write the log there too, as JSON")] = None,
+    log_json: Annotated[bool, typer.Option(help="JSON on standard error as well")] = False,
+) -> None:
+    """Run a station until Ctrl-C or SIGTERM; both let it finish what it has accepted."""
+    from pywats_station.cli import running
+
+    running.run(file, debug=_State.debug, log_file=log_file, log_json=log_json)
+
+
+@app.command()
+def check(file: File, json: AsJSON = False) -> None:
+    """Look whether a station would work, without starting it, and show the tree that it would run."""
+    from pywats_station.cli import running
+
+    if not running.check(file, json=json):
+        raise typer.Exit(Exit.FOUND_ERRORS)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(help="how long the machines work; without it, until Ctrl-C")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="panels and files per second, of each source")] = 10.0,
+    data: Annotated[Path | None, typer.Option(help="keep the store and the files there")] = None,
+) -> None:
+    """A whole station on this machine, with machines, files and a server that fails; then the books."""
+    from pywats_station.demo import main as run_demo
+
+    if not run_demo(seconds, rate=rate, data=data):
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def tree(
+    where: Where,
+    json: AsJSON = False,
+    once: Annotated[bool, typer.Option("--once", help="show it once, not live")] = False,
+) -> None:
+    """The supervision tree of a running station, live."""
+    from pywats_station.cli import looking
+
+    looking.tree(where, json=json, once=once)
+
+
+@app.command()
+def events(
+    where: Where,
+    json: AsJSON = False,
+    count: Annotated[int | None, typer.Option(min=1, help="stop after so many")] = None,
+) -> None:
+    """The events of a running station, as they go by."""
+    from pywats_station.cli import looking
+
+    looking.events(where, json=json, count=count)
+
+
+@app.command()
+def simulate(
+    policy: Annotated[list[str], typer.Argument(help="RetryPolicy(max_retries=5), CircuitBreaker(...)")],
+    away: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FROM-TO", help="seconds in which attempts fail; may be repeated"),
+    ] = None,
+    kind: Annotated[str, typer.Option(help="error, outage, refused or poison")] = "outage",
+    every: Annotated[float, typer.Option(help="seconds between two events")] = 5.0,
+    lasting: Annotated[float, typer.Option("--for", help="seconds in all; virtual ones")] = 300.0,
+    json: AsJSON = False,
+) -> None:
+    """When would a handler with these policies be tried again, suspended, or give up? A time line."""
+    from pywats_station.cli import running
+
+    running.simulate(policy, away or ["10-130"], kind, every, lasting, json=json)
+
+
+@letters.command("list")
+def letters_list(
+    where: Where,
+    handler: Handler = None,
+    source: Source = None,
+    error: ErrorType = None,
+    limit: Annotated[int, typer.Option(min=1, help="at most so many, the newest")] = 50,
+    json: AsJSON = False,
+) -> None:
+    """The dead letters of a station, running or not, the newest first."""
+    from pywats_station.cli import looking
+
+    looking.list_letters(where, _where(handler, source, error), limit, json=json)
+
+
+@letters.command("show")
+def letters_show(where: Where, ids: Ids) -> None:
+    """All there is to know of dead letters, as JSON."""
+    from pywats_station.cli import looking
+
+    looking.show_letters(where, ids or [])
+
+
+@letters.command("replay")
+def letters_replay(
+    where: Where,
+    ids: Ids = None,
+    handler: Handler = None,
+    source: Source = None,
+    error: ErrorType = None,
+    everything: Annotated[bool, typer.Option("--all", help="all that there are")] = False,
+) -> None:
+    """Give dead letters once more to the handlers that gave them up; the station must run."""
+    from pywats_station.cli import looking
+
+    looking.replay_letters(where, ids or [], _where(handler, source, error), everything=everything)
+
+
+@letters.command("drop")
+def letters_drop(
+    where: Where,
+    ids: Ids = None,
+    handler: Handler = None,
+    source: Source = None,
+    error: ErrorType = None,
+    everything: Annotated[bool, typer.Option("--all", help="all that there are")] = False,
+) -> None:
+    """Forget dead letters, for good."""
+    from pywats_station.cli import looking
+
+    looking.drop_letters(where, ids or [], _where(handler, source, error), everything=everything)
+
+
+@letters.command("export")
+def letters_export(
+    where: Where, file: Annotated[Path, typer.Argument(metavar="OUT", help="gets one line of JSON for each")]
+) -> None:
+    """Write all dead letters into a file; the store keeps them."""
+    from pywats_station.cli import looking
+
+    looking.export_letters(where, file)
+
+
+def _where(handler: str | None, source: str | None, error: str | None) -> dict[str, str]:
+    given = {"handler": handler, "source": source, "error_type": error}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors are one line with what to do, tracebacks come with `--debug`.
+
+    Args:
+        arguments: default those of the process.
+
+    Raises:
+        SystemExit: always, with the status.
+    """
+    try:
+        app(args=arguments, prog_name="pywats-station")
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if _State.debug:
+            raise
+        sys.exit(_told(error))
+
+
+def _told(error: BaseException) -> int:
+    """Say in one line what was wrong; gives the status."""
+    error = _alone(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        return Exit.DONE
+    from pywats_station.cli.asking import NotRunning
+
+    said = " ".join(str(error).split()) or type(error).__name__
+    known = (ValueError, LookupError, OSError, ImportError)
+    kind = (
+        ""
+        if isinstance(error, known) or type(error).__module__.startswith("pywats")
+        else type(error).__name__ + ": "
+    )
+    sys.stderr.write(f"pywats-station: {kind}{said} (--debug shows where)\n")
+    return Exit.NOT_RUNNING if isinstance(error, NotRunning) else Exit.FAILED
+
+
+def _alone(error: Any) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    alone: BaseException = error
+    return alone

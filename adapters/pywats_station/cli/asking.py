@@ -1,0 +1,66 @@
+"""Ask a running station: one question, and the lines of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from pywats_station._wire import Question, as_json, socket_path
+
+__all__ = ["NotRunning", "Refused", "answers", "ask"]
+
+LONGEST_ANSWER = 256 << 20
+"""Bytes of one line of an answer."""
+
+
+class NotRunning(Exception):
+    """No station runs with that data folder, or it is another user's."""
+
+
+class Refused(Exception):
+    """The station has not understood the question."""
+
+
+async def answers(folder: Path, question: Question) -> AsyncGenerator[dict[str, Any], None]:
+    """The lines of an answer, as they come.
+
+    Raises:
+        NotRunning: if no station listens there.
+        Refused: if it says what is wrong with the question.
+
+    Cancelled: the station forgets who asked.
+    """
+    path = socket_path(folder)
+    if not hasattr(trio.socket, "AF_UNIX"):
+        raise NotRunning("stations cannot be asked on this platform: it has no local sockets")
+    try:
+        stream = await trio.open_unix_socket(path)
+    except PermissionError as error:
+        raise NotRunning(f"the station with the data folder {folder} is another user's: {error}") from None
+    except OSError:
+        raise NotRunning(f"no station is running with the data folder {folder}") from None
+    async with stream:
+        await stream.send_all(as_json(question))
+        rest = bytearray()
+        async for part in stream:
+            rest += part
+            *lines, last = rest.split(b"\n")
+            if len(last) > LONGEST_ANSWER:
+                raise Refused(f"the answer has a line of more than {LONGEST_ANSWER} bytes")
+            rest = bytearray(last)
+            for line in lines:
+                answer = msgspec.json.decode(bytes(line))
+                if set(answer) == {"error"}:
+                    raise Refused(answer["error"])
+                yield answer
+
+
+async def ask(folder: Path, question: Question) -> list[dict[str, Any]]:
+    """All lines of an answer that ends."""
+    async with aclosing(answers(folder, question)) as lines:
+        return [line async for line in lines]

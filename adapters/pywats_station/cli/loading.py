@@ -1,0 +1,92 @@
+"""From `FILE[:name]` on the command line to the station that is meant."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from pywats_station.station import Station
+
+__all__ = ["CannotLoad", "data_folder", "load"]
+
+
+class CannotLoad(Exception):
+    """There is no such station; the text says what to do."""
+
+
+def load(where: str) -> Station:
+    """The station that a Python file makes.
+
+    Args:
+        where: `FILE` or `FILE:name`; the name is that of a Station, or of a function that gives one.
+
+    Raises:
+        CannotLoad: if there is none.
+        Exception: what the file raises.
+    """
+    path, name = _parts(where)
+    module = _run(path)
+    if name:
+        found = getattr(module, name, None)
+        if found is None:
+            raise CannotLoad(f"{path} has no {name!r}; it has {_stations(module) or 'no station at all'}")
+        station = found() if callable(found) and not isinstance(found, Station) else found
+        if not isinstance(station, Station):
+            raise CannotLoad(f"{name!r} in {path} is no Station, but {station!r}")
+        return station
+    named = {key: value for key, value in vars(module).items() if isinstance(value, Station)}
+    if "station" in named:
+        return named["station"]
+    if len(set(map(id, named.values()))) == 1:
+        return next(iter(named.values()))
+    if not named:
+        raise CannotLoad(
+            f"{path} makes no Station; write `station = Station(...)`, or name a function: {path}:make"
+        )
+    raise CannotLoad(
+        f"{path} has several stations: {', '.join(sorted(named))}; name one: {path}:{min(named)}"
+    )
+
+
+def _parts(where: str) -> tuple[Path, str]:
+    path = Path(where)
+    if path.exists():
+        return path, ""
+    head, colon, name = where.rpartition(":")
+    if colon and name.isidentifier() and Path(head).exists():
+        return Path(head), name
+    raise CannotLoad(f"there is no file {head if colon and name.isidentifier() else where}")
+
+
+def _run(path: Path) -> ModuleType:
+    if path.is_dir():
+        raise CannotLoad(f"{path} is a folder; name the Python file that makes the station")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise CannotLoad(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    sys.path.insert(0, str(path.parent.absolute()))
+    spec.loader.exec_module(module)
+    return module
+
+
+def _stations(module: ModuleType) -> str:
+    return ", ".join(sorted(key for key, value in vars(module).items() if isinstance(value, Station)))
+
+
+def data_folder(where: str) -> Path:
+    """The data folder that is meant: the folder itself, or that of the station in a file.
+
+    Raises:
+        CannotLoad: if there is none.
+    """
+    path = Path(where)
+    if path.is_dir():
+        return path
+    station = load(where)
+    if station.config.folder is None:
+        raise CannotLoad(f"station {station.name!r} has no data folder, so nobody can ask it; give it data=")
+    return station.config.folder
