@@ -1,0 +1,32 @@
+"""Files dropped in a folder become events: watch, convert, publish, then move aside."""
+
+from __future__ import annotations
+
+from pywats_files.config import FolderConfig
+from pywats_files.converters import (
+    Convert,
+    FileInfo,
+    csv_events,
+    json_events,
+    json_line_events,
+    keeps_ids,
+    wsjf_events,
+)
+from pywats_files.errors import FileRefused, FilesError, FolderInUse, FolderLost
+from pywats_files.watcher import FileWatcher
+
+__all__ = [
+    "Convert",
+    "FileInfo",
+    "FileRefused",
+    "FileWatcher",
+    "FilesError",
+    "FolderConfig",
+    "FolderInUse",
+    "FolderLost",
+    "csv_events",
+    "json_events",
+    "json_line_events",
+    "keeps_ids",
+    "wsjf_events",
+]

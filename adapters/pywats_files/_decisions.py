@@ -1,0 +1,134 @@
+"""Which files are taken, in which order, under which names: decisions without a disk (pure)."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import translate
+from typing import Final, NamedTuple
+
+from pywats_files.config import FolderConfig
+
+__all__ = ["Kind", "Patterns", "Seen", "Stability", "batches", "free_name", "is_marked", "oldest"]
+
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What a name must not have: it would deceive whoever reads a log; nor bytes that are no text."""
+
+
+class Seen(NamedTuple):
+    """A file as one look at the folder found it; sorts by time, then name.
+
+    Attributes:
+        mtime_ns: when it was last written.
+        name: in its folder.
+        size: bytes.
+        inode: which file of that name it is.
+    """
+
+    mtime_ns: int
+    name: str
+    size: int
+    inode: int
+
+
+class Kind(NamedTuple):
+    """What a name says: `pattern` of its converter, None if it is not for us; `refused` says why not."""
+
+    pattern: str | None
+    refused: str | None = None
+
+
+class Patterns:
+    """Which converter a file's name has."""
+
+    def __init__(self, config: FolderConfig) -> None:
+        self._ignore = _any_of(config.ignore)
+        self._known = [(re.compile(translate(each.lower())), each) for each in config.converters]
+        self._marker = config.marker.lower() if config.finished == "marker" else None
+
+    def kind(self, name: str) -> Kind:
+        """What becomes of a file of that name."""
+        folded = name.lower()
+        if self._ignore.match(folded) or (self._marker is not None and folded.endswith(self._marker)):
+            return Kind(None)
+        for expression, pattern in self._known:
+            if expression.match(folded):
+                if CONTROL.search(name):
+                    return Kind(None, "its name has control characters, or bytes that are no text")
+                return Kind(pattern)
+        return Kind(None)
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(each.lower()) for each in patterns) or r"(?!)")
+
+
+def oldest(files: Iterable[Seen], count: int) -> list[Seen]:
+    """The `count` oldest files in order of time; holds no more than these."""
+    return heapq.nsmallest(count, files)
+
+
+def is_marked(file_mtime_ns: int, marker_mtime_ns: int | None) -> bool:
+    """Whether a marker says that its file is complete: an older one was for the file before."""
+    return marker_mtime_ns is not None and marker_mtime_ns >= file_mtime_ns
+
+
+class Stability:
+    """Which files have stayed as they are for a while.
+
+    Args:
+        stable_for: seconds.
+    """
+
+    def __init__(self, stable_for: float) -> None:
+        self._stable_for = stable_for
+        self._since: dict[str, tuple[Seen, float]] = {}
+
+    def stable(self, files: Sequence[Seen], now: float) -> tuple[list[Seen], float]:
+        """Of the files seen now: those that have not changed for long enough, and when to look again.
+
+        Args:
+            files: all that are there.
+            now: seconds on any monotonic clock.
+
+        Returns:
+            The stable ones in the given order, and the time at which the next could be; inf if none.
+        """
+        known, self._since = self._since, {}
+        ready, due = [], float("inf")
+        for file in files:
+            before, since = known.get(file.name, (None, now))
+            if before != file:
+                since = now
+            self._since[file.name] = (file, since)
+            if now - since >= self._stable_for:
+                ready.append(file)
+            else:
+                due = min(due, since + self._stable_for)
+        return ready, due
+
+
+def batches(files: Sequence[Seen], *, most_files: int, most_bytes: int) -> Iterable[list[Seen]]:
+    """The files in the given order, in groups for one visit to a thread; a large file is its own."""
+    group: list[Seen] = []
+    size = 0
+    for file in files:
+        if group and (len(group) == most_files or size + file.size > most_bytes):
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += file.size
+    if group:
+        yield group
+
+
+def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    """The name, or the first `name-2.ext`, `name-3.ext` ... that is free."""
+    if not is_taken(name):
+        return name
+    stem, dot, ending = name.partition(".") if not name.startswith(".") else (name, "", "")
+    number = 2
+    while is_taken(f"{stem}-{number}{dot}{ending}"):
+        number += 1
+    return f"{stem}-{number}{dot}{ending}"

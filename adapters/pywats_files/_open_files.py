@@ -1,0 +1,180 @@
+"""The files in hand: what has become of their events, and which may be put aside. On trio only.
+
+It outlives the lives of its watcher: what one life has published is not published again by the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import trio
+
+from pywats_events.settlement import Receipt
+from pywats_files._decisions import Seen
+
+__all__ = ["OpenFile", "OpenFiles"]
+
+
+class OpenFile:
+    """A file in hand.
+
+    Attributes:
+        seen: the file.
+        digest: of its content.
+        error: what is wrong with it; None for nothing.
+        published: how many of its events are in the bus.
+        complete: whether all are.
+        ended: whether all are secured.
+        twins: files with the same content that were taken meanwhile: they share its fate.
+    """
+
+    __slots__ = (
+        "_done",
+        "_pending",
+        "_safe",
+        "complete",
+        "digest",
+        "ended",
+        "error",
+        "published",
+        "seen",
+        "twins",
+    )
+
+    def __init__(self, seen: Seen, digest: bytes, done: Callable[[OpenFile, bool], object]) -> None:
+        self.seen = seen
+        self.digest = digest
+        self.error: str | None = None
+        self.published = 0
+        self.complete = False
+        self.ended = False
+        self.twins: list[OpenFile] = []
+        self._done = done
+        self._pending = 0
+        self._safe = True
+
+    def add(self, receipt: Receipt) -> None:
+        """One more of its events is in the bus."""
+        self.published += 1
+        self._pending += 1
+        receipt.add_secured_callback(self._ended)
+
+    def close(self, error: str | None = None) -> None:
+        """All of its events are in the bus, or as many as there will be."""
+        self.complete = True
+        self.error = error
+        self._conclude()
+
+    def _ended(self, receipt: Receipt) -> None:
+        self._pending -= 1
+        self._safe = self._safe and receipt.secured
+        self._conclude()
+
+    def _conclude(self) -> None:
+        if self._pending == 0 and (self.complete or not self._safe):
+            self._done(self, self._safe)
+
+
+class OpenFiles:
+    """All files in hand that this process knows."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, OpenFile] = {}
+        self._by_digest: dict[bytes, OpenFile] = {}
+        self._due: list[OpenFile] = []
+        self._change = trio.Event()
+
+    def changed(self) -> None:
+        """Wake those that wait for a change."""
+        self._change.set()
+        self._change = trio.Event()
+
+    async def wait_changed(self) -> None:
+        """Wait until something has changed.
+
+        Cancelled: nothing has happened. Several tasks may wait.
+        """
+        await self._change.wait()
+
+    async def wait_due(self) -> None:
+        """Wait until there is something to put aside.
+
+        Cancelled: nothing has happened.
+        """
+        while not self._due:
+            await self._change.wait()
+
+    def take_due(self, most: int) -> list[OpenFile]:
+        """Some of those that are to be put aside; they are not due any more."""
+        taken, self._due = self._due[:most], self._due[most:]
+        return taken
+
+    def put_back(self, files: Iterable[OpenFile]) -> None:
+        """They are due again: they could not be put aside."""
+        self._due.extend(files)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def names(self) -> frozenset[str]:
+        """Of the files that are not to be taken again: those that are not broken off."""
+        return frozenset(name for name, file in self._by_name.items() if file.complete)
+
+    def under_way(self) -> bool:
+        """Whether there are any whose events are all published, and that are not put aside."""
+        return any(file.complete for file in self._by_name.values())
+
+    def open_at_end(self, seen: Seen, error: str | None) -> None:
+        """A file that has no events to be published: it is to be put aside at once."""
+        file = self._by_name[seen.name] = OpenFile(seen, b"", self._end)
+        file.close(error)
+
+    def open(self, seen: Seen, digest: bytes) -> OpenFile | None:
+        """Begin with a file, or go on with it.
+
+        Args:
+            seen: the file.
+            digest: of its content.
+
+        Returns:
+            None if it is the twin of one whose events are under way, or secured: nothing is to be done.
+        """
+        before = self._by_name.get(seen.name)
+        if before is not None and before.digest == digest:
+            return before
+        file = self._by_name[seen.name] = OpenFile(seen, digest, self._end)
+        first = self._by_digest.setdefault(digest, file)
+        if first is file:
+            return file
+        file.complete = True
+        if first.ended:
+            self._put_due(file)
+        else:
+            first.twins.append(file)
+        return None
+
+    def forget(self, file: OpenFile) -> None:
+        """It is put aside."""
+        self._leave(file)
+        self.changed()
+
+    def _leave(self, file: OpenFile) -> None:
+        if self._by_name.get(file.seen.name) is file:
+            del self._by_name[file.seen.name]
+        if self._by_digest.get(file.digest) is file:
+            del self._by_digest[file.digest]
+
+    def _put_due(self, file: OpenFile) -> None:
+        file.ended = True
+        self._due.append(file)
+        self.changed()
+
+    def _end(self, file: OpenFile, safe: bool) -> None:
+        """All its events are secured; or they were handed back, and it stays in hand for a later life."""
+        for each in (file, *file.twins):
+            each.error = file.error
+            if safe:
+                self._put_due(each)
+            else:
+                self._leave(each)
+        self.changed()

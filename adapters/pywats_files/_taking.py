@@ -1,0 +1,189 @@
+"""Taking: looks for finished files, takes them into hand and publishes their events."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
+from typing import Final
+
+import trio
+
+from pywats_actors.blocking import Blocking
+from pywats_events import Event
+from pywats_events.errors import BusStopped
+from pywats_events.settlement import Receipt
+from pywats_files._decisions import Seen, Stability, batches
+from pywats_files._folder import Folder, Later, Pages, Sight, Taken, told
+from pywats_files._open_files import OpenFile, OpenFiles
+from pywats_files._telling import Backlog, Trouble
+from pywats_files.config import FolderConfig
+
+__all__ = ["Taking"]
+
+MANY: Final = 10_000
+"""Files that one look tells of, the oldest first; the others are seen by the next."""
+BATCH: Final = 64
+"""Files taken by one visit to a thread."""
+BATCH_BYTES: Final = 4 * 1024 * 1024
+SOON: Final = 0.5
+"""Seconds until a file is looked at again that changed under our eyes."""
+
+
+class Taking:
+    """Takes files.
+
+    Args:
+        config: of the watcher.
+        folder: where they are.
+        files: those in hand.
+        publish: hands an event to the bus; waits at its door.
+        tell: told what is wrong with a file.
+        backlog: told how far it is.
+
+    Attributes:
+        threads: where it blocks.
+        closing: set to take nothing more.
+        news: set by who knows that something has happened in the folder.
+        files_taken: how many.
+        events: how many were published.
+        repeats: files whose content was known.
+    """
+
+    def __init__(
+        self,
+        config: FolderConfig,
+        folder: Folder,
+        files: OpenFiles,
+        *,
+        publish: Callable[[Event], Awaitable[Receipt]],
+        tell: Callable[[Trouble], object],
+        backlog: Backlog,
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._files = files
+        self._publish_event = publish
+        self._tell = tell
+        self._backlog = backlog
+        self._stability = Stability(config.stable_for)
+        self._again: dict[str, float] = {}
+        self._publishing = False
+        self.threads: Blocking = Blocking(1)
+        self.closing = False
+        self.news: trio.Event = trio.Event()
+        self.files_taken = self.events = self.repeats = 0
+
+    async def run(self) -> None:
+        """Look, take what is finished, and wait until there is something to look for; for ever.
+
+        Raises:
+            FolderLost: when the folder has gone away.
+
+        Cancelled: what is in hand stays there.
+        """
+        while True:
+            await self._wait_room()
+            self.news = trio.Event()
+            sight: Sight = await self.threads.run(self._folder.look, self._files.names(), MANY)
+            self._backlog.seen(sight.count, trio.current_time())
+            for trouble in sight.refused:
+                self._tell(trouble)
+            in_hand, waiting = self._not_again(sight.in_hand), self._not_again(sight.waiting)
+            due = inf
+            if self._config.finished == "stable":
+                waiting, due = self._stability.stable(waiting, trio.current_time())
+            before = self.files_taken
+            for files, held in ((in_hand, True), (waiting, False)):
+                for batch in batches(files, most_files=BATCH, most_bytes=BATCH_BYTES):
+                    await self._take(batch, in_hand=held)
+            if self.files_taken == before:
+                look_at = trio.current_time() + self._config.poll_interval
+                with trio.move_on_at(min(due, look_at, *self._again.values())):
+                    await self.news.wait()
+
+    async def drain(self) -> None:
+        """Wait until what was taken is put aside, but for files that a stopping bus does not take whole.
+
+        Cancelled: nothing has happened.
+        """
+        while self._publishing or self._files.under_way():
+            await self._files.wait_changed()
+
+    def _not_again(self, files: list[Seen]) -> list[Seen]:
+        """Without those whose time to be tried again has not come."""
+        now = trio.current_time()
+        self._again = {name: at for name, at in self._again.items() if at > now}
+        return [seen for seen in files if seen.name not in self._again]
+
+    async def _wait_room(self) -> None:
+        while self.closing or len(self._files) >= self._config.in_flight:
+            await self._files.wait_changed()
+
+    async def _take(self, batch: list[Seen], *, in_hand: bool) -> None:
+        await self._wait_room()
+        found: list[Taken | Later] = await self.threads.run(
+            partial(self._folder.take, batch, in_hand=in_hand)
+        )
+        self._publishing = True
+        try:
+            for taken in found:
+                if isinstance(taken, Later):
+                    self._put_off(taken)
+                else:
+                    self.files_taken += 1
+                    await self._publish(taken)
+            self._backlog.worked_off(len(batch), trio.current_time())
+        finally:
+            for taken in found:
+                if isinstance(taken, Taken) and taken.pages is not None:
+                    taken.pages.close()
+            self._published()
+
+    def _published(self) -> None:
+        self._publishing = False
+        self._files.changed()
+
+    def _put_off(self, later: Later) -> None:
+        delay = SOON if later.trouble is None else self._config.retry_after
+        self._again[later.name] = trio.current_time() + delay
+        if later.trouble is not None:
+            self._tell(later.trouble)
+
+    async def _publish(self, taken: Taken) -> None:
+        """Publish a file's events; those that an earlier life has published are left out."""
+        if taken.pages is None or self._folder.is_done(taken.digest):
+            self.repeats += taken.error is None
+            self._files.open_at_end(taken.seen, taken.error)
+            return
+        file = self._files.open(taken.seen, taken.digest)
+        if file is None:
+            self.repeats += 1
+        else:
+            file.close(await self._give_all(taken.pages, file))
+
+    async def _give_all(self, pages: Pages, file: OpenFile) -> str | None:
+        """Publish page after page; what is wrong with a later one, if anything is."""
+        page, skip = pages.first, file.published
+        while True:
+            for event in page[skip:]:
+                file.add(await self._give(event))
+                self.events += 1
+            skip = max(0, skip - len(page))
+            if not pages.more:
+                return None
+            try:
+                page = await self.threads.run(pages.next)
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with this
+                return f"{told(error)} (its first {file.published} events are published)"
+
+    async def _give(self, event: Event) -> Receipt:
+        """Publish an event; what a bus that is stopping does not take stays in hand."""
+        try:
+            return await self._publish_event(event)
+        except BusStopped:
+            self._published()
+            await trio.sleep_forever()
+            raise

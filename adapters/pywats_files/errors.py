@@ -1,0 +1,25 @@
+"""What can go wrong with a folder and its files."""
+
+from __future__ import annotations
+
+__all__ = ["FileChanged", "FileRefused", "FilesError", "FolderInUse", "FolderLost"]
+
+
+class FilesError(Exception):
+    """The base of what this package raises."""
+
+
+class FolderLost(FilesError):
+    """The folder is not there (any more), or cannot be read: a share that is away, for instance."""
+
+
+class FolderInUse(FilesError):
+    """Another watcher has the folder."""
+
+
+class FileRefused(FilesError):
+    """A file's content is not acceptable: it goes to `failed`, with this error beside it."""
+
+
+class FileChanged(FilesError):
+    """A file was written to after it was taken as finished."""

@@ -1,0 +1,194 @@
+"""FileWatcher: files dropped in a folder become events of a bus."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from typing import Any, Final
+
+import trio
+
+from pywats_events.transports import BaseTransport, TransportState
+from pywats_files._folder import Folder
+from pywats_files._open_files import OpenFile, OpenFiles
+from pywats_files._putting import Putting
+from pywats_files._taking import Taking
+from pywats_files._telling import Backlog, Told, Trouble
+from pywats_files.config import FolderConfig
+
+__all__ = ["FileWatcher"]
+
+logger: Final = logging.getLogger("pywats_files")
+
+DEBOUNCE: Final = 200
+"""Milliseconds for which changes are collected; watchfiles' own 1,600 would hold a burst back."""
+
+
+class FileWatcher(BaseTransport):
+    """Takes the files of a folder, publishes their events, and puts them in `done` or `failed`.
+
+    A file is in `done` when its events are secured, never earlier: written down in the bus's store,
+    or, without one, settled. If the folder goes away, or another watcher has it, this life ends with
+    that error, and the supervisor tries again.
+
+    Args:
+        config: which folder, and how.
+        name: unique in its bus.
+
+    Raises:
+        TypeError: if the config is none.
+    """
+
+    def __init__(self, config: FolderConfig, name: str = "files") -> None:
+        super().__init__(name)
+        if not isinstance(config, FolderConfig):
+            raise TypeError(f"config must be a FolderConfig, not {config!r}")
+        self.config: FolderConfig = config
+        self._folder = Folder(config)
+        self._files = OpenFiles()
+        self._told = Told(name, self._announce_trouble)
+        self._backlog = Backlog(name)
+        self._taking = Taking(
+            config,
+            self._folder,
+            self._files,
+            publish=self.publish_event_async,
+            tell=self._told.tell,
+            backlog=self._backlog,
+        )
+        self._putting = Putting(
+            self._folder,
+            self._files,
+            retry_after=config.retry_after,
+            gone=self._gone,
+            tell=self._told.tell,
+        )
+        self._done = self._failed = 0
+
+    # Life
+
+    def start(self) -> None:
+        """Called by nobody: its life is on trio."""
+
+    def stop(self) -> None:
+        """Called by nobody: its life is on trio."""
+
+    async def start_async(self) -> None:
+        """Take the folder for this watcher alone.
+
+        Raises:
+            FolderLost: if it is not there, or nothing can be written in it.
+            FolderInUse: if another watcher has it.
+
+        Cancelled: the disk is waited for.
+        """
+        self._taking.closing = False
+        await self._taking.threads.run(self._folder.open)
+
+    async def stop_async(self) -> None:
+        """Let others have the folder."""
+        self._set_state(TransportState.DISCONNECTED)
+        if not self._taking.threads.abandoned and not self._putting.threads.abandoned:
+            await self._taking.threads.run(self._folder.close)
+
+    async def before_stop(self) -> None:
+        """Take no more files, and put aside those in hand.
+
+        Cancelled: some stay in hand, for the next life.
+        """
+        self._taking.closing = True
+        await self._taking.drain()
+
+    def abandon(self) -> None:
+        """Leave a disk behind that does not answer."""
+        super().abandon()
+        self._taking.threads.abandon()
+        self._putting.threads.abandon()
+
+    async def serve(self) -> None:
+        """Watch, take, publish and put aside.
+
+        Raises:
+            FolderLost: when the folder has gone away.
+
+        Cancelled: what is in hand stays there; the next life goes on with it.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                if self.config.watch == "notify":
+                    nursery.start_soon(self._listen)
+                nursery.start_soon(self._putting.run)
+                self._set_state(TransportState.CONNECTED)
+                await self._taking.run()
+        except* Exception as group:
+            raise _first(group) from None
+
+    async def _listen(self) -> None:
+        """Be woken by the operating system when something happens in the folder."""
+        from watchfiles import awatch  # only who is to be woken needs it
+
+        over = trio.Event()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_set_when_cancelled, over)
+                changes = awatch(
+                    self.config.path, watch_filter=None, debounce=DEBOUNCE, stop_event=over, recursive=False
+                )
+                async with aclosing(changes):
+                    async for _ in changes:
+                        self._taking.news.set()
+                nursery.cancel_scope.cancel()
+        except* Exception as group:  # noqa: BLE001 - for instance no watches left; it looks for itself anyway
+            logger.warning(
+                "%s: the system does not tell what happens in %s (%s), which is looked at every %g seconds",
+                self.name,
+                self.config.path,
+                _first(group),
+                self.config.poll_interval,
+            )
+
+    def get_stats(self) -> dict[str, Any]:
+        """What a person would want to see of it."""
+        return {
+            **super().get_stats(),
+            "folder": str(self.config.path),
+            "waiting": self._backlog.waiting,
+            "in_hand": len(self._files),
+            "taken": self._taking.files_taken,
+            "events": self._taking.events,
+            "repeats": self._taking.repeats,
+            "done": self._done,
+            "failed": self._failed,
+        }
+
+    # Telling
+
+    def _gone(self, file: OpenFile, trouble: Trouble | None) -> None:
+        """A file is out of hand."""
+        self._told.forget(file.seen.name)
+        if trouble is None:
+            self._done += 1
+            return
+        self._failed += trouble.kind == "failed"
+        self._told.tell(trouble)
+        self._told.forget(file.seen.name)
+
+    def _announce_trouble(self, trouble: Trouble) -> None:
+        self._announce(
+            trouble.event_type, folder=str(self.config.path), file=trouble.name, reason=trouble.reason
+        )
+
+
+def _first(error: BaseException) -> BaseException:
+    """What is in a group, for those who want one error."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _set_when_cancelled(event: trio.Event) -> None:
+    """awatch holds its thread, and with that the nursery, until it is told to stop."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        event.set()
