@@ -8,7 +8,6 @@ for taking and one for putting aside.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
@@ -36,16 +35,6 @@ PAGE: Final = 256
 """Events of a large file that are in memory at once."""
 READ_AT_ONCE: Final = 1024 * 1024
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-AWAY: Final = {
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ESTALE,
-    errno.ENOTCONN,
-    errno.EHOSTDOWN,
-    errno.ENODEV,
-    errno.EIO,
-}
-"""What a folder says whose share is away."""
 
 
 class Later(NamedTuple):
@@ -61,13 +50,13 @@ class Sight(NamedTuple):
     Attributes:
         in_hand: files of an earlier life that are still in hand.
         waiting: the oldest of those that are waiting, in order of time.
-        count: how many are waiting.
+        files: how many are waiting.
         refused: those that are never taken.
     """
 
     in_hand: list[Seen]
     waiting: list[Seen]
-    count: int
+    files: int
     refused: list[Trouble]
 
 
@@ -216,14 +205,15 @@ class Folder:
         try:
             counted = _Counted(self._waiting(refused))
             waiting = oldest(counted, most)
-            in_hand = []
             with os.scandir(self._hand) as entries:
-                for entry in entries:
-                    if entry.name not in known:
-                        in_hand.append(_seen(entry.name, entry.stat(follow_symlinks=False)))
+                in_hand = sorted(
+                    _seen(entry.name, entry.stat(follow_symlinks=False))
+                    for entry in entries
+                    if entry.name not in known
+                )
         except OSError as error:
             raise FolderLost(f"the folder {self._path} cannot be read: {error}") from error
-        return Sight(sorted(in_hand), waiting, counted.count, refused)
+        return Sight(in_hand, waiting, counted.count, refused)
 
     def _waiting(self, refused: list[Trouble]) -> Iterator[Seen]:
         with os.scandir(self._path) as entries:

@@ -86,7 +86,7 @@ class Taking:
             await self._wait_room()
             self.news = trio.Event()
             sight: Sight = await self.threads.run(self._folder.look, self._files.names(), MANY)
-            self._backlog.seen(sight.count, trio.current_time())
+            self._backlog.seen(sight.files, trio.current_time())
             for trouble in sight.refused:
                 self._tell(trouble)
             in_hand, waiting = self._not_again(sight.in_hand), self._not_again(sight.waiting)

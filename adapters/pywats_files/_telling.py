@@ -97,9 +97,7 @@ class Backlog:
         if waiting < MANY:
             self._done = 0
         elif not self._done:
-            logger.info(
-                "%s: %d files are waiting; they are worked off, the oldest first", self._name, waiting
-            )
+            logger.info("%s: %d files are waiting, and are worked off by age", self._name, waiting)
             self._next = now + EVERY
 
     def worked_off(self, files: int, now: float) -> None:

@@ -76,12 +76,13 @@ class FolderConfig:
     def __post_init__(self) -> None:
         for name in ("folder", "done", "failed", "state"):
             _check_path(name, getattr(self, name))
-        if self.source is not None and (not isinstance(self.source, str) or not self.source):
-            raise ValueError(f"source must be a non-empty text or None, not {self.source!r}")
+        if self.source is not None:
+            _check_text("source", self.source)
         self._check_patterns()
         _check_choice("finished", self.finished, ("stable", "renamed", "marker"))
         _check_choice("watch", self.watch, ("notify", "poll"))
-        if not isinstance(self.marker, str) or not self.marker or "/" in self.marker or "\\" in self.marker:
+        _check_text("marker", self.marker)
+        if "/" in self.marker or "\\" in self.marker:
             raise ValueError(f'marker must be the end of a file name, such as ".ready", not {self.marker!r}')
         for name in ("stable_for", "poll_interval", "retry_after"):
             _check_seconds(name, getattr(self, name))
@@ -96,9 +97,10 @@ class FolderConfig:
             )
 
     def _check_patterns(self) -> None:
-        if not isinstance(self.converters, Mapping) or not self.converters:
-            raise TypeError(f"converters must be a mapping of patterns to callables, not {self.converters!r}")
-        for pattern, convert in self.converters.items():
+        given: object = self.converters
+        if not isinstance(given, Mapping) or not given:
+            raise TypeError(f"converters must be a mapping of patterns to callables, not {given!r}")
+        for pattern, convert in given.items():
             if not isinstance(pattern, str) or not pattern or "/" in pattern:
                 raise ValueError(
                     f"converters must be keyed by patterns of names, such as *.csv, not {pattern!r}"
@@ -107,8 +109,9 @@ class FolderConfig:
                 raise TypeError(
                     f"converters[{pattern!r}] must be callable with (stream, info), not {convert!r}"
                 )
-        if not isinstance(self.ignore, tuple) or not all(isinstance(each, str) for each in self.ignore):
-            raise TypeError(f"ignore must be a tuple of patterns, not {self.ignore!r}")
+        ignored: object = self.ignore
+        if not isinstance(ignored, tuple) or not all(isinstance(each, str) for each in ignored):
+            raise TypeError(f"ignore must be a tuple of patterns, not {ignored!r}")
 
     @property
     def path(self) -> Path:
@@ -141,6 +144,11 @@ def _check_path(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a path, not {value!r}")
     if not str(value) or "\0" in str(value):
         raise ValueError(f"{name} must be a path, not {value!r}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a non-empty text, not {value!r}")
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -237,7 +237,7 @@ def csv_events(
 
     For instance::
 
-        csv_events("test.result", {"unit_id": "Serial", "passed": Column("Result", lambda text: text == "PASS")})
+        csv_events("test.result", {"unit_id": "Serial", "passed": Column("Result", "PASS".__eq__)})
 
     Args:
         event_type: of the events.
@@ -255,19 +255,21 @@ def csv_events(
     """
     if not columns:
         raise ValueError("columns must name at least one column")
-    if not isinstance(delimiter, str) or len(delimiter) != 1:
+    _check_kind("delimiter", delimiter, str)
+    if len(delimiter) != 1:
         raise ValueError(f"delimiter must be one character, not {delimiter!r}")
     "".encode(encoding)
     table: dict[str, Column] = {}
     for name, column in columns.items():
         table[name] = Column(column) if isinstance(column, str) else column
-        if not isinstance(table[name], Column):
-            raise TypeError(f"columns[{name!r}] must be a header or a Column, not {column!r}")
+        _check_kind(f"columns[{name!r}]", table[name], Column)
     given = dict(constants or {})
 
     @keeps_ids
     def convert(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
-        text = io.TextIOWrapper(_Bounded(stream, info), encoding=encoding, newline="")
+        text = io.TextIOWrapper(
+            io.BufferedReader(_Bounded(stream, info), 65536), encoding=encoding, newline=""
+        )
         rows = csv.reader(text, delimiter=delimiter, strict=True)
         try:
             headers = [each.strip() for each in next(rows, [])]
@@ -282,6 +284,11 @@ def csv_events(
             text.detach()
 
     return convert
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
 
 
 def _places(table: Mapping[str, Column], headers: list[str]) -> dict[str, int]:
@@ -322,13 +329,12 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read1(self, size: int = -1, /) -> bytes:
-        """What TextIOWrapper reads by."""
-        data = self._stream.read(65536 if size < 0 else size)
+    def readinto(self, buffer: Any, /) -> int:
+        """Read on, and look for the ends of lines."""
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
         last = data.rfind(b"\n")
         self._since_end = len(data) - last - 1 if last >= 0 else self._since_end + len(data)
         if self._since_end > self._limit:
             raise FileRefused(f"a line has more than {self._limit} bytes")
-        return data
-
-    read = read1
+        return len(data)

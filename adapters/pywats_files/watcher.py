@@ -120,7 +120,7 @@ class FileWatcher(BaseTransport):
                 nursery.start_soon(self._putting.run)
                 self._set_state(TransportState.CONNECTED)
                 await self._taking.run()
-        except* Exception as group:
+        except* Exception as group:  # noqa: BLE001 - raised again, out of its group
             raise _first(group) from None
 
     async def _listen(self) -> None:
@@ -187,7 +187,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def _set_when_cancelled(event: trio.Event) -> None:
-    """awatch holds its thread, and with that the nursery, until it is told to stop."""
+    """Tell awatch to stop: a thread that waits for the system hears of no cancellation."""
     try:
         await trio.sleep_forever()
     finally:
