@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-DEMO_SECONDS ?= 10
+DEMO_SECONDS ?= 20
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -20,8 +20,8 @@ PRODUCT = $(shell find $(wildcard $(FLOORS) samples) -name '*.py')
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.installed-demo  ## Run a small station for DEMO_SECONDS (10) and account for every event
-	$(BIN)/python samples/first_station.py --seconds $(DEMO_SECONDS)
+demo: $(VENV)/.installed-demo  ## A whole station for DEMO_SECONDS (20), with all that can go wrong, and its books
+	$(BIN)/pywats-station demo --seconds $(DEMO_SECONDS)
 
 test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to choose
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -68,9 +68,9 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --editable '.[cfx]' || { \
+	@$(BIN)/python -m pip install --quiet --editable '.[demo,cfx]' || { \
 		echo "AMQP 1.0 could not be installed (it needs a C compiler); the demo runs without it" >&2; \
-		$(BIN)/python -m pip install --quiet --editable .; }
+		$(BIN)/python -m pip install --quiet --editable '.[demo]'; }
 	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python

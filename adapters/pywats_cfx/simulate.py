@@ -148,6 +148,7 @@ class Simulation:
         sent: how many messages were accepted.
         outcomes: what became of each attempt.
         lost: how often the connection was lost.
+        left: how often it went away by itself.
     """
 
     def __init__(
@@ -175,6 +176,7 @@ class Simulation:
         self._finishing = False
         self.sent: int = 0
         self.lost: int = 0
+        self.left: int = 0
         self.outcomes: Counter[str] = Counter()
 
     def _enough(self) -> bool:
@@ -225,7 +227,9 @@ class Simulation:
             self.sent += 1
         if self._pause and not self._enough():
             await trio.sleep(self._pause)
-        return self._chance() >= self._outages
+        stays = self._chance() >= self._outages
+        self.left += not stays
+        return stays
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,7 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     sys.stdout.write(
         f"{simulation.sent} messages accepted: {machine.panels} panels, {machine.units} units, "
-        f"{machine.failed} failed, {machine.faults} faults; the connection was lost {simulation.lost} times\n"
+        f"{machine.failed} failed, {machine.faults} faults; it went away {simulation.left} times, and the "
+        f"connection was lost {simulation.lost} times\n"
     )
     return 0
 

@@ -14,7 +14,23 @@ except ImportError as _missing:
         'the command line needs typer and rich; install them with: pip install "pywats-events[station]"'
     ) from _missing
 
-__all__ = ["Exit", "app", "main"]
+__all__ = [
+    "Exit",
+    "app",
+    "check",
+    "demo",
+    "events",
+    "letters",
+    "letters_drop",
+    "letters_export",
+    "letters_list",
+    "letters_replay",
+    "letters_show",
+    "main",
+    "run",
+    "simulate",
+    "tree",
+]
 
 
 class Exit(IntEnum):

@@ -15,7 +15,7 @@ from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
 from pywats_events.policies import CircuitBreaker, ErrorPolicy, RetryPolicy
 from pywats_events.testing import virtual_runtime
 
-__all__ = ["Moment", "Scenario", "policies_of", "simulate"]
+__all__ = ["Failed", "Moment", "Scenario", "policies_of", "simulate", "told"]
 
 KINDS: Final = ("error", "outage", "refused", "poison")
 MOST: Final = 100_000

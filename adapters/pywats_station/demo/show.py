@@ -1,0 +1,263 @@
+"""Run the demonstration: put it together, show it at work, and close the books."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Final
+
+import trio
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from pywats_events import EventType
+from pywats_events.handlers.handler_chain import HandlerChain
+from pywats_events.policies import CircuitBreaker, DeadLetterQueue, RetryPolicy
+from pywats_station._signals import heed_signals
+from pywats_station._wire import plain_snapshot
+from pywats_station.cli.showing import tree_of
+from pywats_station.demo.books import Books
+from pywats_station.demo.sources import HANDLE, TESTER, CFXSource, FileSource
+from pywats_station.station import Station
+from pywats_wats import AssetHandler, ProductionHandler, ReportHandler, SourceProfile, WATSClient
+from pywats_wats.testing import StandInWATS
+
+__all__ = ["Demo", "main"]
+
+REFRESH: Final = 0.5
+"""Seconds between two looks, at a terminal."""
+PERIOD: Final = 20.0
+"""Seconds in which everything goes wrong once."""
+PATIENCE: Final = 60.0
+"""Seconds in which what was accepted has to be handled when the machines have stopped."""
+PROFILES: Final = (
+    SourceProfile(
+        match=HANDLE,
+        machine="ICT-1",
+        location="Line 1",
+        purpose="Demo",
+        process_codes={"ICT": 10, "*": 10},
+        part_number="PCBA-1",
+        revision="A",
+    ),
+    SourceProfile(
+        match=TESTER,
+        machine=TESTER,
+        location="Line 2",
+        purpose="Demo",
+        process_codes={"FCT": 100},
+    ),
+)
+
+
+def main(seconds: float | None, *, rate: float = 10.0, data: Path | None = None) -> bool:
+    """Run it; returns whether the books balance.
+
+    Args:
+        seconds: for which the machines work; None until Ctrl-C.
+        rate: panels, and files, per second.
+        data: where the store and the files are kept; None for a folder that is removed in the end.
+
+    Raises:
+        ValueError: if a number cannot work.
+    """
+    if not rate > 0 or (seconds is not None and not seconds > 0):
+        raise ValueError("seconds and rate must be more than 0")
+    # What fails here is meant to, and counted; a real station logs it.
+    for name in ("pywats_events", "pywats_supervision", "pywats_cfx", "pywats_files", "pywats_station"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pywats-demo-")))
+        return trio.run(_run, folder, inf if seconds is None else seconds, rate)
+
+
+async def _run(folder: Path, seconds: float, rate: float) -> bool:
+    async with StandInWATS.serving() as server, WATSClient(server.url, server.token, timeout=2.0) as wats:
+        demo = Demo(folder, rate, server, wats)
+        return await demo.run(seconds)
+
+
+class Demo:
+    """One demonstration.
+
+    Args:
+        folder: of the store and the files.
+        rate: panels, and files, per second.
+        server: the stand-in.
+        wats: a client of it.
+    """
+
+    def __init__(self, folder: Path, rate: float, server: StandInWATS, wats: WATSClient) -> None:
+        self.console = Console(highlight=False)
+        self.server = server
+        self.mood = "well"
+        self.books = Books()
+        self.files = FileSource(folder / "drop", rate)
+        self.sources: list[CFXSource | FileSource] = [*self._cfx(rate), self.files]
+        self.handlers = [ReportHandler(wats), AssetHandler(wats), ProductionHandler(wats)]
+        self.station = Station(
+            "demo",
+            transports=[source.transport for source in self.sources],
+            handlers=self.handlers,
+            sources=PROFILES,
+            retry_policy=RetryPolicy(max_retries=5, initial_delay=0.1, max_delay=2),
+            breaker=CircuitBreaker(failure_threshold=5, reset_timeout=0.5, success_threshold=1),
+            middleware=HandlerChain().add(self.books),
+            data=folder / "store",
+        )
+        self._seen = 0
+
+    def _cfx(self, rate: float) -> list[CFXSource]:
+        try:
+            return [CFXSource(rate)]
+        except ImportError as error:
+            self.console.print(
+                f"no machine over AMQP 1.0, only files: {error}", style="yellow", soft_wrap=True
+            )
+            return []
+
+    @property
+    def taken(self) -> set[EventType]:
+        """The types that a handler takes."""
+        return {kind for handler in self.handlers for kind in handler.event_types}
+
+    @property
+    def letters(self) -> DeadLetterQueue:
+        """The dead letters."""
+        return self.station.dead_letters
+
+    async def run(self, seconds: float) -> bool:
+        """Run for some seconds, or until Ctrl-C; then finish, and close the books."""
+        over = trio.Event()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(heed_signals, over.set)
+            await nursery.start(partial(self.station.run, signals=False))
+            self.station.bus.on_event(self.books.accept)
+            async with trio.open_nursery() as shown:
+                shown.start_soon(self._show)
+                await self._work(seconds, over)
+                with trio.move_on_after(PATIENCE):
+                    await self._finish()
+                shown.cancel_scope.cancel()
+            balanced = self._close()
+            self.station.request_stop(5.0)
+            await self.station.bus.wait_stopped()
+            nursery.cancel_scope.cancel()
+        return balanced
+
+    async def _work(self, seconds: float, over: trio.Event) -> None:
+        async with trio.open_nursery() as nursery:
+            for source in self.sources:
+                nursery.start_soon(source.work, over)
+            with trio.move_on_after(seconds):
+                await self._trouble(min(PERIOD, seconds), over)
+            over.set()
+        self._be_well()
+
+    async def _trouble(self, period: float, over: trio.Event) -> None:
+        """Have the server slow, refuse, fail and go away, again and again."""
+        server = self.server
+        scenes: list[tuple[float, str, Callable[[], object]]] = [
+            (0.15, "slow", lambda: server.be_slow(0.05)),
+            (0.15, "well", self._be_well),
+            (0.10, "refuses some reports", lambda: server.fail(400, times=2, path="/api/Report")),
+            (0.10, "overloaded", lambda: server.fail(503)),
+            (0.15, "well", self._be_well),
+            (0.15, "away", server.leave),
+            (0.20, "well", self._be_well),
+        ]
+        while not over.is_set():
+            for part, mood, begin in scenes:
+                begin()
+                self.mood = mood
+                with trio.move_on_after(part * period):
+                    await over.wait()
+
+    def _be_well(self) -> None:
+        self.mood = "well"
+        self.server.recover()
+        self.server.return_()
+
+    async def _finish(self) -> None:
+        """Wait until all that was sent is taken, and all that was taken is settled."""
+        while self.files.waiting:  # noqa: ASYNC110 - a folder tells nobody
+            await trio.sleep(0.05)
+        while True:
+            await self.station.bus.wait_idle()
+            if self.files.balanced:
+                return
+            await trio.sleep(0.05)
+
+    # What is seen
+
+    async def _show(self) -> None:
+        if not self.console.is_terminal:
+            while True:
+                await trio.sleep(2.0)
+                self.console.print(self._rates(2.0), soft_wrap=True)
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            while True:
+                await trio.sleep(REFRESH)
+                tree = tree_of(plain_snapshot(self.station.snapshot()))
+                live.update(Group(tree, self._rates(REFRESH), Text("Ctrl-C ends it", "dim")), refresh=True)
+
+    def _rates(self, seconds: float) -> Text:
+        came = sum(self.books.came.values())
+        rate, self._seen = (came - self._seen) / seconds, came
+        return Text.assemble(
+            (f"{came} events", "bold"),
+            f" ({rate:.0f}/s), {self.station.bus.queue_size} in hand, ",
+            (f"{len(self.server.records.reports)} reports", "bold green"),
+            f" at the server, which is {self.mood}; {self.books.failures} attempts failed, ",
+            (f"{self.letters.size} dead letters", "red"),
+        )
+
+    def _close(self) -> bool:
+        """Print the books; returns whether they balance."""
+        self._tell()
+        queue = self.letters
+        missing = self.books.reports_missing(self.server.records, queue)
+        lost = self.books.lost(self.taken, queue)
+        tested = sum(source.units for source in self.sources)
+        results = self.books.came[EventType.TEST_RESULT]
+        say = self.console.print
+        balanced = not missing and not lost and tested == results and self.files.balanced
+        if balanced:
+            say("every event is accounted for", style="bold green")
+        else:
+            say(
+                f"UNACCOUNTED FOR: {len(missing)} results, {lost} events; {tested} units were tested, and "
+                f"{results} results came in",
+                style="bold red",
+                soft_wrap=True,
+            )
+        return balanced
+
+    def _tell(self) -> None:
+        """Print what came in, what became of it, and what the server has."""
+        queue = self.letters
+        summary = self.server.records.summary()
+        say = self.console.print
+        say("What came in", style="bold")
+        for source in self.sources:
+            for line in source.lines():
+                say("  " + line, soft_wrap=True)
+        say("What became of the events", style="bold")
+        for line in self.books.lines(self.taken, queue):
+            say("  " + line, soft_wrap=True)
+        say(f"  {self.books.failures} attempts failed on the way", soft_wrap=True)
+        say("What the stand-in for WATS has", style="bold")
+        say(
+            f"  {summary['reports']} reports of {summary['units']} units, {summary['passed']} passed; "
+            f"{summary['repeats']} came twice; {self.server.calls} calls; "
+            f"{summary['assets']} assets with {summary['log_lines']} log lines",
+            soft_wrap=True,
+        )
+        for letter in queue.get_entries(limit=3):
+            say(f"  a dead letter: {letter.source}: {str(letter.error)[:120]}", style="dim", soft_wrap=True)
