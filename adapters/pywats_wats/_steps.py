@@ -69,12 +69,13 @@ class Attachments:
         return first, lines
 
     def _sent(self, attachment: TestAttachment) -> dict[str, Any] | None:
-        if attachment.data is None or len(attachment.data) > self._left:
+        # WATS takes none without a byte.
+        if not attachment.data or len(attachment.data) > self._left:
             return None
         self._left -= len(attachment.data)
         return {
-            "name": cut(attachment.name, 100),
-            "contentType": cut(attachment.content_type, 100),
+            "name": cut(attachment.name.strip(), 100) or "attachment",
+            "contentType": cut(attachment.content_type.strip(), 100) or "application/octet-stream",
             "data": b64encode(attachment.data).decode(),
         }
 
@@ -101,7 +102,8 @@ def _step(step: TestStep, name: str, attachments: Attachments, *, reduce: bool) 
     inner = list(_inner(step, reduce=reduce))
     kind: dict[str, Any]
     if inner:
-        kind = {"seqCall": {"path": cut(step.name, 500), "name": cut(step.name, 200), "version": "-"}}
+        path = step.name.strip() or name
+        kind = {"seqCall": {"path": cut(path, 500), "name": cut(path, 200), "version": "-"}}
     else:
         kind = {"booleanMeas": [{"status": status, "value": status == "P"}]}
     verification = None if step.verification is None else f"Verification {step.verification}"

@@ -140,12 +140,12 @@ def _exec_time(result: TestResultEvent) -> float | None:
 
 
 def _program(result: TestResultEvent) -> dict[str, str]:
-    path = result.recipe_name or result.process or "-"
+    path = (result.recipe_name or "").strip() or result.process or "-"
     name = path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
     return {
         "path": cut(path, 500),
         "name": cut(name, 200),
-        "version": cut(result.recipe_revision or "-", 30),
+        "version": cut((result.recipe_revision or "").strip() or "-", 30),
     }
 
 

@@ -111,7 +111,9 @@ def generated() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", params=[chosen, of_samples, generated], ids=lambda make: make.__name__)
-def loaded(request: pytest.FixtureRequest, pywats_api: Peer) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+def loaded(
+    request: pytest.FixtureRequest, pywats_api: Peer
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """The name of each report, what we wrote, and what pywats-api says of it: all in one process."""
     reports = request.param()
     answers = pywats_api.run(Path(__file__).with_name("loads_reports.py"), given=list(reports.values()))
@@ -154,9 +156,11 @@ def different(ours: Any, theirs: Any, where: str) -> list[str]:
 
 
 def same(ours: Any, theirs: Any, where: str) -> bool:
-    """Whether two values mean the same: times by their instant, numbers by their worth."""
+    """Whether two values mean the same: times by their instant; blanks around a text are not read."""
     if where.endswith(".start"):
         return datetime.fromisoformat(ours) == datetime.fromisoformat(theirs)
     if isinstance(ours, bool) or isinstance(theirs, bool):
         return ours is theirs
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return ours.strip() == theirs.strip()
     return bool(ours == theirs)

@@ -41,7 +41,7 @@ _measurements = st.builds(
     group=st.none() | st.sampled_from(["g", "h"]),
 )
 _attachments = st.builds(
-    TestAttachment, _texts, st.sampled_from(["image/png", "text/plain", "?"]), st.binary(max_size=40)
+    TestAttachment, _texts, st.sampled_from(["image/png", "text/plain", "?", ""]), st.binary(max_size=40)
 )
 _steps = st.builds(
     TestStep,
@@ -52,7 +52,9 @@ _steps = st.builds(
     comments=st.none() | _texts,
     start_time=_times,
     end_time=_times,
-    issues=st.lists(st.builds(TestIssue, kind=st.just("symptom"), code=_texts, description=_texts), max_size=2),
+    issues=st.lists(
+        st.builds(TestIssue, kind=st.just("symptom"), code=_texts, description=_texts), max_size=2
+    ),
     conditions=st.lists(st.builds(TestCondition, name=_texts, value=_numbers), max_size=2),
     attachments=st.lists(_attachments, max_size=1),
 )

@@ -210,6 +210,16 @@ def test_attachments_are_sent_up_to_the_limit_and_then_named() -> None:
     assert third["reportText"] == "Attachment 2.png: not sent"
 
 
+def test_an_attachment_without_a_name_gets_one_and_one_without_a_byte_is_only_told() -> None:
+    nameless, empty = TestAttachment("", "", b"x"), TestAttachment("log.txt", "text/plain", b"")
+    made = step(name="S", attachments=[empty, nameless])
+    assert (made["attachment"]["name"], made["attachment"]["contentType"]) == (
+        "attachment",
+        "application/octet-stream",
+    )
+    assert made["reportText"] == "Attachment log.txt: not sent"
+
+
 def test_very_many_measurements_keep_what_failed_and_sum_up_the_rest() -> None:
     many = [TestMeasurement("Vol", float(number), "ml") for number in range(6000)]
     many[17] = TestMeasurement("Vol", 17.0, "ml", status=TestResult.FAIL)
@@ -282,6 +292,13 @@ def test_names_of_steps_differ_though_the_sender_s_do_not() -> None:
     names = [made["name"] for made in report(*map(TestStep, ["a", "a", "a #2", "a", ""]))["root"]["steps"]]
     assert len(set(names)) == 5
     assert names[:2] == ["a", "a #2"]
+
+
+def test_a_program_s_path_is_never_blank_since_a_reader_would_make_one_up() -> None:
+    value = TestMeasurement("M", 1.0)
+    made = report(TestStep(" ", measurements=[value]), recipe_name=" ", recipe_revision=" ")
+    assert made["root"]["seqCall"] == {"path": "-", "name": "-", "version": "-"}
+    assert made["root"]["steps"][0]["seqCall"] == {"path": "-", "name": "-", "version": "-"}
 
 
 def test_what_is_no_number_in_a_group_is_told_as_text() -> None:
