@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -12,10 +12,14 @@ from pywats_events import BaseHandler, Event, EventType
 from pywats_events.checks import Finding
 from pywats_wats._checking import findings
 from pywats_wats._fields import is_uuid
+from pywats_wats._pywats_api import PywatsApiReports, is_of_pywats_api
 from pywats_wats._results import result_in, source_of
 from pywats_wats.errors import IncompleteReport
 from pywats_wats.profile import Profiles, SourceProfile
 from pywats_wats.report import ATTACHMENTS_LIMIT, Part, is_reported, report_of
+
+if TYPE_CHECKING:
+    from pywats_asyncio import AsyncioBridge
 
 __all__ = ["CONCURRENCY", "WSJF", "PartOf", "ReportHandler", "ReportService", "ReportStatistics"]
 
@@ -44,9 +48,12 @@ _REQUIRED: Final = (
 
 
 class ReportService(Protocol):
-    """Where reports go: a `WATSClient`, or one's own."""
+    """Where reports go: a `WATSClient`, a report service of pywats-api, or one's own.
 
-    async def submit(self, report: Any, /) -> Any:
+    Only those of pywats-api may be sync.
+    """
+
+    def submit(self, report: Any, /) -> Any:
         """Hand a report in; whatever it raises is judged by the handler's policies."""
         ...
 
@@ -73,8 +80,10 @@ class ReportHandler(BaseHandler):
     Reports of one unit stay in order, and those of others go in parallel, `concurrency` at once.
 
     Args:
-        report_service: anything with `async submit(report)`. It stays open: it may serve others, and
-            who made it closes it.
+        report_service: anything with `async submit(report)`, or a report service of pywats-api: a
+            sync one is called in a thread, an async one through `bridge`. It stays open: it may serve
+            others, and who made it closes it.
+        bridge: for an async service of pywats-api; its `run` must be a child of the tree.
         part_of: says part number and revision of a unit that its event does not name.
         profiles: who senders are; the first that matches counts.
         sub_units_of: gives the components to be told with a unit's report, each with partType, pn, rev
@@ -84,13 +93,14 @@ class ReportHandler(BaseHandler):
         name: of the handler.
 
     Raises:
-        TypeError: if the service has no `submit`, or a profile is none.
+        TypeError: if the service has no `submit` or lacks a bridge, or a profile is none.
     """
 
     def __init__(
         self,
         report_service: ReportService,
         *,
+        bridge: AsyncioBridge | None = None,
         part_of: PartOf | None = None,
         profiles: Sequence[SourceProfile] = (),
         sub_units_of: Callable[[Event], Sequence[dict[str, Any]]] | None = None,
@@ -99,11 +109,14 @@ class ReportHandler(BaseHandler):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        if not callable(getattr(report_service, "submit", None)):
+        service: Any = report_service
+        if is_of_pywats_api(service):
+            service = PywatsApiReports(service, bridge)
+        elif not callable(getattr(service, "submit", None)):
             raise TypeError(
                 f"report_service must have `async submit(report)`, and {report_service!r} has not"
             )
-        self._service = report_service
+        self._service = service
         self._part_of = part_of
         self._profiles = Profiles(profiles)
         self._sub_units_of = sub_units_of

@@ -25,4 +25,4 @@ def _loaded(report: dict[str, Any]) -> dict[str, Any]:
     return {"read": json.loads(read.model_dump_json(by_alias=True, exclude_none=True))}
 
 
-print(json.dumps([_loaded(report) for report in json.load(sys.stdin)]))
+json.dump([_loaded(report) for report in json.load(sys.stdin)], sys.stdout)

@@ -44,7 +44,8 @@ class Peer:
         before = [str(floor) for floor in FLOORS] if with_ours else []
         after = [sysconfig.get_path("purelib")] if with_ours else []
         start = f"import runpy, sys; sys.path[:0] = {before!r}; sys.path += {after!r}; "
-        start += f"sys.argv[:] = {[str(script), *arguments]!r}; runpy.run_path({str(script)!r}, run_name='__main__')"
+        start += f"sys.argv[:] = {[str(script), *arguments]!r}; "
+        start += "runpy.run_path(sys.argv[0], run_name='__main__')"
         done = subprocess.run(
             [str(self.python), "-I", "-c", start],
             input=json.dumps(given),
