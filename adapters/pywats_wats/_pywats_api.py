@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
-import trio
-
+from pywats_actors.blocking import Blocking
 from pywats_supervision._system import current_runtime
 from pywats_wats._fields import is_uuid
 from pywats_wats._status import REPORT_PATH, error_of
@@ -68,7 +67,7 @@ class PywatsApiReports:
             )
         self._bridge = bridge
         self._thread = ThreadPoolExecutor(1, "pywats-api")
-        self._turn = trio.Lock()
+        self._blocking = Blocking(1)
 
     async def submit(self, report: Any) -> str:
         """Hand a report in.
@@ -99,8 +98,7 @@ class PywatsApiReports:
         if self._on_asyncio:
             assert self._bridge is not None
             return await self._bridge.call(self._submit, report)
-        async with self._turn:
-            return await current_runtime().run_blocking(self._in_its_thread, report)
+        return await self._blocking.run(self._in_its_thread, report)
 
     def _in_its_thread(self, report: Any) -> Any:
         return self._thread.submit(self._submit, report).result()

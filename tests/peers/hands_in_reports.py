@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import trio
-from pywats import AsyncWATS, pyWATS
+from pywats import AsyncWATS, pyWATS  # type: ignore[import-not-found]
 
 from pywats_asyncio import AsyncioBridge
 from pywats_events import AsyncEventBus, Event, EventType
@@ -66,7 +66,7 @@ class Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content.encode())
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: Any, **options: Any) -> None:
         """Say nothing."""
 
 
@@ -137,7 +137,7 @@ async def main() -> None:
             server.shutdown()
             server.server_close()
         try:
-            ReportHandler(service)
+            ReportHandler(AsyncWATS(base_url="http://127.0.0.1:9", **options).report)
         except TypeError as error:
             found["without a bridge"] = {"text": str(error)}
         nursery.cancel_scope.cancel()

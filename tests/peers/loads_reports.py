@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from pydantic import ValidationError
-from pywats.domains.report.report_models.uut.uut_report import UUTReport
+from pywats.domains.report.report_models.uut.uut_report import UUTReport  # type: ignore[import-not-found]
 
 __all__: list[str] = []
 
