@@ -44,7 +44,7 @@ def error_of(
         return WATSUnavailable(words, retry_after(headers.get("retry-after"), now))
     if 300 <= status < 400:
         return WATSRefused(f"{words}; it leads elsewhere: check the base URL and the proxy")
-    return WATSRejected(words)
+    return WATSRejected(words, status)
 
 
 def _is_json(headers: Mapping[str, str], body: bytes) -> bool:

@@ -116,7 +116,7 @@ class Units:
         try:
             return await self._register.get_unit(*unit.key)
         except Exception as error:
-            if not self._create or not _blames_item(error):
+            if not self._create or not _is_unknown(error):
                 raise
         if not unit.revision:
             raise EventValidationError(
@@ -141,7 +141,7 @@ class Units:
         try:
             await self._register.get_unit(*unit.key)
         except Exception as error:
-            if not _blames_item(error):
+            if not _is_unknown(error):
                 raise
             return False
         return True
@@ -161,6 +161,11 @@ def _text(event: Event, name: str) -> str:
 
 def _source(event: Event) -> str:
     return _text(event, "station_id") or event.source.removeprefix("cfx:")
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Whether a server says that it does not know a unit; one's own service need not tell a status."""
+    return _blames_item(error) and getattr(error, "status", None) in {None, 404}
 
 
 def _blames_item(error: Exception) -> bool:

@@ -35,9 +35,17 @@ class WATSRefused(WATSError):
 
 
 class WATSRejected(WATSError):
-    """The server will never take this one: a dead letter with the server's words."""
+    """The server will never take this one: a dead letter with the server's words.
+
+    Attributes:
+        status: of the server's answer, 404 for what it does not know; None where nobody said.
+    """
 
     blames_item = True
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class IncompleteReport(WATSError):

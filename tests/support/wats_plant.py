@@ -82,7 +82,7 @@ class Plant:
 
     def _check_asset(self, serial_number: str) -> None:
         if serial_number in self.unknown_assets:
-            raise WATSRejected(f"404: no asset {serial_number}")
+            raise WATSRejected(f"404: no asset {serial_number}", 404)
 
     async def set_asset_state(self, serial_number: str, state: int) -> None:
         lost = await self._begin()
@@ -124,12 +124,12 @@ class Plant:
         try:
             return self.units[serial_number, part_number]
         except KeyError:
-            raise WATSRejected(f"404: no unit {serial_number} {part_number}") from None
+            raise WATSRejected(f"404: no unit {serial_number} {part_number}", 404) from None
 
     async def create_unit(self, serial_number: str, part_number: str, revision: str) -> None:
         lost = await self._begin()
         if (serial_number, part_number) in self.units:
-            raise WATSRejected("409: it is there already")
+            raise WATSRejected("409: it is there already", 409)
         self.units[serial_number, part_number] = {"revision": revision}
         self._end(lost, "create_unit", serial_number, part_number, revision)
 

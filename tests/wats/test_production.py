@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -295,6 +296,20 @@ async def test_a_unit_that_the_server_will_not_have_is_refused_by_its_words() ->
 
     with pytest.raises(WATSRejected, match="no such product"):
         await handler_on(Stern(), create_units=True).handle(started())
+
+
+@pytest.mark.parametrize(("status", "made"), [(404, True), (None, True), (400, False), (422, False)])
+async def test_only_a_unit_that_the_server_does_not_know_is_made_known(
+    status: int | None, made: bool
+) -> None:
+    class Answering(Plant):
+        async def get_unit(self, serial_number: str, part_number: str) -> Mapping[str, Any]:
+            raise WATSRejected("the server's words", status)
+
+    plant = Answering()
+    with nullcontext() if made else pytest.raises(WATSRejected, match="the server's words"):
+        await handler_on(plant, create_units=True).handle(started())
+    assert [call[0] for call in plant.changes][:1] == (["create_unit"] if made else [])
 
 
 # How it is made and subscribed

@@ -20,6 +20,7 @@ def test_a_body_that_the_server_will_never_take_is_rejected(status: int) -> None
     error = error_of(status, REPORT_PATH, JSON, b'{"message": "no such process"}', NOW)
     assert isinstance(error, WATSRejected)
     assert error.blames_item
+    assert error.status == status
     assert f'answered {status}: {{"message": "no such process"}}' in str(error)
 
 
