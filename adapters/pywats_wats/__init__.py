@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pywats_wats.asset import AssetHandler
 from pywats_wats.errors import IncompleteReport, WATSError, WATSRefused, WATSRejected, WATSUnavailable
 from pywats_wats.material import MaterialHandler, ReelMemory
+from pywats_wats.processes import check_process_codes
 from pywats_wats.production import ProductionHandler
 from pywats_wats.profile import SourceProfile
 from pywats_wats.report import Part, report_of
@@ -30,6 +31,7 @@ __all__ = [
     "WATSRefused",
     "WATSRejected",
     "WATSUnavailable",
+    "check_process_codes",
     "report_of",
 ]
 
