@@ -51,7 +51,11 @@ async def coroutine_function() -> RecordingActor[int]:
     return RecordingActor()
 
 
-@pytest.mark.parametrize("actor", [3, "actor", None, object(), coroutine_function], ids=str)
+@pytest.mark.parametrize(
+    "actor",
+    [3, "actor", None, object(), coroutine_function],
+    ids=["3", "actor", "None", "object", "coroutine_function"],
+)
 def test_what_neither_is_nor_makes_an_actor_is_refused(actor: Any) -> None:
     with pytest.raises(TypeError) as refused:
         ActorRef("actor", actor)
