@@ -1,13 +1,48 @@
-"""What all tests have in common: how hypothesis searches."""
+"""What all tests have in common: how hypothesis searches, and brokers that start once."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from support.rabbitmq import RabbitServer
+from support.rabbitmq_amqp1 import RabbitMQ, running_rabbitmq
 
 # No deadline: a busy machine is no fault of the code. CI repeats the same examples, so that a red run is the
 # change's doing; everywhere else each run tries new ones.
 settings.register_profile("here", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(scope="session")
+def amqp1_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ with the AMQP 1.0 plugin that nobody kills; queues are the test's own."""
+    with running_rabbitmq(tmp_path_factory.mktemp("amqp1")) as running:
+        yield running
+
+
+def _started(folder: Path) -> Iterator[RabbitServer]:
+    pytest.importorskip("aio_pika")
+    broker = RabbitServer(folder)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ without plugins that nobody kills; queues are the test's own."""
+    yield from _started(tmp_path_factory.mktemp("rabbitmq"))
+
+
+@pytest.fixture(scope="session")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ to be killed and started again; a test leaves it running."""
+    yield from _started(tmp_path_factory.mktemp("mortal"))

@@ -1,8 +1,8 @@
-"""One RabbitMQ for all tests here, and a bridge for each."""
+"""A queue of its own, and a bridge, for each test."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +11,6 @@ import trio
 from pywats_asyncio import AsyncioBridge
 from pywats_rabbitmq import RabbitConfig
 from support.rabbitmq import RabbitServer
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """A broker that nobody kills."""
-    pytest.importorskip("aio_pika")
-    broker = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        broker.start()
-        yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture

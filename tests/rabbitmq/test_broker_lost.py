@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -20,18 +19,6 @@ from pywats_rabbitmq import (
 from pywats_supervision import ChildSpec, Supervisor
 from pywats_supervision.policies import Backoff
 from support.rabbitmq import RabbitServer
-
-
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """A broker to be killed."""
-    pytest.importorskip("aio_pika")
-    broker = RabbitServer(tmp_path_factory.mktemp("mortal"))
-    try:
-        broker.start()
-        yield broker
-    finally:
-        broker.stop()
 
 
 async def test_a_broker_killed_under_load_and_started_again_loses_nothing(

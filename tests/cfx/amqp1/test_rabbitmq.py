@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import trio
 
@@ -18,16 +16,16 @@ from pywats_cfx.amqp1 import (
     connect,
 )
 from support.amqp1 import Taken
+from support.rabbitmq import RabbitServer
 from support.rabbitmq_amqp1 import RabbitMQ, running_rabbitmq
 
 LONG = 30
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as running:
-        running.declare_queue("wats")
-        yield running
+def broker(amqp1_broker: RabbitMQ) -> RabbitMQ:
+    amqp1_broker.declare_queue("wats")
+    return amqp1_broker
 
 
 def at(url: str) -> ClientConfig:
@@ -127,10 +125,9 @@ async def test_a_broker_that_dies_is_a_lost_connection(tmp_path_factory: pytest.
                         await sender.send(AMQPMessage(body=b"x", subject="s"))
 
 
-async def test_a_broker_without_the_plugin_is_recognised_as_one_of_0_9_1(tmp_path: object) -> None:
-    with running_rabbitmq(tmp_path, plugin=False) as broker:
-        with trio.fail_after(LONG):
-            with pytest.raises(WrongProtocol, match="rabbitmq_amqp1_0") as caught:
-                async with connect(at(broker.url)):
-                    pytest.fail("it speaks 1.0")
+async def test_a_broker_without_the_plugin_is_recognised_as_one_of_0_9_1(server: RabbitServer) -> None:
+    with trio.fail_after(LONG):
+        with pytest.raises(WrongProtocol, match="rabbitmq_amqp1_0") as caught:
+            async with connect(at(f"amqp://guest:guest@127.0.0.1:{server.port}")):
+                pytest.fail("it speaks 1.0")
     assert caught.value.speaks == "AMQP 0-9-1"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -19,33 +18,14 @@ from pywats_cfx.transport._rabbitmq import routing_keys
 from pywats_events import AsyncEventBus, Event, EventType
 from pywats_rabbitmq import RabbitConfig, RabbitPublisher
 from support.amqp1 import Taken
-from support.rabbitmq_amqp1 import RabbitMQ, running_rabbitmq
+from support.rabbitmq import RabbitServer
+from support.rabbitmq_amqp1 import RabbitMQ
 
 HERE = "//Acme/WATS/Station1"
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def plain_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """One without the plugin."""
-    with running_rabbitmq(tmp_path_factory.mktemp("plain"), plugin=False) as running:
-        yield running
-
-
-def amqp(broker: RabbitMQ, **options: Any) -> AMQPConfig:
-    parts = urlsplit(broker.url)
-    return AMQPConfig(
-        host=parts.hostname or "",
-        port=parts.port,
-        username=parts.username,
-        password=parts.password or "",
-        **options,
-    )
+def amqp(broker: RabbitMQ | RabbitServer, **options: Any) -> AMQPConfig:
+    return AMQPConfig(host="127.0.0.1", port=broker.port, username="guest", password="guest", **options)
 
 
 @asynccontextmanager
@@ -69,22 +49,22 @@ async def until(condition: Callable[[], object]) -> None:
         await trio.sleep(0.01)
 
 
-async def test_it_receives_from_a_queue_by_amqp_1_0(broker: RabbitMQ) -> None:
-    broker.declare_queue("station")
-    async with station(amqp(broker, subscribe=("/amq/queue/station",))) as (_, events):
-        async with connect(ClientConfig(url=broker.url, container="//m")) as machine:
+async def test_it_receives_from_a_queue_by_amqp_1_0(amqp1_broker: RabbitMQ) -> None:
+    amqp1_broker.declare_queue("station")
+    async with station(amqp(amqp1_broker, subscribe=("/amq/queue/station",))) as (_, events):
+        async with connect(ClientConfig(url=amqp1_broker.url, container="//m")) as machine:
             sender = await machine.open_sender("/exchange/amq.topic")
             assert await sender.send(mail_of(sample("units_tested_ict"))) is Outcome.ACCEPTED
         await until(lambda: events)
     assert events[0].payload.unit_id == "SN100042"
 
 
-async def test_it_publishes_in_order_between_hello_and_goodbye(broker: RabbitMQ) -> None:
-    broker.declare_queue("published", exchange="amq.fanout", key="")
+async def test_it_publishes_in_order_between_hello_and_goodbye(amqp1_broker: RabbitMQ) -> None:
+    amqp1_broker.declare_queue("published", exchange="amq.fanout", key="")
     taken = Taken()
-    async with connect(ClientConfig(url=broker.url, container="//reader")) as reader:
+    async with connect(ClientConfig(url=amqp1_broker.url, container="//reader")) as reader:
         await reader.open_receiver("/amq/queue/published", taken.take)
-        async with station(amqp(broker, publish="/exchange/amq.fanout")) as (transport, _):
+        async with station(amqp(amqp1_broker, publish="/exchange/amq.fanout")) as (transport, _):
             for number in range(50):
                 transport.send(UnitsTested(RecipeName=str(number)))
             await taken.wait_for(52)
@@ -104,19 +84,13 @@ async def test_it_publishes_in_order_between_hello_and_goodbye(broker: RabbitMQ)
 
 @pytest.mark.parametrize("protocol", ["auto", "amqp091"])
 async def test_it_speaks_rabbitmq_s_own_protocol_where_that_is_all(
-    plain_broker: RabbitMQ, protocol: Any
+    server: RabbitServer, protocol: Any
 ) -> None:
     queue = f"station-{protocol}"
-    config = amqp(plain_broker, protocol=protocol, queue=queue, topics=("CFX.Production.#",))
-    parts = urlsplit(plain_broker.url)
+    config = amqp(server, protocol=protocol, queue=queue, topics=("CFX.Production.#",))
     async with station(config) as (transport, events):
         bridge = AsyncioBridge()
-        rabbit = RabbitConfig(
-            host=parts.hostname or "",
-            port=parts.port,
-            user=parts.username or "",
-            password=parts.password or "",
-        )
+        rabbit = RabbitConfig(host="127.0.0.1", port=server.port)
         publisher = RabbitPublisher(bridge, rabbit)
         async with trio.open_nursery() as nursery:
             await nursery.start(bridge.run)

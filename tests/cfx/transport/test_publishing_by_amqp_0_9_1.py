@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,18 +28,6 @@ from pywats_supervision.policies import Backoff
 from support.rabbitmq import RabbitServer
 
 HERE = "//Acme/WATS/Station1"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """A broker that may be killed."""
-    pytest.importorskip("aio_pika")
-    server = RabbitServer(tmp_path_factory.mktemp("publishing"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 class Reader:
@@ -108,10 +96,10 @@ async def until(condition: Callable[[], object]) -> None:
         await trio.sleep(0.01)
 
 
-async def test_it_publishes_in_order_between_hello_and_goodbye(broker: RabbitServer) -> None:
+async def test_it_publishes_in_order_between_hello_and_goodbye(mortal: RabbitServer) -> None:
     with trio.fail_after(30):
-        async with reading(broker, "polite", ("#",)) as reader:
-            async with station(broker, "polite") as transport:
+        async with reading(mortal, "polite", ("#",)) as reader:
+            async with station(mortal, "polite") as transport:
                 for number in range(200):
                     transport.send(UnitsTested(RecipeName=str(number)))
                 await until(lambda: len(reader.recipes()) == 200 and "Heartbeat" in reader.names())
@@ -129,20 +117,20 @@ async def test_it_publishes_in_order_between_hello_and_goodbye(broker: RabbitSer
     assert first.properties.persistent
 
 
-async def test_a_broker_that_is_killed_loses_nothing_and_keeps_the_order(broker: RabbitServer) -> None:
+async def test_a_broker_that_is_killed_loses_nothing_and_keeps_the_order(mortal: RabbitServer) -> None:
     total = 600
     with trio.fail_after(60):
-        async with reading(broker, "mortal", ("#.UnitsTested",)) as reader:
-            async with station(broker, "mortal", window=50) as transport:
+        async with reading(mortal, "mortal", ("#.UnitsTested",)) as reader:
+            async with station(mortal, "mortal", window=50) as transport:
                 for number in range(total // 3):
                     transport.send(UnitsTested(RecipeName=str(number)))
                 await until(lambda: len(reader.recipes()) > 20)
                 for number in range(total // 3, 2 * total // 3):
                     transport.send(UnitsTested(RecipeName=str(number)))
-                await trio.to_thread.run_sync(broker.kill)
+                await trio.to_thread.run_sync(mortal.kill)
                 for number in range(2 * total // 3, total):
                     transport.send(UnitsTested(RecipeName=str(number)))
-                await trio.to_thread.run_sync(broker.start)
+                await trio.to_thread.run_sync(mortal.start)
                 await until(lambda: len(set(reader.recipes())) == total)
                 await until(lambda: not transport.get_stats()["spooled"])
     # A message that comes again is known by its UniqueID; of the others none is missing or late.
@@ -151,14 +139,14 @@ async def test_a_broker_that_is_killed_loses_nothing_and_keeps_the_order(broker:
     assert list(dict.fromkeys(reader.recipes())) == [str(number) for number in range(total)]
 
 
-async def test_what_it_publishes_does_not_come_back_to_it(broker: RabbitServer) -> None:
+async def test_what_it_publishes_does_not_come_back_to_it(mortal: RabbitServer) -> None:
     endpoint = EndpointConfig(cfx_handle="//Acme/Echo", heartbeat=60)
     amqp = AMQPConfig(
-        host="127.0.0.1", port=broker.port, username="guest", password="guest", protocol="amqp091"
+        host="127.0.0.1", port=mortal.port, username="guest", password="guest", protocol="amqp091"
     )
     config = CFXConfig(endpoint=endpoint, amqp=amqp, exchange=ExchangeConfig(exchange_name="echo"))
     with trio.fail_after(30):
-        async with reading(broker, "echo", ("#",)) as reader:
+        async with reading(mortal, "echo", ("#",)) as reader:
             transport = CFXTransport(config)
             async with AsyncEventBus() as bus:
                 bus.register_transport(transport)
