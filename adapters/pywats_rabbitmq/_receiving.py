@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from pywats_asyncio import Ack, AckWindow, Verdict
 from pywats_rabbitmq.config import RabbitConfig
-from pywats_rabbitmq.connection import CLOSE_TIMEOUT, connected, declare, described, lost, open_channel
+from pywats_rabbitmq.connection import (
+    CLOSE_TIMEOUT,
+    answered,
+    connected,
+    declare,
+    described,
+    lost,
+    open_channel,
+)
 from pywats_rabbitmq.errors import RabbitConsumerCancelled, RabbitError
 
 if TYPE_CHECKING:
@@ -55,6 +63,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
         self._consumer_tag: str | None = None
         self._wanted = True
         self._finishing = False
+        self._asking = False
         self._failure: RabbitError | None = None
 
     async def serve(self) -> None:
@@ -65,13 +74,15 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
         """
         config = self._config
         async with connected(config) as connection:
-            await declare(connection, config)
-            channel = await open_channel(connection)
+            async with answered(config):
+                await declare(connection, config)
+                channel = await open_channel(connection)
             self._epoch = self._window.reopen()
             channel.closing.add_done_callback(self._closed)
             channel.on_consumer_cancel_callbacks.add(self._cancelled_by_broker)
             try:
-                await channel.basic_qos(prefetch_count=config.prefetch)
+                async with self._answered():
+                    await channel.basic_qos(prefetch_count=config.prefetch)
                 await self._consume(channel)
                 self._up()
                 await self._work(channel)
@@ -99,14 +110,24 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
                 await self._consume(channel)
             elif not self._wanted and self._consumer_tag is not None:
                 tag, self._consumer_tag = self._consumer_tag, None
-                await channel.basic_cancel(tag)
+                async with self._answered():
+                    await channel.basic_cancel(tag)
             if self._finishing:
                 await self._send(channel, last=True)
                 return
 
     async def _consume(self, channel: AbstractChannel) -> None:
-        answer = await channel.basic_consume(self._config.queue, self._arrived)
+        async with self._answered():
+            answer = await channel.basic_consume(self._config.queue, self._arrived)
         self._consumer_tag = answer.consumer_tag
+
+    @contextlib.asynccontextmanager
+    async def _answered(self) -> AsyncIterator[None]:
+        """A question that stays open where no answer comes: the library then closes the channel too."""
+        self._asking = True
+        async with answered(self._config):
+            yield
+        self._asking = False
 
     async def _send(self, channel: AbstractChannel, *, last: bool = False) -> None:
         for frame in self._window.flush(last=last):
@@ -127,7 +148,8 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
 
     def _closed(self, closing: asyncio.Future[Any]) -> None:
         error = asyncio.CancelledError() if closing.cancelled() else closing.exception()
-        self._fail(lost(error, self._config))
+        if not (self._asking and isinstance(error, asyncio.CancelledError)):
+            self._fail(lost(error, self._config))
 
     def _cancelled_by_broker(self, _: object) -> None:
         self._fail(

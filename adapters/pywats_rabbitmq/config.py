@@ -64,7 +64,8 @@ class RabbitConfig:
         key_file: its key, in PEM; None where it is in `cert_file`.
         key_password: of the key; likewise.
         heartbeat: seconds, 1 to 65534; a hung broker is noticed after three of them.
-        connect_timeout: seconds that connecting may take, above 0.
+        connect_timeout: seconds that connecting may take, and then each of declaring and consuming,
+            above 0.
         connection_name: shown in RabbitMQ's management.
         queue: to consume from; required for a consumer.
         declare: make the queue where it is missing; False takes it as it is.

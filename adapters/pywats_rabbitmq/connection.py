@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSE_TIMEOUT",
+    "answered",
     "connected",
     "declare",
     "described",
@@ -102,6 +103,22 @@ async def connected(config: RabbitConfig) -> AsyncIterator[AbstractConnection]:
         with contextlib.suppress(Exception, asyncio.CancelledError):
             # It may be dying; its end is what counts, and what it failed with is known by other ways.
             await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
+
+
+@contextlib.asynccontextmanager
+async def answered(config: RabbitConfig) -> AsyncIterator[None]:
+    """What the broker is asked in the block, it answers within `connect_timeout`.
+
+    Heartbeats do not notice a broker that lives and whose queue does not answer.
+
+    Raises:
+        RabbitUnreachable: if it does not; the block is cancelled then.
+    """
+    try:
+        async with asyncio.timeout(config.connect_timeout):
+            yield
+    except TimeoutError as error:
+        raise described(error, config) from error
 
 
 async def open_channel(connection: AbstractConnection) -> AbstractChannel:
