@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 
 DEMO_SECONDS ?= 20
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
 BENCH_ARGS ?=
 
 FLOORS := supervision actors adapters
@@ -24,7 +25,7 @@ demo: $(VENV)/.installed-demo  ## A whole station for DEMO_SECONDS (20), with al
 	$(BIN)/pywats-station demo --seconds $(DEMO_SECONDS)
 
 test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to choose
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-test  ## Kill a station 200 times, and try 20,000 random trees against OTP's rules
 	PYWATS_KILLS=200 PYWATS_EXAMPLES=20000 $(BIN)/python -m pytest \
