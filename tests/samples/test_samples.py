@@ -16,6 +16,21 @@ SAMPLES = {
         r"UnitsProcessed from //Acme/Reflow1: test\.result of SN100042\n"
         r"MagazineArrived from //Acme/Loader1: production\.unit_arrived of SN100042\n"
     ),
+    "smt_line.py": (
+        r"3 machines tested 1\d\d units\n"
+        r"WATS has 1\d\d reports by 3 machines\n"
+        r"0 dead letters\n"
+    ),
+    "test_station_with_files.py": (
+        r"5 files: 4 done, failed: broken\.csv, broken\.csv\.error\.txt\n"
+        r"there is no column Result; there are Serial\n"
+        r"WATS has SN-1 P, SN-2 F, SN-3 P, SN-4 P\n"
+    ),
+    "validate_units.py": r"SN-1: Passed, SN-2: Failed\n",
+    "instrument_driver.py": (
+        r"40 units tested, 0 dead letters\n"
+        r"the voltmeter was connected \d+ times\n"
+    ),
     "embedding_threads.py": (
         r"4 sockets tested 100 units\n"
         r"96 results archived, 96 units released\n"
