@@ -8,40 +8,28 @@ for taking and one for putting aside.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from itertools import islice
-from typing import BinaryIO, Final, NamedTuple
+from typing import NamedTuple
 
-from pywats_events import Event
-from pywats_events.models._clock import now
 from pywats_files._decisions import Patterns, Seen, free_name, is_marked, oldest
 from pywats_files._ledger import Ledger
 from pywats_files._platform import READING, WINDOWS, is_being_written, lock
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
-from pywats_files.converters import FileInfo
-from pywats_files.errors import FileChanged, FileRefused, FolderInUse, FolderLost
+from pywats_files.errors import FileChanged, FolderInUse, FolderLost
 
-__all__ = ["Folder", "Later", "Pages", "Sight", "Taken", "told"]
-
-LARGE: Final = 1024 * 1024
-"""Bytes from which on a file is read twice, for its digest and in pages, instead of held in memory."""
-PAGE: Final = 256
-"""Events of a large file that are in memory at once."""
-READ_AT_ONCE: Final = 1024 * 1024
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["Folder", "NotNow", "Sight"]
 
 
-class Later(NamedTuple):
-    """A file that cannot be taken now; with no trouble it is only to be looked at again."""
+class NotNow(Exception):
+    """A file is not taken now; with the trouble that a person should hear of, if any."""
 
-    name: str
-    trouble: Trouble | None = None
+    def __init__(self, trouble: Trouble | None) -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
 
 
 class Sight(NamedTuple):
@@ -58,72 +46,6 @@ class Sight(NamedTuple):
     waiting: list[Seen]
     files: int
     refused: list[Trouble]
-
-
-class Taken(NamedTuple):
-    """A file in hand.
-
-    Attributes:
-        seen: the file itself.
-        digest: of its content.
-        pages: its events, a page at a time.
-        error: what is wrong with it.
-        repeat: whether its content is done already.
-    """
-
-    seen: Seen
-    digest: bytes = b""
-    pages: Pages | None = None
-    error: str | None = None
-    repeat: bool = False
-
-
-class Pages:
-    """The events of a file, read as they are asked for.
-
-    Attributes:
-        first: the first page; for a small file it is all.
-        more: whether there may be others.
-    """
-
-    def __init__(self, stream: BinaryIO, events: Iterator[Event], most: int, *, whole: bool) -> None:
-        self._stream = stream
-        self._events = events
-        self._room = most
-        self.more = False
-        self.first: list[Event] = self.next() if not whole else self._all()
-
-    def _all(self) -> list[Event]:
-        events = list(islice(self._events, self._room + 1))
-        self._check(events)
-        self.close()
-        return events
-
-    def next(self) -> list[Event]:
-        """The next page; blocks.
-
-        Raises:
-            Exception: what the converter raises.
-        """
-        events = list(islice(self._events, PAGE))
-        self._check(events)
-        self._room -= len(events)
-        self.more = len(events) == PAGE
-        return events
-
-    def _check(self, events: list[Event]) -> None:
-        if len(events) > self._room:
-            raise FileRefused("it makes more events than are allowed (max_events)")
-        for event in events:
-            if event.__class__ is not Event:
-                raise FileRefused(f"its converter makes events, not {event!r}")
-
-    def close(self) -> None:
-        """Close the file."""
-        close = getattr(self._events, "close", None)
-        if close is not None:
-            close()
-        self._stream.close()
 
 
 class Folder:
@@ -143,6 +65,7 @@ class Folder:
         self._lock: int | None = None
         self._identity: tuple[int, int] | None = None
         self._ledger: Ledger | None = None
+        self._names_in_hand: set[str] = set()
 
     # Having the folder
 
@@ -166,6 +89,7 @@ class Folder:
                     )
             self._lock = lock(config.state_path / "lock")
             self._ledger = Ledger(config.state_path / "ledger", config.remember)
+            self._names_in_hand = set(os.listdir(self._hand))
         except BlockingIOError as error:
             raise FolderInUse(f"another watcher has the folder {self._path}") from error
         except OSError as error:
@@ -241,117 +165,53 @@ class Folder:
 
     # Taking
 
-    def take(self, files: list[Seen], *, in_hand: bool = False) -> list[Taken | Later]:
-        """Take files into hand and convert them, in order.
-
-        Args:
-            files: as they were seen.
-            in_hand: whether they are in hand already, since an earlier life.
+    def claim(self, seen: Seen) -> int:
+        """Move a file into hand, if it is finished; its open descriptor.
 
         Raises:
-            FolderLost: if the folder is away.
+            NotNow: if it is not what was seen, or its writer still has it open.
+            OSError: if it cannot be opened or moved; it is where it was.
         """
-        return [taken for seen in files if (taken := self._take(seen, in_hand)) is not None]
-
-    def _take(self, seen: Seen, in_hand: bool) -> Taken | Later | None:
-        try:
-            stream = self._reopened(seen.name) if in_hand else self._claimed(seen)
-        except FileNotFoundError:
-            return None
-        except _NotNow as error:
-            return Later(seen.name, error.trouble)
-        except OSError as error:
-            self.check()
-            return Later(seen.name, Trouble("unreadable", seen.name, str(error)))
-        try:
-            return self._converted(seen.name, stream)
-        except OSError as error:
-            stream.close()
-            self.check()
-            return Later(seen.name, Trouble("unreadable", seen.name, str(error)))
-
-    def _claimed(self, seen: Seen) -> BinaryIO:
-        """Move a file into hand, if it is finished; the open file."""
         name = seen.name
         place, hand = f"{self._path}/{name}", f"{self._hand}/{name}"
-        if os.path.lexists(hand):
-            raise _NotNow(None)  # an earlier file of that name is being worked on
+        if name in self._names_in_hand:
+            raise NotNow(None)  # an earlier file of that name is being worked on
         descriptor = os.open(place, READING)
         try:
             found = os.fstat(descriptor)
             if _seen(name, found) != seen or not stat.S_ISREG(found.st_mode):
-                raise _NotNow(None)
-            if is_being_written(descriptor):
-                raise _NotNow(Trouble("held", name, "its writer still has it open"))
+                raise NotNow(None)
+            # Whoever renames a file, or marks it, has said that it is finished.
+            if self._config.finished == "stable" and is_being_written(descriptor):
+                raise NotNow(Trouble("held", name, "its writer still has it open"))
             if WINDOWS:
                 os.close(descriptor)  # an open file cannot be renamed there
                 descriptor = -1
             os.rename(place, hand)
-            if descriptor == -1 or os.stat(hand, follow_symlinks=False).st_ino != found.st_ino:
-                replaced, descriptor = descriptor, os.open(hand, READING)
-                if replaced != -1:
-                    os.close(replaced)
+            self._names_in_hand.add(name)
+            if WINDOWS:
+                descriptor = os.open(hand, READING)
         except BaseException:
             if descriptor != -1:
                 os.close(descriptor)
             raise
         if self._config.finished == "marker":
             _remove(place + self._config.marker)
-        return open(descriptor, "rb")
+        return descriptor
 
-    def _reopened(self, name: str) -> BinaryIO:
+    def reopen(self, name: str) -> int:
+        """The open descriptor of a file that is in hand since an earlier life.
+
+        Raises:
+            OSError: if it cannot be opened.
+        """
         if self._config.finished == "marker" and not os.path.lexists(f"{self._path}/{name}"):
             _remove(f"{self._path}/{name}{self._config.marker}")
-        return open(os.open(f"{self._hand}/{name}", READING), "rb")
+        return os.open(f"{self._hand}/{name}", READING)
 
-    def _converted(self, name: str, stream: BinaryIO) -> Taken:
-        before = os.fstat(stream.fileno())
-        seen = _seen(name, before)
-        kind = self._patterns.kind(name)
-        if seen.size > self._config.max_file:
-            stream.close()
-            return Taken(
-                seen, error=f"it has {seen.size} bytes, and {self._config.max_file} are allowed (max_file)"
-            )
-        if kind.pattern is None:
-            stream.close()
-            return Taken(seen, error="no converter takes files of that name any more")
-        whole = seen.size < LARGE
-        digest = _digest(stream)
-        stream.seek(0)
-        assert self._ledger is not None
-        if digest in self._ledger:
-            stream.close()
-            return Taken(seen, digest, repeat=True)
-        try:
-            pages = Pages(
-                stream, self._events(kind.pattern, stream, seen, digest), self._config.max_events, whole=whole
-            )
-        except OSError:
-            raise
-        except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with the error
-            stream.close()
-            return Taken(seen, digest, error=told(error))
-        return Taken(seen, digest, pages)
-
-    def _events(self, pattern: str, stream: BinaryIO, seen: Seen, digest: bytes) -> Iterator[Event]:
-        config = self._config
-        convert = config.converters[pattern]
-        info = FileInfo(
-            name=seen.name,
-            path=f"{self._hand}/{seen.name}",
-            source=config.source_name,
-            size=seen.size,
-            modified=EPOCH + timedelta(microseconds=seen.mtime_ns // 1000),
-            received_at=now(),
-            digest=digest,
-            custom={"file": seen.name, "folder": self._path},
-            max_line=config.max_line,
-        )
-        keep_id = getattr(convert, "keeps_ids", False)
-        return (
-            info.completed(event, index, keep_id=keep_id) for index, event in enumerate(convert(stream, info))
-        )
+    def path_in_hand(self, name: str) -> str:
+        """Where a file is while it is in hand."""
+        return f"{self._hand}/{name}"
 
     # Putting aside
 
@@ -381,27 +241,24 @@ class Folder:
             found = os.stat(hand, follow_symlinks=False)
         except FileNotFoundError:
             self.check()
+            self._names_in_hand.discard(seen.name)
             return  # somebody has taken it away: a person, for we are alone
-        if _seen(seen.name, found) != seen:
-            os.rename(hand, _free(self._path, seen.name))
+        changed = _seen(seen.name, found) != seen
+        if error is not None and not changed:
+            self._put_to_failed(hand, seen.name, error)
+        else:
+            os.rename(hand, _free(self._path if changed else self._done, seen.name))
+        self._names_in_hand.discard(seen.name)
+        if changed:
             raise FileChanged(f"{seen.name} was written to after it was taken; it is taken again")
-        if error is None:
-            os.rename(hand, _free(self._done, seen.name))
-            return
-        target = _free(self._failed, seen.name)
+
+    def _put_to_failed(self, hand: str, name: str, error: str) -> None:
+        target = _free(self._failed, name)
         temporary = f"{self._config.state_path}/error.new"
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{error}\n")
         os.replace(temporary, f"{target}.error.txt")
         os.rename(hand, target)
-
-
-class _NotNow(Exception):
-    """A file is not taken now; with the trouble that a person should hear of, if any."""
-
-    def __init__(self, trouble: Trouble | None) -> None:
-        super().__init__(trouble)
-        self.trouble = trouble
 
 
 class _Counted:
@@ -429,13 +286,6 @@ def _not_a_file(found: os.stat_result) -> str | None:
     return "it is neither a file nor a folder"
 
 
-def _digest(stream: BinaryIO) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    while data := stream.read(READ_AT_ONCE):
-        digest.update(data)
-    return digest.digest()
-
-
 def _free(place: str, name: str) -> str:
     return f"{place}/{free_name(name, lambda other: os.path.lexists(f'{place}/{other}'))}"
 
@@ -443,8 +293,3 @@ def _free(place: str, name: str) -> str:
 def _remove(path: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path)
-
-
-def told(error: Exception) -> str:
-    """What a person is told of a file that could not be converted."""
-    return str(error) if isinstance(error, FileRefused) else f"{type(error).__name__}: {error}"

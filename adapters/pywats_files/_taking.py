@@ -14,8 +14,9 @@ from pywats_events import Event
 from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
 from pywats_files._decisions import Seen, Stability, batches
-from pywats_files._folder import Folder, Later, Pages, Sight, Taken, told
+from pywats_files._folder import Folder, Sight
 from pywats_files._open_files import OpenFile, OpenFiles
+from pywats_files._reading import Later, Pages, Reader, Taken, told
 from pywats_files._telling import Backlog, Trouble
 from pywats_files.config import FolderConfig
 
@@ -68,7 +69,9 @@ class Taking:
         self._backlog = backlog
         self._stability = Stability(config.stable_for)
         self._again: dict[str, float] = {}
-        self._publishing = False
+        self._reader = Reader(config, folder)
+        self._fetched = 0
+        self._refused = False
         self.threads: Blocking = Blocking(1)
         self.closing = False
         self.news: trio.Event = trio.Event()
@@ -95,20 +98,24 @@ class Taking:
                 waiting, due = self._stability.stable(waiting, trio.current_time())
             before = self.files_taken
             for files, held in ((in_hand, True), (waiting, False)):
-                for batch in batches(files, most_files=BATCH, most_bytes=BATCH_BYTES):
-                    await self._take(batch, in_hand=held)
+                await self._take_all(files, in_hand=held)
             if self.files_taken == before:
                 look_at = trio.current_time() + self._config.poll_interval
                 with trio.move_on_at(min(due, look_at, *self._again.values())):
                     await self.news.wait()
 
     async def drain(self) -> None:
-        """Wait until what was taken is put aside, but for files that a stopping bus does not take whole.
+        """Wait until what was taken is put aside, but for files that a stopping bus does not take.
 
         Cancelled: nothing has happened.
         """
-        while self._publishing or self._files.under_way():
+        while (self._fetched and not self._refused) or self._files.under_way():
             await self._files.wait_changed()
+
+    def open_again(self) -> None:
+        """Take files again, in another life."""
+        self.closing = self._refused = False
+        self._fetched = 0
 
     def _not_again(self, files: list[Seen]) -> list[Seen]:
         """Without those whose time to be tried again has not come."""
@@ -120,28 +127,49 @@ class Taking:
         while self.closing or len(self._files) >= self._config.in_flight:
             await self._files.wait_changed()
 
-    async def _take(self, batch: list[Seen], *, in_hand: bool) -> None:
-        await self._wait_room()
-        found: list[Taken | Later] = await self.threads.run(
-            partial(self._folder.take, batch, in_hand=in_hand)
-        )
-        self._publishing = True
+    async def _take_all(self, files: list[Seen], *, in_hand: bool) -> None:
+        """Take files in order: while one batch is published, the thread reads the next."""
+        if not files:
+            return
+        send, receive = trio.open_memory_channel[list[Taken | Later]](0)
+        unpublished: dict[int, list[Taken | Later]] = {}
         try:
-            for taken in found:
-                if isinstance(taken, Later):
-                    self._put_off(taken)
-                else:
-                    self.files_taken += 1
-                    await self._publish(taken)
-            self._backlog.worked_off(len(batch), trio.current_time())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._fetch, files, in_hand, send, unpublished)
+                async for found in receive:
+                    await self._publish_all(found)
+                    del unpublished[id(found)]
         finally:
-            for taken in found:
-                if isinstance(taken, Taken) and taken.pages is not None:
-                    taken.pages.close()
-            self._published()
+            for found in unpublished.values():
+                for taken in found:
+                    if isinstance(taken, Taken) and taken.pages is not None:
+                        taken.pages.close()
 
-    def _published(self) -> None:
-        self._publishing = False
+    async def _fetch(
+        self,
+        files: list[Seen],
+        in_hand: bool,
+        send: trio.MemorySendChannel[list[Taken | Later]],
+        unpublished: dict[int, list[Taken | Later]],
+    ) -> None:
+        async with send:
+            for batch in batches(files, most_files=BATCH, most_bytes=BATCH_BYTES):
+                await self._wait_room()
+                self._fetched += len(batch)
+                found = await self.threads.run(partial(self._reader.take, batch, in_hand=in_hand))
+                self._fetched += len(found) - len(batch)
+                unpublished[id(found)] = found
+                await send.send(found)
+
+    async def _publish_all(self, found: list[Taken | Later]) -> None:
+        for taken in found:
+            if isinstance(taken, Later):
+                self._put_off(taken)
+            else:
+                self.files_taken += 1
+                await self._publish(taken)
+            self._fetched -= 1
+        self._backlog.worked_off(len(found), trio.current_time())
         self._files.changed()
 
     def _put_off(self, later: Later) -> None:
@@ -174,9 +202,8 @@ class Taking:
                 return None
             try:
                 page = await self.threads.run(pages.next)
-            except OSError:
-                raise
             except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with this
+                await self.threads.run(self._folder.check)
                 return f"{told(error)} (its first {file.published} events are published)"
 
     async def _give(self, event: Event) -> Receipt:
@@ -184,6 +211,7 @@ class Taking:
         try:
             return await self._publish_event(event)
         except BusStopped:
-            self._published()
+            self._refused = True
+            self._files.changed()
             await trio.sleep_forever()
             raise

@@ -82,7 +82,7 @@ class FileWatcher(BaseTransport):
 
         Cancelled: the disk is waited for.
         """
-        self._taking.closing = False
+        self._taking.open_again()
         await self._taking.threads.run(self._folder.open)
 
     async def stop_async(self) -> None:

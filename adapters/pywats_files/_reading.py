@@ -1,0 +1,209 @@
+"""Reading: takes files into hand and has them converted, in a worker thread."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import BinaryIO, Final, NamedTuple
+
+from pywats_events import Event
+from pywats_events.models._clock import now
+from pywats_files._decisions import Patterns, Seen
+from pywats_files._folder import Folder, NotNow
+from pywats_files._telling import Trouble
+from pywats_files.config import FolderConfig
+from pywats_files.converters import FileInfo
+from pywats_files.errors import FileRefused
+
+__all__ = ["Later", "Pages", "Reader", "Taken", "told"]
+
+LARGE: Final = 1024 * 1024
+"""Bytes from which on a file is read twice, for its digest and in pages, instead of held in memory."""
+PAGE: Final = 256
+"""Events of a large file that are in memory at once."""
+AT_ONCE: Final = 1024 * 1024
+"""Bytes of a large file that are read at once for its digest."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Later(NamedTuple):
+    """A file that cannot be taken now; with no trouble it is only to be looked at again."""
+
+    name: str
+    trouble: Trouble | None = None
+
+
+class Taken(NamedTuple):
+    """A file in hand.
+
+    Attributes:
+        seen: the file itself.
+        digest: of its content.
+        pages: its events, a page at a time.
+        error: what is wrong with it.
+        repeat: whether its content is done already.
+    """
+
+    seen: Seen
+    digest: bytes = b""
+    pages: Pages | None = None
+    error: str | None = None
+    repeat: bool = False
+
+
+class Pages:
+    """The events of a file, read as they are asked for.
+
+    Attributes:
+        first: the first page; for a small file it is all.
+        more: whether there may be others.
+    """
+
+    def __init__(self, stream: BinaryIO, events: Iterator[Event], most: int, *, whole: bool) -> None:
+        self._stream = stream
+        self._events = events
+        self._room = most
+        self.more = False
+        self.first: list[Event] = self.next() if not whole else self._all()
+
+    def _all(self) -> list[Event]:
+        events = list(islice(self._events, self._room + 1))
+        self._check(events)
+        self.close()
+        return events
+
+    def next(self) -> list[Event]:
+        """The next page; blocks.
+
+        Raises:
+            Exception: what the converter raises.
+        """
+        events = list(islice(self._events, PAGE))
+        self._check(events)
+        self._room -= len(events)
+        self.more = len(events) == PAGE
+        return events
+
+    def _check(self, events: list[Event]) -> None:
+        if len(events) > self._room:
+            raise FileRefused("it makes more events than are allowed (max_events)")
+        for event in events:
+            if event.__class__ is not Event:
+                raise FileRefused(f"its converter makes events, not {event!r}")
+
+    def close(self) -> None:
+        """Close the file."""
+        close = getattr(self._events, "close", None)
+        if close is not None:
+            close()
+        self._stream.close()
+
+
+class Reader:
+    """Takes files and reads them.
+
+    Args:
+        config: of the watcher.
+        folder: where they are.
+    """
+
+    def __init__(self, config: FolderConfig, folder: Folder) -> None:
+        self._config = config
+        self._folder = folder
+        self._patterns = Patterns(config)
+        self._source = config.source_name
+        self._place = str(config.path)
+
+    def take(self, files: list[Seen], *, in_hand: bool = False) -> list[Taken | Later]:
+        """Take files into hand and convert them, in order; blocks.
+
+        Args:
+            files: as they were seen.
+            in_hand: whether they are in hand already, since an earlier life.
+
+        Raises:
+            FolderLost: if the folder is away.
+        """
+        return [taken for seen in files if (taken := self._take(seen, in_hand)) is not None]
+
+    def _take(self, seen: Seen, in_hand: bool) -> Taken | Later | None:
+        descriptor = -1
+        try:
+            descriptor = self._folder.reopen(seen.name) if in_hand else self._folder.claim(seen)
+            return self._read(seen.name, descriptor)
+        except FileNotFoundError:
+            return None
+        except NotNow as reason:
+            return Later(seen.name, reason.trouble)
+        except OSError as error:
+            self._folder.check()
+            return Later(seen.name, Trouble("unreadable", seen.name, str(error)))
+
+    def _read(self, name: str, descriptor: int) -> Taken:
+        """What is in a file; closes it, unless it is large."""
+        with open(descriptor, "rb", buffering=0) as file:
+            found = os.fstat(descriptor)
+            seen = Seen(found.st_mtime_ns, name, found.st_size, found.st_ino)
+            pattern = self._patterns.kind(name).pattern
+            if pattern is None:
+                return Taken(seen, error="no converter takes files of that name any more")
+            allowed = self._config.max_file
+            if seen.size > allowed:
+                return Taken(seen, error=f"it has {seen.size} bytes, and {allowed} are allowed (max_file)")
+            if seen.size >= LARGE:
+                return self._large(seen, pattern, os.dup(descriptor))
+            data = file.read(seen.size)
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        return self._converted(seen, pattern, digest, io.BytesIO(data))
+
+    def _large(self, seen: Seen, pattern: str, descriptor: int) -> Taken:
+        stream = open(descriptor, "rb")  # noqa: SIM115 - its pages are read later
+        try:
+            digest = hashlib.blake2b(digest_size=16)
+            while data := stream.read(AT_ONCE):
+                digest.update(data)
+            stream.seek(0)
+        except BaseException:
+            stream.close()
+            raise
+        return self._converted(seen, pattern, digest.digest(), stream)
+
+    def _converted(self, seen: Seen, pattern: str, digest: bytes, stream: BinaryIO) -> Taken:
+        if self._folder.is_done(digest):
+            stream.close()
+            return Taken(seen, digest, repeat=True)
+        try:
+            events = self._events(pattern, stream, seen, digest)
+            return Taken(
+                seen, digest, Pages(stream, events, self._config.max_events, whole=seen.size < LARGE)
+            )
+        except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with the error
+            stream.close()
+            return Taken(seen, digest, error=told(error))
+
+    def _events(self, pattern: str, stream: BinaryIO, seen: Seen, digest: bytes) -> Iterator[Event]:
+        convert = self._config.converters[pattern]
+        info = FileInfo(
+            name=seen.name,
+            path=self._folder.path_in_hand(seen.name),
+            source=self._source,
+            size=seen.size,
+            modified=EPOCH + timedelta(microseconds=seen.mtime_ns // 1000),
+            received_at=now(),
+            digest=digest,
+            custom={"file": seen.name, "folder": self._place},
+            max_line=self._config.max_line,
+        )
+        keep_id = getattr(convert, "keeps_ids", False)
+        return (
+            info.completed(event, index, keep_id=keep_id) for index, event in enumerate(convert(stream, info))
+        )
+
+
+def told(error: Exception) -> str:
+    """What a person is told of a file that could not be converted."""
+    return str(error) if isinstance(error, FileRefused) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,89 @@
+"""Files from a folder to a bus and on to `done`, against reading, decoding and renaming them in a plain loop.
+
+Guards the visits of `pywats_files._taking` and `_putting` to their threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from benchmarks.yardstick import interleaved
+from pywats_events import AsyncEventBus, Event, EventType
+from pywats_files import FileWatcher, FolderConfig
+
+PROMISES = {"files / plain loop": 0.5}
+
+FILES = 3_000
+
+
+def result(number: int) -> bytes:
+    """A result as a tester writes it: 12 steps; 1 kB."""
+    steps = [
+        {"name": f"Voltage {step}", "value": step * 1.1, "unit": "V", "passed": True} for step in range(12)
+    ]
+    payload = {
+        "unit_id": f"SN{number:06}",
+        "part_number": "PCBA-1",
+        "revision": "A",
+        "passed": True,
+        "steps": steps,
+    }
+    return json.dumps({"event_type": "test.result", "payload": payload}).encode()
+
+
+def fill(folder: Path) -> None:
+    """Drop the files."""
+    for number in range(FILES):
+        (folder / f"{number:06}.json").write_bytes(result(number))
+
+
+def take(path: str, done: str) -> None:
+    """Read a file, decode it, rename it."""
+    with open(path, "rb") as file:
+        Event.from_json(file.read())
+    os.rename(path, done)
+
+
+async def plain() -> float:
+    """Files per second of a loop that reads, decodes and renames them."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        fill(folder)
+        (folder / "done").mkdir()
+        started = time.perf_counter()
+        names = sorted(
+            (entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(place) if entry.is_file()
+        )
+        for _, name in names:
+            take(f"{place}/{name}", f"{place}/done/{name}")
+        return FILES / (time.perf_counter() - started)
+
+
+async def watched() -> float:
+    """Files per second from the start of a bus until all are done."""
+    with tempfile.TemporaryDirectory() as place:
+        fill(Path(place))
+        watcher = FileWatcher(FolderConfig(folder=place, finished="renamed"))
+
+        async def handle(event: Event) -> None:
+            pass
+
+        async with AsyncEventBus() as bus:
+            bus.subscribe(handle, event_types=[EventType.TEST_RESULT])
+            started = time.perf_counter()
+            bus.register_transport(watcher)
+            while watcher.get_stats()["done"] < FILES:
+                await trio.sleep(0.002)
+            return FILES / (time.perf_counter() - started)
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """The ratio of speeds."""
+    speeds = interleaved(rounds, watched=watched, plain=plain)
+    return {"files / plain loop": speeds["watched"] / speeds["plain"], "files per second": speeds["watched"]}
