@@ -68,7 +68,7 @@ class Ledger:
         if len(self._known) > 2 * self._remember:
             self._rewrite()
             return
-        with self._path.open("ab", buffering=0) as file:
+        with open(self._path, "ab", buffering=0) as file:
             file.write(_written(new))
 
     def _rewrite(self) -> None:

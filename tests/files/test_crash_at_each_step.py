@@ -1,0 +1,123 @@
+"""A process that ends between any two file operations loses nothing and doubles nothing."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pywats_files import FolderConfig
+from pywats_files._folder import Folder
+from pywats_files._reading import Reader, Taken
+
+FILES = {"a.json": "one", "b.json": "two", "c.json": "", "d.json": "one"}
+"""Contents by name: the third is none, the fourth repeats the first."""
+OPERATIONS = (
+    "rename",
+    "replace",
+    "open",
+    "unlink",
+    "stat",
+    "fstat",
+    "scandir",
+    "listdir",
+    "makedirs",
+    "close",
+)
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+@contextmanager
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Have file operation number `step` never happen, nor any after it."""
+    done: list[str] = []
+
+    def counted(name: str, operation: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            if len(done) >= step and name != "close":
+                raise Killed
+            done.append(name)
+            return operation(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in OPERATIONS:
+            patched.setattr(os, name, counted(name, getattr(os, name)))
+        patched.setattr(builtins, "open", counted("open", builtins.open))
+        yield done
+
+
+class Station:
+    """What a life of a watcher does, in the order in which it does it, with a store that knows ids."""
+
+    def __init__(self, config: FolderConfig) -> None:
+        self.config = config
+        self.folder = Folder(config)
+        self.stored: dict[str, str] = {}
+
+    def live(self) -> None:
+        """Work off all there is."""
+        self.folder = folder = Folder(self.config)
+        try:
+            folder.open()
+            reader = Reader(self.config, folder)
+            sight = folder.look(frozenset(), 100)
+            taken = reader.take(sight.in_hand, in_hand=True) + reader.take(sight.waiting)
+            for each in taken:
+                assert isinstance(each, Taken)
+                if each.pages is not None:
+                    for event in each.pages.first:
+                        self.stored.setdefault(event.id, event.payload["unit_id"])
+                if each.error is None:
+                    folder.remember([each.digest])
+                folder.put_aside(each.seen, each.error)
+        finally:
+            folder.close()
+
+
+def drop_all(folder: Path, marker: str | None) -> None:
+    for number, (name, unit) in enumerate(FILES.items()):
+        event = {"event_type": "test.result", "payload": {"unit_id": unit}}
+        (folder / name).write_text(json.dumps(event) if unit else "{")
+        os.utime(folder / name, (number, number))
+        if marker:
+            (folder / f"{name}{marker}").touch()
+
+
+@pytest.mark.parametrize("finished", ["renamed", "stable", "marker"])
+def test_after_a_kill_before_any_file_operation_the_next_life_does_the_rest_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Any
+) -> None:
+    step, ended = 0, False
+    while not ended:
+        place = tmp_path / str(step)
+        place.mkdir()
+        drop_all(place, ".ready" if finished == "marker" else None)
+        station = Station(FolderConfig(folder=place, finished=finished))
+        with killed_at(step, monkeypatch) as operations:
+            try:
+                station.live()
+                ended = True
+            except Killed:
+                pass
+        station.live()
+        assert sorted(station.stored.values()) == ["one", "two"], operations
+        names = {name: sorted(os.listdir(place / name)) for name in ("done", "failed", ".pywats/hand")}
+        assert names == {
+            "done": ["a.json", "b.json", "d.json"],
+            "failed": ["c.json", "c.json.error.txt"],
+            ".pywats/hand": [],
+        }, operations
+        assert sorted(os.listdir(place)) == [".pywats", "done", "failed"], operations
+        step += 1
+    assert step > 30
