@@ -168,6 +168,8 @@ class Taking:
             else:
                 self.files_taken += 1
                 await self._publish(taken)
+                if taken.pages is not None:
+                    taken.pages.close()
             self._fetched -= 1
         self._backlog.worked_off(len(found), trio.current_time())
         self._files.changed()

@@ -30,7 +30,7 @@ __all__ = [
     "wsjf_events",
 ]
 
-WSJF: Final = "wats.report"
+WSJF: Final = EventType.register("wats.report")
 """The type of an event with a report that is passed on to WATS as it is."""
 NO_SOURCE: Final = "unknown"
 
