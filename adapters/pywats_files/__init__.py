@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pywats_files.config import FolderConfig
 from pywats_files.converters import (
+    Column,
     Convert,
     FileInfo,
     csv_events,
@@ -16,6 +17,7 @@ from pywats_files.errors import FileRefused, FilesError, FolderInUse, FolderLost
 from pywats_files.watcher import FileWatcher
 
 __all__ = [
+    "Column",
     "Convert",
     "FileInfo",
     "FileRefused",
