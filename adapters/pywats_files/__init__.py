@@ -13,13 +13,14 @@ from pywats_files.converters import (
     keeps_ids,
     wsjf_events,
 )
-from pywats_files.errors import FileRefused, FilesError, FolderInUse, FolderLost
+from pywats_files.errors import FileNotReady, FileRefused, FilesError, FolderInUse, FolderLost
 from pywats_files.watcher import FileWatcher
 
 __all__ = [
     "Column",
     "Convert",
     "FileInfo",
+    "FileNotReady",
     "FileRefused",
     "FileWatcher",
     "FilesError",

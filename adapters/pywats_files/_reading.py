@@ -17,7 +17,7 @@ from pywats_files._folder import Folder, NotNow
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.converters import FileInfo
-from pywats_files.errors import FileRefused
+from pywats_files.errors import FileNotReady, FileRefused
 
 __all__ = ["Later", "Pages", "Reader", "Taken", "told"]
 
@@ -139,6 +139,8 @@ class Reader:
             return None
         except NotNow as reason:
             return Later(seen.name, reason.trouble)
+        except FileNotReady as error:
+            return Later(seen.name, Trouble("waiting", seen.name, str(error)))
         except OSError as error:
             self._folder.check()
             return Later(seen.name, Trouble("unreadable", seen.name, str(error)))
@@ -181,6 +183,9 @@ class Reader:
             return Taken(
                 seen, digest, Pages(stream, events, self._config.max_events, whole=seen.size < LARGE)
             )
+        except FileNotReady:
+            stream.close()
+            raise
         except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with the error
             stream.close()
             return Taken(seen, digest, error=told(error))

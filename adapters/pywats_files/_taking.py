@@ -215,5 +215,5 @@ class Taking:
         except BusStopped:
             self._refused = True
             self._files.changed()
-            await trio.sleep_forever()
-            raise
+        await trio.sleep_forever()
+        raise AssertionError("sleep_forever returned")

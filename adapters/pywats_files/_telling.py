@@ -22,7 +22,7 @@ REMEMBERED: Final = 20_000
 
 _TYPES: Final = {
     kind: EventType.register(f"system.file_{kind}")
-    for kind in ("failed", "refused", "unreadable", "held", "changed", "stuck")
+    for kind in ("failed", "refused", "unreadable", "held", "waiting", "changed", "stuck")
 }
 
 
@@ -31,7 +31,8 @@ class Trouble(NamedTuple):
 
     Attributes:
         kind: "failed": it is in `failed`; "refused": it is never taken; "unreadable": it is tried
-            again; "held": its writer has it open, it is tried again; "changed": it was written to
+            again; "held": its writer has it open, it is tried again; "waiting": its converter says that
+            it is not ready, it is tried again; "changed": it was written to
             after it was taken, and is taken again; "stuck": it cannot be moved, which is tried again.
         name: of the file.
         reason: a sentence.

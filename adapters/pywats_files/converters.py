@@ -2,7 +2,7 @@
 
 A converter is any callable `(stream, info) -> iterable of events`. It runs in a worker thread. A
 generator that reads the stream line by line needs no more memory for a large file than for a small
-one. What it raises sends the file to `failed`.
+one. What it raises sends the file to `failed`, but for FileNotReady: then it is tried again later.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FileChanged", "FileRefused", "FilesError", "FolderInUse", "FolderLost"]
+__all__ = ["FileChanged", "FileNotReady", "FileRefused", "FilesError", "FolderInUse", "FolderLost"]
 
 
 class FilesError(Exception):
@@ -23,3 +23,7 @@ class FileRefused(FilesError):
 
 class FileChanged(FilesError):
     """A file was written to after it was taken as finished."""
+
+
+class FileNotReady(FilesError):
+    """Raised by a converter for a file that cannot be converted yet: it is tried again later."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pywats_cfx.convert.context import Context
 from pywats_cfx.convert.converter import Convert, Converter
+from pywats_cfx.convert.files import envelopes_in_files
 from pywats_cfx.convert.letter import Letter, SourceRules
 
-__all__ = ["Context", "Convert", "Converter", "Letter", "SourceRules"]
+__all__ = ["Context", "Convert", "Converter", "Letter", "SourceRules", "envelopes_in_files"]
