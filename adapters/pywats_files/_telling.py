@@ -69,7 +69,7 @@ class Told:
         if len(self._told) >= REMEMBERED:
             del self._told[next(iter(self._told))]
         self._told[key] = None
-        logger.warning("%s: %r is %s: %s", self._name, trouble.name, trouble.kind, trouble.reason)
+        logger.warning("%s: %r (%s): %s", self._name, trouble.name, trouble.kind, trouble.reason)
         self._announce(trouble)
 
     def forget(self, name: str) -> None:

@@ -42,6 +42,13 @@ SAMPLES = {
         r"40 results published, 40 handled, 10 of them at the second attempt\n"
         r"the loop went on: its longest pause was 0\.\d+ s\n"
     ),
+    "files_from_pywats_client.py": (
+        r"report of SN1 \(PCBA-1\): P\n"
+        r"report of SN2 \(PCBA-1\): F\n"
+        r"1 was suspended, and tried again\n"
+        r"done: 1\.txt 2\.txt\n"
+        r"failed: there is no serial number\n"
+    ),
     "embedding_gui.py": (
         r"30 labels: 27 printed, 3 not printed\n"
         r"the window stayed lively: its longest pause was 0\.\d+ s\n"
