@@ -115,6 +115,7 @@ async def main() -> None:
         )
 
         async def submit(event: Event) -> None:
+            await trio.lowlevel.checkpoint()
             report = event.payload["wsjf"]
             print(f"report of {report['sn']} ({report['pn']}): {report['result']}")
 

@@ -19,7 +19,7 @@ _SIGNALS: Final = tuple(
 )
 
 
-async def heed_signals(
+async def heed_signals(  # noqa: ASYNC114 - of a station's `run`
     ask: Callable[[], object], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Wait for signals: at the first call `ask`, at the second raise.

@@ -43,7 +43,7 @@ class Exit(IntEnum):
     NOT_RUNNING = 4
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="pywats-station",
     no_args_is_help=True,
     add_completion=False,
@@ -52,7 +52,7 @@ app = typer.Typer(
     help="Run stations, look into them, and deal with what they could not handle.",
     epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there.",
 )
-letters = typer.Typer(no_args_is_help=True, help="What no handler could deal with.")
+letters: typer.Typer = typer.Typer(no_args_is_help=True, help="What no handler could deal with.")
 app.add_typer(letters, name="dead-letters")
 
 File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="the Python file that makes the station")]
@@ -235,9 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     try:
         app(args=arguments, prog_name="pywats-station")
-    except SystemExit:
-        raise
-    except BaseException as error:
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         if _State.debug:
             raise
         sys.exit(_told(error))

@@ -12,7 +12,7 @@ import trio
 
 from pywats_station._wire import Question, as_json, socket_path
 
-__all__ = ["NotRunning", "Refused", "answers", "ask"]
+__all__ = ["NotRunning", "Refused", "answers", "ask", "opened"]
 
 LONGEST_ANSWER = 256 << 20
 """Bytes of one line of an answer."""
@@ -26,12 +26,11 @@ class Refused(Exception):
     """The station has not understood the question."""
 
 
-async def answers(folder: Path, question: Question) -> AsyncGenerator[dict[str, Any], None]:
-    """The lines of an answer, as they come.
+async def opened(folder: Path, question: Question) -> trio.SocketStream:
+    """Ask a question; the stream gives the answer, and ends the asking when it is closed.
 
     Raises:
         NotRunning: if no station listens there.
-        Refused: if it says what is wrong with the question.
 
     Cancelled: the station forgets who asked.
     """
@@ -44,23 +43,40 @@ async def answers(folder: Path, question: Question) -> AsyncGenerator[dict[str, 
         raise NotRunning(f"the station with the data folder {folder} is another user's: {error}") from None
     except OSError:
         raise NotRunning(f"no station is running with the data folder {folder}") from None
-    async with stream:
-        await stream.send_all(as_json(question))
-        rest = bytearray()
-        async for part in stream:
-            rest += part
-            *lines, last = rest.split(b"\n")
-            if len(last) > LONGEST_ANSWER:
-                raise Refused(f"the answer has a line of more than {LONGEST_ANSWER} bytes")
-            rest = bytearray(last)
-            for line in lines:
-                answer = msgspec.json.decode(bytes(line))
-                if set(answer) == {"error"}:
-                    raise Refused(answer["error"])
-                yield answer
+    await stream.send_all(as_json(question))
+    return stream
+
+
+async def answers(stream: trio.SocketStream) -> AsyncGenerator[dict[str, Any], None]:
+    """The lines of an answer, as they come.
+
+    Raises:
+        Refused: if the station says what is wrong with the question.
+
+    Cancelled: what was read in part is lost.
+    """
+    rest = bytearray()
+    async for part in stream:
+        rest += part
+        *lines, last = rest.split(b"\n")
+        if len(last) > LONGEST_ANSWER:
+            raise Refused(f"the answer has a line of more than {LONGEST_ANSWER} bytes")
+        rest = bytearray(last)
+        for line in lines:
+            answer = msgspec.json.decode(bytes(line))
+            if set(answer) == {"error"}:
+                raise Refused(answer["error"])
+            yield answer
 
 
 async def ask(folder: Path, question: Question) -> list[dict[str, Any]]:
-    """All lines of an answer that ends."""
-    async with aclosing(answers(folder, question)) as lines:
+    """All lines of an answer that ends.
+
+    Raises:
+        NotRunning: if no station listens there.
+        Refused: if it says what is wrong with the question.
+
+    Cancelled: the station forgets who asked; it may have done what was asked for.
+    """
+    async with await opened(folder, question) as stream, aclosing(answers(stream)) as lines:
         return [line async for line in lines]

@@ -17,7 +17,7 @@ from rich.table import Table
 from pywats_events.durability import SQLiteDeadLetterQueue
 from pywats_events.policies import DeadLetterEntry
 from pywats_station._wire import Question, as_json
-from pywats_station.cli.asking import NotRunning, answers, ask
+from pywats_station.cli.asking import NotRunning, answers, ask, opened
 from pywats_station.cli.loading import data_folder
 from pywats_station.cli.showing import event_line, tree_of
 
@@ -67,7 +67,7 @@ def events(where: str, *, json: bool, count: int | None) -> None:
 
 async def _events(folder: Path, count: int | None, show: Callable[[dict[str, Any]], None]) -> None:
     shown = 0
-    async with aclosing(answers(folder, Question("events"))) as lines:
+    async with await opened(folder, Question("events")) as stream, aclosing(answers(stream)) as lines:
         async for event in lines:
             show(event)
             shown += 1

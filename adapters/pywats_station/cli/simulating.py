@@ -69,8 +69,8 @@ class Failed(Exception):
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
-        self.outage = kind == "outage"
-        self.suspend = kind == "refused"
+        self.outage: bool = kind == "outage"
+        self.suspend: bool = kind == "refused"
 
 
 def policies_of(texts: Sequence[str]) -> tuple[RetryPolicy | None, CircuitBreaker | None]:

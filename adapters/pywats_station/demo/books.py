@@ -26,7 +26,7 @@ class Books(ChainMiddleware):
     def __init__(self) -> None:
         self.came: Counter[EventType] = Counter()
         self.handled: Counter[EventType] = Counter()
-        self.failures = 0
+        self.failures: int = 0
         self._results: set[str] = set()
 
     def accept(self, event: Event) -> None:

@@ -94,14 +94,18 @@ class Demo:
     """
 
     def __init__(self, folder: Path, rate: float, server: StandInWATS, wats: WATSClient) -> None:
-        self.console = Console(highlight=False)
+        self.console: Console = Console(highlight=False)
         self.server = server
-        self.mood = "well"
-        self.books = Books()
-        self.files = FileSource(folder / "drop", rate)
+        self.mood: str = "well"
+        self.books: Books = Books()
+        self.files: FileSource = FileSource(folder / "drop", rate)
         self.sources: list[CFXSource | FileSource] = [*self._cfx(rate), self.files]
-        self.handlers = [ReportHandler(wats), AssetHandler(wats), ProductionHandler(wats)]
-        self.station = Station(
+        self.handlers: list[ReportHandler | AssetHandler | ProductionHandler] = [
+            ReportHandler(wats),
+            AssetHandler(wats),
+            ProductionHandler(wats),
+        ]
+        self.station: Station = Station(
             "demo",
             transports=[source.transport for source in self.sources],
             handlers=self.handlers,

@@ -96,7 +96,7 @@ class FileSource:
         self._pause = 1 / rate
         self._chance = system_runtime(seed=2591).random.random
         self._files = self._broken = 0
-        self.units = 0
+        self.units: int = 0
 
     async def work(self, until: trio.Event) -> None:
         """Work until it is over."""

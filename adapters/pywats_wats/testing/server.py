@@ -176,7 +176,9 @@ class StandInWATS:
             self._change = trio.Event()
             await self._change.wait()
 
-    async def _serve(self, host: str, port: int, *, task_status: trio.TaskStatus[str]) -> None:
+    async def _serve(  # noqa: ASYNC114 - of its own `run`
+        self, host: str, port: int, *, task_status: trio.TaskStatus[str]
+    ) -> None:
         config = Config()
         config.bind = [f"{host}:{port}"]
         config.accesslog = None
@@ -317,7 +319,7 @@ class Broken(Response):
         raise ConnectionResetError("told to drop the connection")
 
 
-async def _served(
+async def _served(  # noqa: ASYNC114, ASYNC128 - handed on
     app: Any, config: Config, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
 ) -> None:
     # The default waits for signals; this one ends when it is cancelled.
