@@ -133,6 +133,21 @@ async def test_a_token_that_is_refused_stops_sending_and_keeps_everything(autoju
     assert all(receipt.handed_back for receipt in receipts)
 
 
+async def test_when_the_token_is_mended_and_the_breaker_reset_all_are_sent(autojump_clock: MockClock) -> None:
+    server, given = Server(), policies()
+    server.away = WATSRefused("401: check the token")
+    async with running_async_bus(**given) as bus:
+        bus.subscribe(ReportHandler(server, profiles=[PROFILE]), concurrency=3)
+        for number in range(20):
+            await bus.publish(result(f"SN-{number}"))
+        await trio.sleep(DAY)
+        server.away = None
+        given["error_policy"].circuit_breaker.reset()
+        await bus.wait_idle()
+        assert trio.current_time() < DAY + 100
+    assert len(server.reports) == 20
+
+
 async def test_a_result_that_can_make_no_report_says_which_field_is_missing(
     autojump_clock: MockClock,
 ) -> None:
