@@ -131,6 +131,11 @@ class BusCore:
         self.door = Door(self.inbox)
         self.routes = Routes(())
 
+    @property
+    def store(self) -> Store | None:
+        """Where events are written down; None without one."""
+        return None if self.journaling is None else self.journaling.store
+
     # Accepting events
 
     def route(self, event: Event) -> Route:

@@ -6,7 +6,7 @@ They belong to the bus object, above the tree, so no crash in the tree can lose 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pywats_actors.blocking import Blocking
 from pywats_actors.mailbox import Mailbox
@@ -19,6 +19,9 @@ from pywats_supervision import ChildSpec
 from pywats_supervision.policies import Backoff, RestartPolicy
 from pywats_supervision.policies.decision import Failure
 
+if TYPE_CHECKING:  # a bus without a store needs no SQLite
+    from pywats_events.durability.store import Store
+
 __all__ = ["OUTERMOST", "Bus", "Subscription", "name_of", "wants_of"]
 
 OUTERMOST = {"initial": 0.5, "maximum": 60.0}
@@ -28,6 +31,8 @@ OUTERMOST = {"initial": 0.5, "maximum": 60.0}
 class Bus(Protocol):
     """What a subscription needs of its bus."""
 
+    @property
+    def store(self) -> Store | None: ...
     def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]: ...
     def enter(self, caused: list[Receipt], parent: Receipt) -> None: ...
     def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
@@ -143,7 +148,12 @@ class Subscription:
         if self._blocking is not None:
             self._blocking.abandon()
 
-    # What its worker reports (see Office)
+    # What its worker asks and reports (see Office)
+
+    @property
+    def store(self) -> Store | None:
+        """The bus's store."""
+        return self.bus.store
 
     def enter(self, caused: list[Receipt], parent: Receipt) -> None:
         """Let what the handler published enter the bus."""

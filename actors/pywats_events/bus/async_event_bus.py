@@ -474,6 +474,11 @@ class AsyncEventBus:
         return self._core.name
 
     @property
+    def store(self) -> Store | None:
+        """Its store, where what is attached to it may keep what it must remember; None without one."""
+        return self._core.store
+
+    @property
     def is_running(self) -> bool:
         """Whether it runs."""
         return self._core.running

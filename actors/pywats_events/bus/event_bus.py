@@ -438,6 +438,11 @@ class EventBus:
         return self._bus.name
 
     @property
+    def store(self) -> Store | None:
+        """Its store, where what is attached to it may keep what it must remember; None without one."""
+        return self._bus.store
+
+    @property
     def is_running(self) -> bool:
         """Whether it runs."""
         return self._bus.is_running and not (self._thread is not None and self._thread.forked)

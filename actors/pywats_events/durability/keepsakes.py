@@ -6,7 +6,7 @@ long, and is read from the database.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pywats_events.durability._database import Database
 from pywats_events.durability._group_commit import Commit, GroupCommit
@@ -68,16 +68,17 @@ class Shelf:
         self._trim()
         return self._commits.appended(len(value))
 
-    def forget(self, key: str) -> None:
-        """Forget a key; without effect if it is not there.
+    def forget(self, key: str) -> Commit | None:
+        """Forget a key; without effect, and without commit, if it is not there.
 
         Raises:
             StoreClosed: if the store was closed.
         """
-        if self._values.pop(key, None) is not None:
-            # A value put again in the same batch is none that has to go.
-            self._commits.add(Kind.SHELVE, (self.owner, key, 0, None))
-            self._commits.add(Kind.UNSHELVE, (self.owner, key))
+        if self._values.pop(key, None) is None:
+            return None
+        # A value put again in the same batch is none that has to go.
+        self._commits.add(Kind.SHELVE, (self.owner, key, 0, None))
+        return self._commits.add(Kind.UNSHELVE, (self.owner, key))
 
     def _trim(self) -> None:
         oldest = self._oldest()
@@ -86,6 +87,24 @@ class Shelf:
             if len(self._values) <= self._max_count and self._values[key][0] >= oldest:
                 return
             self.forget(key)
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """Keys and values, in the order in which they were put; nothing may be put meanwhile."""
+        oldest = self._oldest()
+        return ((key, value) for key, (at, value) in self._values.items() if at >= oldest)
+
+    def bound(self, *, max_count: int, max_age: float) -> None:
+        """Change its bounds.
+
+        Args:
+            max_count: how many keys are kept, at least 1.
+            max_age: seconds after which a value that was not put again is forgotten.
+
+        Raises:
+            StoreClosed: if the store was closed.
+        """
+        self._max_count, self._max_age = max_count, max_age
+        self._trim()
 
     def load(self, values: dict[str, tuple[int, bytes]]) -> None:
         """Take over what the database holds, in order of time."""

@@ -104,6 +104,8 @@ class Store:
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
         self._level = 0.0
         self._alarm_listeners: list[Callable[[Alarm], object]] = []
+        self._shelves: dict[str, Shelf] = {}
+        self._spools: dict[str, Spool] = {}
 
     @property
     def path(self) -> Path:
@@ -193,6 +195,8 @@ class Store:
     async def shelf(self, owner: str, *, max_count: int = 10_000, max_age: float = inf) -> Shelf:
         """The shelf of an owner, with what it kept in earlier lives; of an open store.
 
+        All who ask for the same owner's get the same one, with the bounds that were given last.
+
         Args:
             owner: a name, such as that of a transport.
             max_count: how many keys are kept, at least 1.
@@ -202,24 +206,37 @@ class Store:
         """
         _check("max_count", max_count, 1, None)
         _check("max_age", max_age, 0, None)
-        shelf = Shelf(owner, self._commits, _wall_clock, max_count=max_count, max_age=max_age)
-        rows = await self._commits.in_thread(
-            self._database.rows, "SELECT key, at, value FROM shelves WHERE owner = ? ORDER BY at", owner
-        )
-        shelf.load({key: (at, value) for key, at, value in rows})
-        return shelf
+        if owner not in self._shelves:
+            rows = await self._commits.in_thread(
+                self._database.rows, "SELECT key, at, value FROM shelves WHERE owner = ? ORDER BY at", owner
+            )
+            if owner not in self._shelves:  # else somebody else has asked for it meanwhile
+                shelf = Shelf(owner, self._commits, _wall_clock, max_count=max_count, max_age=max_age)
+                shelf.load({key: (at, value) for key, at, value in rows})
+                self._shelves[owner] = shelf
+                return shelf
+        else:
+            await trio.lowlevel.checkpoint()
+        self._shelves[owner].bound(max_count=max_count, max_age=max_age)
+        return self._shelves[owner]
 
     async def spool(self, owner: str) -> Spool:
         """The spool of an owner, with what it held in earlier lives; of an open store.
+
+        All who ask for the same owner's get the same one.
 
         Args:
             owner: a name, such as that of a transport.
 
         Cancelled: nothing has happened.
         """
+        if owner in self._spools:
+            await trio.lowlevel.checkpoint()
+            return self._spools[owner]
         sql = "SELECT min(n), max(n) FROM spools WHERE owner = ?"
         ((first, last),) = await self._commits.in_thread(self._database.rows, sql, owner)
-        return Spool(owner, self._commits, self._database, _wall_clock, first or 1, last or 0)
+        spool = Spool(owner, self._commits, self._database, _wall_clock, first or 1, last or 0)
+        return self._spools.setdefault(owner, spool)
 
     async def run(self, task_status: trio.TaskStatus[Opened] = trio.TASK_STATUS_IGNORED) -> None:
         """Write what is appended, until cancelled; then write the rest and close in order.

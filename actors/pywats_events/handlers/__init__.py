@@ -9,6 +9,7 @@ from pywats_events.handlers.handler_chain import (
     ValidationMiddleware,
 )
 from pywats_events.handlers.handler_registry import HandlerRegistry
+from pywats_events.handlers.surroundings import Surroundings, surroundings
 
 __all__ = [
     "BaseHandler",
@@ -18,6 +19,8 @@ __all__ = [
     "HandlerChain",
     "HandlerRegistry",
     "LoggingMiddleware",
+    "Surroundings",
     "SyncHandler",
     "ValidationMiddleware",
+    "surroundings",
 ]

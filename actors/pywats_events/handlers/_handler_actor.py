@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pywats_actors._cell import CURRENT_SLOT, Performer
 from pywats_actors.mailbox import Slot
@@ -20,6 +20,9 @@ from pywats_events.handlers._binding import Binding, call_hook
 from pywats_events.models.event import Event
 from pywats_events.settlement import Outcome, Receipt
 from pywats_supervision import ChildContext
+
+if TYPE_CHECKING:  # a bus without a store needs no SQLite
+    from pywats_events.durability.store import Store
 
 __all__ = ["CURRENT_HAND", "MAX_OUTBOX", "HandlerPerformer", "Office"]
 
@@ -35,6 +38,9 @@ class Office(Protocol):
 
     @property
     def bus(self) -> object: ...
+
+    @property
+    def store(self) -> Store | None: ...
 
     @property
     def wants(self) -> Callable[[Event], bool] | None:
@@ -76,6 +82,11 @@ class HandlerPerformer(Performer[Receipt]):
     def bus(self) -> object:
         """The bus whose handler this is."""
         return self._office.bus
+
+    @property
+    def office(self) -> Office:
+        """The subscription that it works for."""
+        return self._office
 
     @property
     def busy(self) -> bool:
