@@ -7,11 +7,22 @@ WorkStarted, RecipeActivated, OperatorActivated, work orders and open faults are
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-__all__ = ["Context", "OpenFault", "Recipe", "SourceMemory", "Transaction", "WorkOrderInfo"]
+__all__ = [
+    "Context",
+    "OpenFault",
+    "Part",
+    "Place",
+    "Recipe",
+    "SourceMemory",
+    "Transaction",
+    "WorkOrderInfo",
+]
 
 T = TypeVar("T")
 
@@ -69,25 +80,50 @@ class WorkOrderInfo:
     lot: str | None = None
 
 
+Part: TypeAlias = Literal["order", "transaction", "fault", "recipe", "operator", "state"]
+
+
+class Place(NamedTuple):
+    """Where something is remembered."""
+
+    part: Part
+    source: str = ""
+    key: str | int | None = None
+
+
+def _ignore(key: Any) -> None:
+    """Nobody has to know of the change."""
+
+
 class _Bounded(Generic[T]):
     """Values by key; beyond a number, and after a time, the oldest go."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, changed: Callable[[str], object] = _ignore) -> None:
         self._most = most
+        self._changed = changed
         self._kept: OrderedDict[str, tuple[datetime, T]] = OrderedDict()
 
     def put(self, key: str, value: T, now: datetime) -> None:
         self._kept[key] = (now, value)
         self._kept.move_to_end(key)
+        self._changed(key)
         while len(self._kept) > self._most or self._oldest() < now - LONGEST:
-            self._kept.popitem(last=False)
+            self._changed(self._kept.popitem(last=False)[0])
 
     def get(self, key: str | None, now: datetime) -> T | None:
         kept = self._kept.get(key) if key is not None else None
         return None if kept is None or kept[0] < now - LONGEST else kept[1]
 
     def pop(self, key: str) -> None:
-        self._kept.pop(key, None)
+        if self._kept.pop(key, None) is not None:
+            self._changed(key)
+
+    def dated(self, key: str) -> tuple[datetime, T] | None:
+        """When a value was put, and the value."""
+        return self._kept.get(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
 
     def _oldest(self) -> datetime:
         return next(iter(self._kept.values()))[0]
@@ -96,23 +132,72 @@ class _Bounded(Generic[T]):
         return len(self._kept)
 
 
-@dataclass
+class _Recipes(dict[int | None, Recipe]):
+    """Recipes by lane."""
+
+    def __init__(self, changed: Callable[[int | None], object]) -> None:
+        super().__init__()
+        self._changed = changed
+
+    def __setitem__(self, lane: int | None, recipe: Recipe) -> None:
+        super().__setitem__(lane, recipe)
+        self._changed(lane)
+
+
 class SourceMemory:
     """What is known of one source.
+
+    Args:
+        source: whose it is.
+        changed: told of each place where something has changed.
 
     Attributes:
         transactions: by TransactionID.
         faults: the open ones, by FaultOccurrenceId.
         recipes: what runs in each lane; None is the lane of who names none.
-        operator: who works there.
-        state: the last state it told, as its code.
     """
 
-    transactions: _Bounded[Transaction] = field(default_factory=_Bounded)
-    faults: _Bounded[OpenFault] = field(default_factory=_Bounded)
-    recipes: dict[int | None, Recipe] = field(default_factory=dict)
-    operator: str | None = None
-    state: str | None = None
+    def __init__(self, source: str = "", changed: Callable[[Place], object] = _ignore) -> None:
+        def at(part: Part) -> Callable[[Any], object]:
+            return lambda key: changed(Place(part, source, key))
+
+        self.transactions: _Bounded[Transaction] = _Bounded(changed=at("transaction"))
+        self.faults: _Bounded[OpenFault] = _Bounded(changed=at("fault"))
+        self.recipes: dict[int | None, Recipe] = _Recipes(at("recipe"))
+        self._operator: str | None = None
+        self._state: str | None = None
+        self._operator_changed = partial(changed, Place("operator", source))
+        self._state_changed = partial(changed, Place("state", source))
+
+    @property
+    def operator(self) -> str | None:
+        """Who works there."""
+        return self._operator
+
+    @operator.setter
+    def operator(self, name: str | None) -> None:
+        self._operator = name
+        self._operator_changed()
+
+    @property
+    def state(self) -> str | None:
+        """The last state it told, as its code."""
+        return self._state
+
+    @state.setter
+    def state(self, code: str | None) -> None:
+        self._state = code
+        self._state_changed()
+
+    def places(self, source: str) -> list[Place]:
+        """Where something is remembered of it."""
+        return [
+            *(Place("transaction", source, key) for key in self.transactions),
+            *(Place("fault", source, key) for key in self.faults),
+            *(Place("recipe", source, lane) for lane in self.recipes),
+            Place("operator", source),
+            Place("state", source),
+        ]
 
     def recipe(self, lane: int | None) -> Recipe | None:
         """What runs in a lane, else in the source as a whole."""
@@ -124,18 +209,40 @@ class Context:
 
     Attributes:
         work_orders: by WorkOrderId; they are the same for all sources.
+        noting: whether it is noted what changes, for `take_changes`.
     """
 
     def __init__(self) -> None:
-        self.work_orders: _Bounded[WorkOrderInfo] = _Bounded()
+        self.noting: bool = False
+        self.work_orders: _Bounded[WorkOrderInfo] = _Bounded(
+            changed=lambda key: self._note(Place("order", "", key))
+        )
         self._sources: OrderedDict[str, SourceMemory] = OrderedDict()
+        self._changes: dict[Place, None] = {}
+
+    def _note(self, place: Place) -> None:
+        if self.noting:
+            self._changes[place] = None
+
+    def take_changes(self) -> list[Place]:
+        """Where something has changed since this was called last."""
+        if not self._changes:
+            return []
+        changes, self._changes = list(self._changes), {}
+        return changes
+
+    def known(self, source: str) -> SourceMemory | None:
+        """What is known of one source, without making it one heard of lately."""
+        return self._sources.get(source)
 
     def of(self, source: str) -> SourceMemory:
         """What is known of one source."""
         memory = self._sources.get(source)
         if memory is None:
-            memory = self._sources[source] = SourceMemory()
+            memory = self._sources[source] = SourceMemory(source, self._note)
             if len(self._sources) > SOURCES:
-                self._sources.popitem(last=False)
+                silent, forgotten = self._sources.popitem(last=False)
+                for place in forgotten.places(silent) if self.noting else ():
+                    self._note(place)
         self._sources.move_to_end(source)
         return memory

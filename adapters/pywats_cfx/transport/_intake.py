@@ -17,6 +17,7 @@ import trio
 from pywats_cfx.amqp1 import AMQPMessage, Delivery
 from pywats_cfx.convert import Converter
 from pywats_cfx.errors import CFXDecodeError
+from pywats_cfx.transport._keeping import KeptContext
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.transport._presence import Presence
 from pywats_cfx.transport._repeats import Repeats
@@ -116,6 +117,7 @@ class Intake:
         requests: answers those that want an answer.
         presence: hears who is there.
         repeats: knows what came before.
+        keeping: keeps what the messages told for later ones.
         max_message: bytes of JSON in one delivery, at the most.
 
     Attributes:
@@ -131,6 +133,7 @@ class Intake:
         requests: Requests,
         presence: Presence,
         repeats: Repeats,
+        keeping: KeptContext,
         max_message: int,
     ) -> None:
         self._bus = bus
@@ -138,6 +141,7 @@ class Intake:
         self._requests = requests
         self._presence = presence
         self._repeats = repeats
+        self._keeping = keeping
         self._max_message = max_message
         self.messages = self.broken = 0
         self._closing = False
@@ -220,6 +224,7 @@ class Intake:
             self._reject(envelope.raw or b"", error, envelope.Source or "", fate)
             self._conclude(key, fate, True)
             return
+        changes = self._keeping.changes()
         self._bus.heard(envelope, events)
         whole = _Fate(partial(self._conclude, key, fate))
         safe = False
@@ -228,6 +233,10 @@ class Intake:
                 receipt = await self._bus.publish_event_async(event)
                 whole.begin()
                 receipt.add_secured_callback(lambda receipt: whole.end(receipt.secured))
+            told = self._keeping.keep(changes) if changes else None
+            if told is not None:
+                whole.begin()
+                told.add_done_callback(partial(whole.end, True))
             safe = True
         finally:
             whole.end(safe)  # not safe: the bus takes no more, or this life ends, and it comes again

@@ -32,6 +32,7 @@ from pywats_cfx.messages import CFXMessage
 from pywats_cfx.transport._checking import findings
 from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._intake import Intake
+from pywats_cfx.transport._keeping import KeptContext
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.transport._presence import Presence
 from pywats_cfx.transport._publishing import Publishing
@@ -42,8 +43,10 @@ from pywats_cfx.transport._spool import Spool
 from pywats_cfx.wire import Envelope, decode
 from pywats_events import Event, EventType
 from pywats_events.checks import Finding
+from pywats_events.errors import EventsError
 from pywats_events.models.asset_events import AssetState, AssetStateChangedEvent
 from pywats_events.secrets import revealed
+from pywats_events.settlement import Receipt
 from pywats_events.transports import BaseTransport, TransportState
 from pywats_supervision import ChildContext, ChildSpec, Supervisor
 from pywats_supervision.policies import Backoff
@@ -102,6 +105,7 @@ class CFXTransport(BaseTransport):
         self._clocks = Clocks()
         self._results_due = ResultsDue(config.no_results_for or inf, lambda: self._news.set())
         self._repeats = Repeats(config.repeat_window)
+        self._keeping = KeptContext(self.converter.context)
         self._spool = Spool(self._refused)
         self._publishing = Publishing(config, self._spool)
         self._intake = Intake(
@@ -110,6 +114,7 @@ class CFXTransport(BaseTransport):
             requests=self._requests,
             presence=self._presence,
             repeats=self._repeats,
+            keeping=self._keeping,
             max_message=config.max_message,
         )
         self._listener: Listener | None = None
@@ -206,12 +211,27 @@ class CFXTransport(BaseTransport):
         if token is None or (trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token):
             self._spool.put(mail)
         else:
-            token.run_sync_soon(self._spool.put, mail)
+            self._spool.check_room()
+            token.run_sync_soon(self._put, mail)
         return envelope
 
-    def _refused(self, mail: AMQPMessage) -> None:
+    def _put(self, mail: AMQPMessage) -> None:
+        """Put a message of another thread into the spool; one it has no room for by now is kept elsewhere."""
+        try:
+            self._spool.put(mail)
+        except (CFXError, EventsError) as error:
+            if self.event_bus is not None and self.event_bus.is_running:
+                self._unsendable(mail.body, error)
+            else:
+                logger.error("%s: a message is not published: %s", self.name, error)  # noqa: TRY400
+
+    def _refused(self, mail: AMQPMessage) -> Receipt:
         """The broker will never take a message of ours: keep it where people look."""
-        self.reject(mail.body, CFXError("the broker has rejected it"), "published")
+        return self.reject(mail.body, CFXError("the broker has rejected it"), "published")
+
+    def _unsendable(self, raw: bytes, error: Exception) -> None:
+        """What was to be published cannot be, or cannot be read any more: keep it where people look."""
+        self.reject(raw, error, "to be published")
 
     # Life
 
@@ -222,8 +242,16 @@ class CFXTransport(BaseTransport):
         """Called by nobody: its life is on trio."""
 
     async def start_async(self) -> None:
-        """Nothing to do: `serve` is its life."""
-        await trio.lowlevel.checkpoint()
+        """Take up what the bus's store has kept of earlier lives, if it has one; `serve` is its life.
+
+        Cancelled: it is taken up at the next start.
+        """
+        store = None if self.event_bus is None else self.event_bus.store
+        if store is None:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._keeping.open(store, f"cfx:{self.name}:context")
+        await self._spool.open(store, f"cfx:{self.name}:spool", self._unsendable)
 
     async def stop_async(self) -> None:
         """Say that it is gone."""

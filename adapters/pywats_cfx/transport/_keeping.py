@@ -1,0 +1,143 @@
+"""What earlier messages told, beyond the process: a transport's context on a shelf of its bus's store.
+
+Only what has changed is written, with the store's next batch, so a message that changes nothing costs
+nothing. It is written after the events of its message, and before the message is accepted: one whose
+context was lost comes again, and finds its events known and the context as it was before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from pywats_cfx.convert.context import (
+    Context,
+    OpenFault,
+    Part,
+    Place,
+    Recipe,
+    SourceMemory,
+    Transaction,
+    WorkOrderInfo,
+)
+
+if TYPE_CHECKING:  # without a store nobody needs SQLite
+    from pywats_events.durability import Store
+    from pywats_events.durability._group_commit import Commit
+    from pywats_events.durability.keepsakes import Shelf
+
+__all__ = ["KeptContext"]
+
+logger: Final = logging.getLogger("pywats_cfx")
+
+_PLACE: Final = msgspec.json.Decoder(tuple[Part, str, str | int | None])
+_VALUES: Final[dict[Part, msgspec.msgpack.Decoder[Any]]] = {
+    "order": msgspec.msgpack.Decoder(tuple[datetime, WorkOrderInfo]),
+    "transaction": msgspec.msgpack.Decoder(tuple[datetime, Transaction]),
+    "fault": msgspec.msgpack.Decoder(tuple[datetime, OpenFault]),
+    "recipe": msgspec.msgpack.Decoder(Recipe),
+    "operator": msgspec.msgpack.Decoder(str),
+    "state": msgspec.msgpack.Decoder(str),
+}
+
+
+class KeptContext:
+    """A context that outlives the process.
+
+    Args:
+        context: what is known of all sources.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._shelf: Shelf | None = None
+
+    async def open(self, store: Store, owner: str) -> None:
+        """Take up what was known in earlier lives, and keep what changes; without effect if it is open.
+
+        Args:
+            store: an open one.
+            owner: whose shelf it is.
+
+        Cancelled: nothing has happened.
+        """
+        if self._shelf is not None:
+            return
+        # The context has bounds of its own, and what it forgets goes from the shelf too.
+        shelf = await store.shelf(owner, max_count=sys.maxsize)
+        self._context.noting = False
+        for key, value in shelf.items():
+            try:
+                self._restore(Place(*_PLACE.decode(key)), value)
+            except msgspec.MsgspecError as error:
+                logger.warning("what was known of a source as %s cannot be read: %s", key, error)
+        self._context.noting = True
+        self._shelf = shelf
+
+    def changes(self) -> list[Place]:
+        """What the message that was converted in this step has changed."""
+        return self._context.take_changes()
+
+    def keep(self, places: list[Place]) -> Commit | None:
+        """Write down what is known now at some places; after this commit it survives. None for nothing.
+
+        Raises:
+            StoreClosed: if the store was closed.
+        """
+        shelf, commit = self._shelf, None
+        if shelf is None:
+            return None
+        for place in places:
+            key = msgspec.json.encode(place).decode()
+            value = self._value(place)
+            if value is None:
+                commit = shelf.forget(key) or commit
+            else:
+                commit = shelf.put(key, msgspec.msgpack.encode(value))
+        return commit
+
+    def _value(self, place: Place) -> object | None:
+        key: Any = place.key
+        if place.part == "order":
+            return self._context.work_orders.dated(key)
+        memory = self._context.known(place.source)
+        return None if memory is None else _known(memory, place.part, key)
+
+    def _restore(self, place: Place, encoded: bytes) -> None:
+        value, key = _VALUES[place.part].decode(encoded), place.key
+        if place.part == "order":
+            self._context.work_orders.put(str(key), value[1], value[0])
+        else:
+            _recall(self._context.of(place.source), place.part, key, value)
+
+
+def _known(memory: SourceMemory, part: Part, key: Any) -> object | None:
+    match part:
+        case "transaction":
+            return memory.transactions.dated(key)
+        case "fault":
+            return memory.faults.dated(key)
+        case "recipe":
+            return memory.recipes.get(key)
+        case "operator":
+            return memory.operator
+        case _:
+            return memory.state
+
+
+def _recall(memory: SourceMemory, part: Part, key: Any, value: Any) -> None:
+    match part:
+        case "transaction":
+            memory.transactions.put(key, value[1], value[0])
+        case "fault":
+            memory.faults.put(key, value[1], value[0])
+        case "recipe":
+            memory.recipes[key] = value
+        case "operator":
+            memory.operator = value
+        case _:
+            memory.state = value
