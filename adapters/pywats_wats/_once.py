@@ -1,17 +1,23 @@
 """What must not be done twice: the keys of what was done lately.
 
-A call that repeats badly gets a key of its event and of its place in it. The key is added when the
+On a bus with a store they are kept there, and outlive the process, unless the user gives a place of
+their own. A call that repeats badly gets a key of its event and of its place in it. The key is added when the
 call has come back, never before: a crash between the two makes one line too many in a log, and not
 one that is missing.
 """
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from pywats_events.handlers import surroundings
 from pywats_supervision.policies._checks import checked_count
 
-__all__ = ["SEEN_COUNT", "SeenKeys", "SeenWindow", "checked_seen"]
+if TYPE_CHECKING:  # without a store nobody needs SQLite
+    from pywats_events.durability import Store
+    from pywats_events.durability.keepsakes import Shelf
+
+__all__ = ["SEEN_COUNT", "KeptKeys", "SeenKeys", "SeenWindow", "checked_seen"]
 
 SEEN_COUNT: Final = 20_000
 """Keys that a window of its own holds; a source sends again what it sent within seconds or minutes."""
@@ -58,14 +64,46 @@ class SeenWindow:
         return True
 
 
+class KeptKeys:
+    """Keys on a handler's shelf in the store of its bus; in a window in memory if that has none."""
+
+    def __init__(self) -> None:
+        self._window = SeenWindow()
+        self._shelf: Shelf | None = None
+        self._store: Store | None = None
+
+    async def open(self) -> None:
+        """Take up what was done in earlier lives; for `on_start`.
+
+        Cancelled: nothing has happened.
+        """
+        here = surroundings()
+        if here is None or here.store is None or here.store is self._store:
+            return
+        self._store = here.store
+        self._shelf = await here.store.shelf(f"handler:{here.name}:done", max_count=SEEN_COUNT)
+
+    def __contains__(self, key: object, /) -> bool:
+        if self._shelf is None:
+            return key in self._window
+        return isinstance(key, str) and self._shelf.get(key) is not None
+
+    def add(self, key: str, /) -> None:
+        """Remember a key."""
+        if self._shelf is None:
+            self._window.add(key)
+        else:
+            self._shelf.put(key, b"")
+
+
 def checked_seen(seen: SeenKeys | None) -> SeenKeys:
-    """What was given, or a window of its own.
+    """What was given, or keys of its own.
 
     Raises:
         TypeError: if it cannot remember keys.
     """
     if seen is None:
-        return SeenWindow()
+        return KeptKeys()
     if not callable(getattr(seen, "add", None)) or not hasattr(seen, "__contains__"):
         raise TypeError(f"seen must have `add(key)` and answer `key in seen`, and {seen!r} does not")
     return seen

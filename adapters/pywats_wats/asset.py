@@ -53,7 +53,7 @@ from pywats_wats._calls import (
 )
 from pywats_wats._fault_limit import FaultLimit
 from pywats_wats._fields import bad_id, cut
-from pywats_wats._once import SeenKeys, checked_seen
+from pywats_wats._once import KeptKeys, SeenKeys, checked_seen
 from pywats_wats._services import check_service
 from pywats_wats.profile import Profiles, SourceProfile
 from pywats_wats.report_handler import CONCURRENCY
@@ -345,7 +345,7 @@ class AssetHandler(BaseHandler):
         lines_per_window: at least 1.
         profiles: who senders are; the first that matches counts.
         seen: where it is remembered what must not be done twice, such as the `seen` of a store; default
-            a window in memory, which ends with the process.
+            the store of its bus, and without one a window in memory, which ends with the process.
         name: of the handler; what is `seen` is kept by it.
 
     Raises:
@@ -375,6 +375,7 @@ class AssetHandler(BaseHandler):
         self._service = asset_service
         self._profiles = Profiles(profiles)
         self._counts = _checked_counts(counts)
+        self._seen = checked_seen(seen)
         self._decisions = AssetDecisions(
             self.name,
             states=checked_states(states),
@@ -382,7 +383,7 @@ class AssetHandler(BaseHandler):
             line_of=line_of,
             counts=self._counts,
             limit=FaultLimit(window, lines_per_window),
-            seen=checked_seen(seen),
+            seen=self._seen,
         )
         self._ids: dict[str, str] = {}
 
@@ -415,6 +416,14 @@ class AssetHandler(BaseHandler):
     def statistics(self) -> AssetStatistics:
         """What has been done, up to now."""
         return self._decisions.statistics
+
+    async def on_start(self) -> None:
+        """Take up what was done in earlier lives.
+
+        Cancelled: nothing has happened.
+        """
+        if isinstance(self._seen, KeptKeys):
+            await self._seen.open()
 
     async def handle(self, event: Event) -> None:
         """Make the calls for an event.

@@ -21,7 +21,7 @@ from pywats_events.errors import EventValidationError
 from pywats_events.models.material_events import MaterialInstalledEvent
 from pywats_wats._calls import AddChildUnit
 from pywats_wats._fields import bad_id
-from pywats_wats._once import SeenKeys, checked_seen
+from pywats_wats._once import KeptKeys, SeenKeys, checked_seen
 from pywats_wats._reels import ReelMemory
 from pywats_wats._services import check_service
 from pywats_wats._units import Unit, Units, unit_name
@@ -107,7 +107,7 @@ class MaterialHandler(BaseHandler):
         create_units: make units known that the server does not know, parents and children; else they
             are dead letters.
         seen: where it is remembered what must not be done twice, such as the `seen` of a store; default
-            a window in memory, which ends with the process.
+            the store of its bus, and without one a window in memory, which ends with the process.
         name: of the handler; what is `seen` is kept by it.
 
     Raises:
@@ -157,6 +157,16 @@ class MaterialHandler(BaseHandler):
     def use_profiles(self, profiles: Sequence[SourceProfile]) -> None:
         """Go by the profiles of the station, unless it was given its own."""
         self._units.profiles.use(profiles)
+
+    async def on_start(self) -> None:
+        """Take up what was done, and which reels wait for reports, in earlier lives.
+
+        Cancelled: nothing has happened.
+        """
+        if isinstance(self._seen, KeptKeys):
+            await self._seen.open()
+        if self._reels is not None:
+            await self._reels.open()
 
     async def handle(self, event: Event) -> None:
         """Add the children, and remember the reels.
