@@ -12,7 +12,7 @@ from pywats_events import AsyncEventBus, Event, EventType
 from pywats_events.durability import Store
 from pywats_events.models import InstalledComponent
 from pywats_wats import ReportHandler, SourceProfile
-from pywats_wats._once import KeptKeys
+from pywats_wats._once import KeptKeys, SeenWindow
 from pywats_wats.asset import AssetHandler, CountAsset
 from pywats_wats.material import MaterialHandler, ReelMemory
 from support.stores import image
@@ -162,6 +162,17 @@ async def test_a_reel_memory_that_is_full_forgets_the_same_on_the_disk(tmp_path:
             memory.add(unit, InstalledComponent(reference_designator="U", part_number="R", lot_number="L"))
         shelf = await store.shelf("reels:reels", max_count=3)
         assert [unit for unit, _ in shelf.items()] == ["U3", "U4"]
+
+
+async def test_a_handler_that_has_a_place_of_its_own_for_what_was_done_uses_that(tmp_path: Path) -> None:
+    bus, store = bus_on(tmp_path)
+    plant, seen = Counting(), SeenWindow()
+    bus.subscribe(AssetHandler(plant, counts={EventType.CUSTOM: two_counts}, seen=seen))
+    async with bus:
+        await bus.publish(Event(EventType.CUSTOM, {}))
+        await bus.wait_idle()
+        assert (plant.counted, len(seen)) == (["A", "B"], 2)
+        assert len(await store.shelf("handler:AssetHandler:done")) == 0
 
 
 async def test_without_a_store_and_outside_of_a_bus_keys_are_remembered_in_memory() -> None:
