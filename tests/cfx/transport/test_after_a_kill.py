@@ -12,6 +12,7 @@ import trio
 
 from pywats_cfx import AMQPConfig, CFXConfig, CFXTransport, EndpointConfig, UnitsTested, decode
 from pywats_cfx.amqp1 import AMQPMessage, ClientConfig, ConnectionLost, Outcome, connect
+from pywats_cfx.errors import CFXError
 from pywats_cfx.transport._spool import Spool
 from pywats_events import AsyncEventBus, Event
 from pywats_events.durability import Store
@@ -282,3 +283,38 @@ async def test_a_transport_sends_in_its_next_life_what_it_could_not_send_in_this
         await until(lambda: transport.get_stats()["spooled"] == 4)
         bodies: list[Any] = [decode(message.body).MessageBody for message in transport._spool._waiting]
         assert [body.RecipeName for body in bodies] == ["0", "1", "2", "3"]
+
+
+async def test_a_message_that_the_peer_refuses_is_kept_until_it_is_among_the_dead_letters(
+    tmp_path: Path,
+) -> None:
+    async with Endpoint(tmp_path / "store").running() as here:
+        transport = here.transports[0]
+        await until(lambda: transport._spool._kept is not None)
+        for number in range(3):
+            transport._spool.put(mail(number))
+        await publish(transport._spool, Peer(100, answers=Outcome.REJECTED))
+        await here.store.commit().wait()
+        image(here.store, tmp_path / "killed")
+    async with Endpoint(tmp_path / "killed").running() as here:
+        assert len(here.transports[0]._spool) == 0
+        letters = here.store.dead_letters.find(limit=10)
+        assert sorted(letter.raw or b"" for letter in letters) == [b"0", b"1", b"2"]
+
+
+async def test_a_thread_that_finds_the_spool_full_is_told_and_one_that_is_late_makes_a_dead_letter(
+    tmp_path: Path,
+) -> None:
+    away = AMQPConfig(host="127.0.0.1", port=9, protocol="amqp1", publish="a")
+    transport = CFXTransport(CFXConfig(endpoint=EndpointConfig(cfx_handle=HERE), amqp=away))
+    bus = AsyncEventBus(store=Store(tmp_path, commit_after=0.0))
+    bus.register_transport(transport)
+    async with bus:
+        await until(lambda: transport._spool._kept is not None and transport._token is not None)
+        transport._spool._most = 1
+        transport.send(UnitsTested(RecipeName="0"))
+        with pytest.raises(CFXError, match="1 messages wait"):
+            await trio.to_thread.run_sync(transport.send, UnitsTested(RecipeName="1"))
+        transport._put(mail(2))
+        await until(lambda: len(bus.error_policy.dead_letter_queue))
+        assert transport.get_stats()["spooled"] == 1

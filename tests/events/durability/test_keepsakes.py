@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from pywats_events.durability import Store
-from pywats_events.durability.keepsakes import Shelf
+from pywats_events.durability.keepsakes import Shelf, Spool
 from pywats_events.durability.seen_events import SeenEvents
 from support.stores import Disk, open_again, running, sqlite_error
 
@@ -135,3 +135,21 @@ async def test_the_window_of_known_ids_is_bounded_by_age(tmp_path: Path) -> None
             seen.add(f"e{number}")
         assert "e2990" in seen
         assert len(seen) < 60 + 1024
+
+
+async def test_all_who_ask_for_one_owner_s_get_the_same_shelf_and_spool(tmp_path: Path) -> None:
+    async with running(Store(tmp_path)) as store:
+        shelves: list[Shelf] = []
+        spools: list[Spool] = []
+
+        async def ask() -> None:
+            shelves.append(await store.shelf("cfx"))
+            spools.append(await store.spool("cfx"))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask)
+        assert (len(set(shelves)), len(set(spools))) == (1, 1)
+        shelves[0].put("a", b"1")
+        shelves[0].put("b", b"2")
+        assert list((await store.shelf("cfx", max_count=1)).items()) == [("b", b"2")]
