@@ -14,8 +14,7 @@ from pywats_events.handlers import surroundings
 from pywats_supervision.policies._checks import checked_count
 
 if TYPE_CHECKING:  # without a store nobody needs SQLite
-    from pywats_events.durability import Store
-    from pywats_events.durability.keepsakes import Shelf
+    from pywats_events.durability import Shelf, Store
 
 __all__ = ["SEEN_COUNT", "KeptKeys", "SeenKeys", "SeenWindow", "checked_seen"]
 

@@ -15,8 +15,7 @@ from pywats_wats._fields import bad_id, cut
 from pywats_wats._units import unit_name
 
 if TYPE_CHECKING:  # without a store nobody needs SQLite
-    from pywats_events.durability import Store
-    from pywats_events.durability.keepsakes import Shelf
+    from pywats_events.durability import Shelf, Store
 
 __all__ = ["ReelMemory"]
 

@@ -96,6 +96,7 @@ class BusCore:
         self.retry_policy = retry_policy
         self.error_policy = error_policy or ErrorPolicy()
         self.ledger = Ledger(waits)
+        self.store: Store | None = store
         self.journaling: Journaling | None = None
         if store is not None:
             from pywats_events.bus._journaling import Journaling
@@ -130,11 +131,6 @@ class BusCore:
         self.inbox: Mailbox[Receipt] = self._router.mailbox
         self.door = Door(self.inbox)
         self.routes = Routes(())
-
-    @property
-    def store(self) -> Store | None:
-        """Where events are written down; None without one."""
-        return None if self.journaling is None else self.journaling.store
 
     # Accepting events
 

@@ -26,9 +26,7 @@ from pywats_cfx.convert.context import (
 )
 
 if TYPE_CHECKING:  # without a store nobody needs SQLite
-    from pywats_events.durability import Store
-    from pywats_events.durability._group_commit import Commit
-    from pywats_events.durability.keepsakes import Shelf
+    from pywats_events.durability import Commit, Shelf, Store
 
 __all__ = ["KeptContext"]
 

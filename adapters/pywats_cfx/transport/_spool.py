@@ -18,8 +18,8 @@ from pywats_cfx.errors import CFXError
 from pywats_events.settlement import Receipt
 
 if TYPE_CHECKING:  # without a store nobody needs SQLite
+    from pywats_events.durability import Spool as Kept
     from pywats_events.durability import Store
-    from pywats_events.durability.keepsakes import Spool as Kept
 
 __all__ = ["OnItsWay", "Spool", "Transmits"]
 
