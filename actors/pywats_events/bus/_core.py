@@ -382,8 +382,7 @@ class BusCore:
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - handed on
         """Run the tree until it is stopped or fails."""
-        journaling = self.journaling
-        if journaling is not None:
+        if (journaling := self.journaling) is not None:
             await journaling.open()
         self.tree = tree(
             self.name,
