@@ -21,7 +21,7 @@ from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.errors import FileChanged, FolderInUse, FolderLost
 
-__all__ = ["Folder", "NotNow", "Sight"]
+__all__ = ["Folder", "NotNow", "Sight", "seen_of"]
 
 
 class NotNow(Exception):
@@ -131,7 +131,7 @@ class Folder:
             waiting = oldest(counted, most)
             with os.scandir(self._hand) as entries:
                 in_hand = sorted(
-                    _seen(entry.name, entry.stat(follow_symlinks=False))
+                    seen_of(entry.name, entry.stat(follow_symlinks=False))
                     for entry in entries
                     if entry.name not in known
                 )
@@ -155,7 +155,7 @@ class Folder:
                 if reason is not None:
                     refused.append(Trouble("refused", entry.name, reason))
                 elif self._config.finished != "marker" or self._is_marked(entry.name, found.st_mtime_ns):
-                    yield _seen(entry.name, found)
+                    yield seen_of(entry.name, found)
 
     def _is_marked(self, name: str, mtime_ns: int) -> bool:
         try:
@@ -179,7 +179,7 @@ class Folder:
         descriptor = os.open(place, READING)
         try:
             found = os.fstat(descriptor)
-            if _seen(name, found) != seen or not stat.S_ISREG(found.st_mode):
+            if seen_of(name, found) != seen or not stat.S_ISREG(found.st_mode):
                 raise NotNow(None)
             # Whoever renames a file, or marks it, has said that it is finished.
             if self._config.finished == "stable" and is_being_written(descriptor):
@@ -243,7 +243,7 @@ class Folder:
             self.check()
             self._names_in_hand.discard(seen.name)
             return  # somebody has taken it away: a person, for we are alone
-        changed = _seen(seen.name, found) != seen
+        changed = seen_of(seen.name, found) != seen
         if error is not None and not changed:
             self._put_to_failed(hand, seen.name, error)
         else:
@@ -274,8 +274,9 @@ class _Counted:
             yield file
 
 
-def _seen(name: str, found: os.stat_result) -> Seen:
-    return Seen(found.st_mtime_ns, name, found.st_size, found.st_ino)
+def seen_of(name: str, found: os.stat_result) -> Seen:
+    """A file as the system describes it; Windows does not tell its inode in a listing."""
+    return Seen(found.st_mtime_ns, name, found.st_size, 0 if WINDOWS else found.st_ino)
 
 
 def _not_a_file(found: os.stat_result) -> str | None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 from pywats_events import Event
 from pywats_events.models._clock import now
 from pywats_files._decisions import Patterns, Seen
-from pywats_files._folder import Folder, NotNow
+from pywats_files._folder import Folder, NotNow, seen_of
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.converters import FileInfo
@@ -148,8 +148,7 @@ class Reader:
     def _read(self, name: str, descriptor: int) -> Taken:
         """What is in a file; closes it, unless it is large."""
         with open(descriptor, "rb", buffering=0) as file:
-            found = os.fstat(descriptor)
-            seen = Seen(found.st_mtime_ns, name, found.st_size, found.st_ino)
+            seen = seen_of(name, os.fstat(descriptor))
             pattern = self._patterns.kind(name).pattern
             if pattern is None:
                 return Taken(seen, error="no converter takes files of that name any more")
