@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from pywats_events import Event
 from pywats_events.testing.conformance import AcknowledgingTransportConformance
 from pywats_files import FileWatcher, FolderConfig
+from support.files import until
 
 
 class TestFileWatcher(AcknowledgingTransportConformance):
@@ -46,8 +46,7 @@ class TestFileWatcher(AcknowledgingTransportConformance):
     async def lose(self, transport: Any) -> None:
         folder, away = transport.config.path, self.root / "away"
         folder.rename(away)
-        while transport.is_connected:
-            await trio.sleep(0.01)
+        await until(lambda: not transport.is_connected)
         away.rename(folder)
 
     def acknowledged(self, transport: Any) -> list[int]:

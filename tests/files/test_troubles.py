@@ -132,7 +132,7 @@ async def test_a_file_that_is_written_to_after_it_was_taken_is_taken_again(tmp_p
     troubles = Collected()
     async with running_async_bus() as bus:
 
-        async def handle(event: Any) -> None:
+        def handle(event: Any) -> None:
             rewrite(event)
             units.append(event.payload["unit_id"])
 
