@@ -187,7 +187,7 @@ class StandInWATS:
         config.keep_alive_timeout = 60
         config.include_server_header = False
         async with trio.open_nursery() as nursery:
-            (bound,) = await nursery.start(_served, self.app, config)
+            (bound,) = await nursery.start(_served, _without_lifespan(self.app), config)
             task_status.started(bound)
 
     # Its calls
@@ -317,6 +317,17 @@ class Broken(Response):
         )
         await send({"type": "http.response.body", "body": bytes(self.body)[:5], "more_body": True})
         raise ConnectionResetError("told to drop the connection")
+
+
+def _without_lifespan(app: Any) -> Any:
+    """The application, asked for calls only: it has nothing to do at the start and the end."""
+
+    async def calls(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(scope["type"])
+        await app(scope, receive, send)
+
+    return calls
 
 
 async def _served(  # noqa: ASYNC114, ASYNC128 - handed on
