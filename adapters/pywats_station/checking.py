@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import trio
 
+from pywats_events import EventType
 from pywats_events.checks import Checkable, Finding
 from pywats_events.transports import BaseTransport
 from pywats_station._senders import tell
 from pywats_station.config import StationConfig
 from pywats_supervision._system import current_runtime
 
-__all__ = ["advice", "check"]
+__all__ = ["CHECK_FAILED", "advice", "check", "first_look"]
+
+logger: Final = logging.getLogger("pywats_station")
+
+CHECK_FAILED: Final = EventType.register("system.check_failed", "CHECK_FAILED")
+"""Something that will not work was found when the station started."""
 
 PATIENCE = 20.0
 """Seconds that one part has to look."""
@@ -31,7 +39,27 @@ async def check(config: StationConfig) -> list[Finding]:
     handlers = [one.handler for one in config.handlers]
     transports = [one.transport for one in config.transports if isinstance(one.transport, BaseTransport)]
     tell(config.sources, handlers)
-    for part in [*transports, *handlers]:
+    return [*found, *await _of_parts([*transports, *handlers])]
+
+
+async def first_look(
+    handlers: Sequence[object], announce: Callable[[EventType, dict[str, Any]], object]
+) -> None:
+    """Tell, in the log and by system events, what handlers find that will not work.
+
+    Cancelled: nothing has happened.
+    """
+    for finding in await _of_parts(handlers):
+        if finding.level == "error":
+            logger.error("%s: %s", finding.what, finding.text)
+            announce(CHECK_FAILED, {"what": finding.what, "message": finding.text})
+        elif finding.level == "warning":
+            logger.warning("%s: %s", finding.what, finding.text)
+
+
+async def _of_parts(parts: Sequence[object]) -> list[Finding]:
+    found: list[Finding] = []
+    for part in parts:
         if isinstance(part, Checkable) and not isinstance(part, type):
             with trio.move_on_after(PATIENCE) as scope:
                 found += await part.check()

@@ -68,9 +68,16 @@ def plan(config: StationConfig) -> Node:
         Node("handlers", "one_for_one", tuple(_handler(config, spec) for spec in config.handlers)),
         Node("replay", "what the process before had not finished") if durable else None,
         Node("transports", "one_for_one", tuple(_transport(spec) for spec in config.transports)),
-        Node("observers", "one_for_one", tuple(Node(child.name) for child in config.observers)),
+        Node("observers", "one_for_one", tuple(_observers(config))),
     ]
     return Node(config.name, "rest_for_one", tuple(part for part in parts if part is not None))
+
+
+def _observers(config: StationConfig) -> Iterator[Node]:
+    if config.folder is not None:
+        yield Node("control", "answers `pywats-station tree`, `events`, `dead-letters`")
+    yield Node("first look", "once: what handlers find that will not work")
+    yield from (Node(child.name) for child in config.observers)
 
 
 def _handler(config: StationConfig, spec: HandlerSpec) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, final
 
@@ -18,9 +19,10 @@ from pywats_events.settlement import Receipt
 from pywats_station._control import control_of
 from pywats_station._senders import UnmappedSenders, tell
 from pywats_station._signals import heed_signals
+from pywats_station.checking import first_look
 from pywats_station.config import StationConfig, TransportSpec
 from pywats_station.plan import Node, plan, subscribing
-from pywats_supervision import ChildContext, ChildSpec, SupervisorSnapshot
+from pywats_supervision import TEMPORARY, ChildContext, ChildSpec, SupervisorSnapshot
 
 __all__ = ["Station"]
 
@@ -259,6 +261,8 @@ class Station:
             bus.on_event(UnmappedSenders(config.sources, bus.announce).hear)
         if config.folder is not None:
             bus.add_child(control_of(config.folder, bus), "observers")
+        look = partial(first_look, handlers, bus.announce)
+        bus.add_child(ChildSpec("first look", look, restart=TEMPORARY), "observers")
         for child in config.observers:
             bus.add_child(child, "observers")
         self._bus = bus

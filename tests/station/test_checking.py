@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from pywats_cfx import AMQPConfig, CFXConfig, CFXTransport, EndpointConfig
+from pywats_events import EventType
 from pywats_events.checks import Finding
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_station import SourceProfile, Station
@@ -94,6 +95,26 @@ async def test_the_server_is_asked_for_itself_the_token_and_the_process_codes(
                 )
                 found = await check(station.config)
     assert [finding for finding in found if finding.level == level and text in finding.text]
+
+
+async def test_at_the_start_what_the_server_does_not_know_is_told() -> None:
+    heard = Recording(event_type=EventType("system.check_failed"))
+    told = trio.Event()
+    with trio.fail_after(DEADLINE):
+        async with StandInWATS.serving() as server, WATSClient(server.url, server.token) as wats:
+            sources = [SourceProfile(process_codes={"*": 4711})]
+            station = Station("A", handlers=[ReportHandler(wats), heard], sources=sources, **POLICIES)
+            heard._what = lambda event: _tell(told)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(station.run)
+                await told.wait()
+                station.request_stop()
+    assert "4711 of the SourceProfile" in heard.handled[0].payload["message"]
+
+
+async def _tell(told: trio.Event) -> None:
+    await trio.lowlevel.checkpoint()
+    told.set()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

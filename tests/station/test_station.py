@@ -327,5 +327,10 @@ def test_its_plan_is_the_tree_that_it_runs(tmp_path: Path) -> None:
     assert "cfx  CFXTransport; again after 1 to 30 s" in drawing
     assert "Recording  5 retries" in drawing
     with station:
-        running = [child.name for child in station.snapshot().children]
-    assert [node.name for node in station.plan().children] == running
+        tree = station.snapshot()
+    assert [node.name for node in station.plan().children] == [child.name for child in tree.children]
+    for branch in ("services", "handlers", "transports"):
+        (planned,) = [node for node in station.plan().children if node.name == branch]
+        assert [node.name for node in planned.children] == [
+            one.name for one in tree.child(branch).detail.children
+        ]

@@ -19,6 +19,9 @@ _COLOURS: Final = {
     "ended": "dim",
 }
 
+_DULL: Final = frozenset({"capacity", "port"})
+"""What never changes."""
+
 
 def tree_of(snapshot: dict[str, Any]) -> Tree:
     """A drawing of a plain snapshot (see `_wire.plain_snapshot`)."""
@@ -64,7 +67,7 @@ def _said(detail: Any) -> str:
     counts = [
         f"{value} {key.replace('_', ' ')}"
         for key, value in detail.items()
-        if isinstance(value, int) and not isinstance(value, bool) and value
+        if isinstance(value, int) and not isinstance(value, bool) and value and key not in _DULL
     ]
     return ", ".join(([state] if isinstance(state, str) else []) + counts[:4])
 
