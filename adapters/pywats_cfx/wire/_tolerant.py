@@ -29,6 +29,7 @@ Reader: TypeAlias = Callable[[Any, str], Any]
 
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _NOT_FINITE: Final = {"NaN", "Infinity", "-Infinity"}
+_VALUED: Final = ("NumericMeasurement", "BooleanMeasurement", "TextMeasurement")
 _OUTLINE: Final = ("MessageName", "Version", "TimeStamp", "UniqueID", "Source", "Target", "RequestID")
 
 
@@ -81,12 +82,47 @@ def struct_for(declared: tuple[type[CFXStructure], ...], tree: dict[str, Any]) -
     if len(declared) == 1:
         return declared[0]
     keys = {key.casefold() for key in tree}
+    valued = _valued(declared, tree, keys)
+    if valued is not None:
+        return valued
 
     def fit(kind: type[CFXStructure]) -> tuple[int, int]:
         fields = field_names(kind).keys()
         return len(keys & fields), -len(fields - keys)
 
     return max(declared, key=fit)
+
+
+def _valued(
+    declared: tuple[type[CFXStructure], ...], tree: dict[str, Any], keys: set[str]
+) -> type[CFXStructure] | None:
+    """Which measurement an object with a `Value` is, by what that is; None if it has fields of another."""
+    kinds = {kind.__name__: kind for kind in declared}
+    numeric, boolean, text = map(kinds.get, _VALUED)
+    if numeric is None or boolean is None or text is None or "value" not in keys:
+        return None
+    of_others = {name for kind in declared for name in field_names(kind)} - field_names(boolean).keys()
+    if keys & (of_others - _measured(numeric).keys()):
+        return None
+    value = _exact_last(tree, {"value": "Value"})["value"]
+    if isinstance(value, Number):
+        return numeric
+    return text if isinstance(value, str) else boolean
+
+
+def _measured(numeric: type[CFXStructure]) -> dict[str, str]:
+    """The fields that a numeric measurement has in its `MeasuredValue`, by their names in lower case."""
+    value = find("CFX.Structures.NumericValue")
+    own = field_names(numeric)
+    return {} if value is None else {key: name for key, name in field_names(value).items() if key not in own}
+
+
+def _with_measured(kind: type[CFXStructure], tree: dict[str, Any]) -> dict[str, Any]:
+    """A numeric measurement whose sender wrote the value and its limits into it, as the standard has it."""
+    if kind.__name__ != _VALUED[0] or any(key.casefold() == "measuredvalue" for key in tree):
+        return tree
+    measured = {key: value for key, value in tree.items() if key.casefold() in _measured(kind)}
+    return {**tree, "MeasuredValue": measured} if "value" in map(str.casefold, measured) else tree
 
 
 def _by_tag(tree: dict[str, Any]) -> type[CFXStructure] | None:
@@ -110,6 +146,7 @@ def _read_struct(declared: tuple[type[CFXStructure], ...], value: Any, path: str
     if not isinstance(value, dict):
         raise CFXDecodeError(f"an object is expected, not {kind_of(value)}", path)
     kind = struct_for(declared, value)
+    value = _with_measured(kind, value)
     names = field_names(kind)
     readers = _readers(kind)
     return kind(

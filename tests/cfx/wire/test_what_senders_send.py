@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from pywats_cfx import CFXDecodeError, Envelope, decode, decode_batch, decode_each, encode
+from pywats_cfx import CFXDecodeError, Converter, Envelope, decode, decode_batch, decode_each, encode
 from pywats_cfx.messages import Heartbeat, structures
 from pywats_cfx.messages.production.testandinspection import UnitsTested
 from pywats_cfx.messages.resourceperformance import FaultOccurred, StationStateChanged
+from pywats_cfx.messages.structures.coating import CoatingMeasurement
+from pywats_cfx.messages.structures.pcbinspection import OffsetMeasurement
+from pywats_cfx.messages.structures.solderpasteinspection import SolderPasteMeasurement
+from pywats_cfx.messages.structures.vacuumdeposition import CoatingThicknessMeasurement
 from pywats_cfx.wire.decoding import MAX_BATCH
 from support.cfx import envelope_of
 
@@ -73,6 +77,38 @@ def test_a_polymorphic_object_is_known_by_its_type_else_by_its_fields(
     data = measured(sent)
     assert isinstance(first_measurement(data), kind)
     assert encode(decode(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        ({"Value": 3.2}, structures.NumericMeasurement),
+        ({"value": 3, "ExpectedValue": 3.5, "ValueUnits": "V", "Extra": 1}, structures.NumericMeasurement),
+        ({"Value": "abc"}, structures.TextMeasurement),
+        ({"Value": "3.2", "ExpectedValue": "3.2"}, structures.TextMeasurement),
+        ({"Value": True}, structures.BooleanMeasurement),
+        ({"Value": None}, structures.BooleanMeasurement),
+        ({"Value": 1, "Position": "A", "Thickness": 2.0}, CoatingThicknessMeasurement),
+        ({"DX": 1.0, "DZ": 2.0, "RZX": 0.5}, OffsetMeasurement),
+        ({"X": 1.0, "EX": 1.0, "Vol": 2.0}, SolderPasteMeasurement),
+        ({"ActualValue": 1.0, "ExpectedValue": 1.0}, CoatingMeasurement),
+    ],
+)
+def test_a_measurement_without_type_is_known_by_what_its_value_is_or_by_the_fields_of_its_kind(
+    sent: dict[str, Any], kind: type
+) -> None:
+    data = measured(sent)
+    assert type(first_measurement(data)) is kind
+    assert encode(decode(data)) == data
+
+
+def test_a_number_that_stands_in_the_measurement_itself_is_its_measured_value() -> None:
+    data = measured({"Value": 3.2, "ValueUnits": "V", "MaximumAcceptableValue": 4})
+    value = first_measurement(data).MeasuredValue
+    assert (value.Value, value.ValueUnits, value.MaximumAcceptableValue) == (3.2, "V", 4.0)
+    (event,) = Converter().convert(decode(data))
+    (measurement,) = event.payload.steps[0].measurements
+    assert (measurement.value, measurement.unit, measurement.high_limit) == (3.2, "V", 4.0)
 
 
 @pytest.mark.parametrize(
