@@ -50,6 +50,7 @@ class _Field(NamedTuple):
         kind: its type, for msgspec.
         ready: classes whose values need no reading.
         nested: the payload in it, or in the list that it is.
+        items: the class of what needs no reading in the list that it is.
         number: whether the texts of `Number` are read as floats.
     """
 
@@ -57,15 +58,17 @@ class _Field(NamedTuple):
     kind: Any
     ready: tuple[type, ...]
     nested: type[Payload] | None
+    items: type | None
     number: bool
 
     def is_ready(self, value: Any) -> bool:
         """Whether a value needs no reading, though its class is none of `ready`."""
         if value.__class__ is list:
-            return not value or (
-                self.nested is not None and all(each.__class__ is self.nested for each in value)
-            )
+            return not value or set(map(type, value)) == {self.items}
         return isinstance(value, self.ready) and not isinstance(value, bool | str)
+
+
+_make: Final[Any] = msgspec.StructMeta.__call__
 
 
 class _PayloadMeta(msgspec.StructMeta):
@@ -75,13 +78,13 @@ class _PayloadMeta(msgspec.StructMeta):
 
         def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805 - a metaclass
             try:
-                return super().__call__(*args, **fields)
+                return _make(cls, *args, **fields)
             except TypeError:
                 known = cls.fold(fields)
                 if args and known.keys() == fields.keys():
                     raise
             try:
-                return super().__call__(*args, **known)
+                return _make(cls, *args, **known)
             except TypeError as error:
                 raise EventValidationError(f"{cls.__name__}: {error}") from error
 
@@ -99,11 +102,15 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
     custom_data: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ready, fields = _fields_of(type(self))
-        for position, value in enumerate(msgspec.structs.astuple(self)):
-            kind = value.__class__
-            if kind not in ready[position] and (kind is not list or value):
-                field = fields[position]
+        # HOT: tests/benchmarks/bench_cfx_decode.py. Which fields need a look is known by the classes in them.
+        values = msgspec.structs.astuple(self)
+        kinds = (self.__class__, *map(type, values))
+        doubtful = _DOUBTFUL.get(kinds)
+        if doubtful is None:
+            doubtful = _doubtful(kinds)
+        for position, field in doubtful:
+            value = values[position]
+            if value or value.__class__ is not list:
                 force_setattr(self, field.name, self._read(field, value))
 
     def _read(self, field: _Field, value: Any) -> Any:
@@ -127,7 +134,7 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
         """Fields by their names, and in `custom_data` those that there are not."""
         given = cls._understood({str(name): value for name, value in fields.items()})
         known = {name: given.pop(name) for name in cls.__struct_fields__ if name in given}
-        for field in _fields_of(cls)[1]:
+        for field in _fields_of(cls):
             if field.nested is not None and field.name in known:
                 known[field.name] = _unfolded(field, known[field.name])
         if given:
@@ -196,19 +203,32 @@ def _unfolded(field: _Field, value: Any) -> Any:
     return folded(value, nested)
 
 
+_DOUBTFUL: Final[dict[tuple[type, ...], tuple[tuple[int, _Field], ...]]] = {}
+_MOST_KINDS: Final = 4096
+"""Combinations of classes that are remembered; who makes classes at run time gets no more."""
+
+
+def _doubtful(kinds: tuple[type, ...]) -> tuple[tuple[int, _Field], ...]:
+    """The fields, with their places, that need a look in a payload with these classes in its fields."""
+    fields = _fields_of(kinds[0])
+    found = tuple((place, field) for place, field in enumerate(fields) if kinds[place + 1] not in field.ready)
+    if len(_DOUBTFUL) < _MOST_KINDS:
+        _DOUBTFUL[kinds] = found
+    return found
+
+
 @cache
-def _fields_of(kind: type[Payload]) -> tuple[tuple[frozenset[type], ...], tuple[_Field, ...]]:
-    """For each field, the classes whose values need no reading; and how the others are read."""
-    fields = tuple(_field(info.name, info.type) for info in msgspec.structs.fields(kind))
-    return tuple(frozenset(field.ready) for field in fields), fields
+def _fields_of(kind: type) -> tuple[_Field, ...]:
+    """How the fields of a payload are read."""
+    return tuple(_field(info.name, info.type) for info in msgspec.structs.fields(kind))
 
 
 def _field(name: str, kind: Any) -> _Field:
     ready: list[type] = []
-    nested = None
+    nested = items = None
     number = False
     if kind is Any:
-        return _Field(name, kind, (object,), None, number=False)
+        return _Field(name, kind, (object,), None, None, number=False)
     for part in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
         origin = get_origin(part)
         if origin is Literal:
@@ -216,12 +236,13 @@ def _field(name: str, kind: Any) -> _Field:
         elif origin is list:
             inner = get_args(part)[0]
             nested = inner if _is_payload(inner) else nested
+            items = inner if _is_payload(inner) or inner is str else items
         elif origin is dict:
             ready.append(dict)
         elif isinstance(part, type):
             ready.append(part)
             nested = part if _is_payload(part) else nested
-    return _Field(name, kind, tuple(ready), nested, number)
+    return _Field(name, kind, tuple(ready), nested, items, number)
 
 
 def _is_payload(kind: Any) -> TypeGuard[type[Payload]]:

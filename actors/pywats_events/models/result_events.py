@@ -92,8 +92,8 @@ class TestMeasurement(Payload, frozen=True):
     group: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kind == "numeric":
+        Payload.__post_init__(self)
+        if self.kind == "numeric" and (isinstance(self.value, str) or isinstance(self.nominal, str)):
             force_setattr(self, "value", number_of(self.value))
             force_setattr(self, "nominal", number_of(self.nominal))
 
