@@ -46,6 +46,16 @@ class Publication:
         if self._error is not None:
             raise self._error
 
+    @property
+    def done(self) -> bool:
+        """Whether it is known what became of it."""
+        return self._done.is_set()
+
+    @property
+    def error(self) -> RabbitError | None:
+        """Why the broker does not have it; None as long as nothing says so."""
+        return self._error
+
     def conclude(self, error: RabbitError | None) -> None:
         """Say what became of it, once."""
         self._error = error

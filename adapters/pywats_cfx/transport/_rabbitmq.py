@@ -197,15 +197,24 @@ class _OnItsWay:
     def __init__(self, publication: Publication) -> None:
         self._publication = publication
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """What has become of it; None while nobody knows."""
+        return _outcome_of(self._publication.error) if self._publication.done else None
+
     async def wait(self) -> Outcome:
         """Wait for what becomes of it. Cancelled: it is on its way all the same."""
         try:
             await self._publication.wait()
-        except RabbitNotAccepted:
-            return Outcome.RELEASED
-        except RabbitError:
-            return Outcome.LOST
+        except RabbitError as error:
+            return _outcome_of(error)
         return Outcome.ACCEPTED
+
+
+def _outcome_of(error: RabbitError | None) -> Outcome:
+    if error is None:
+        return Outcome.ACCEPTED
+    return Outcome.RELEASED if isinstance(error, RabbitNotAccepted) else Outcome.LOST
 
 
 class _Mail:

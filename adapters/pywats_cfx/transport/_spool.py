@@ -21,14 +21,20 @@ if TYPE_CHECKING:  # without a store nobody needs SQLite
     from pywats_events.durability import Spool as Kept
     from pywats_events.durability import Store
 
-__all__ = ["OnItsWay", "Spool", "Transmits"]
+__all__ = ["Item", "OnItsWay", "Spool", "Transmits"]
 
 MOST: Final = 10_000
+GIVEN_BACK: Final = frozenset({Outcome.LOST, Outcome.RELEASED})
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class OnItsWay(Protocol):
     """A message that was sent."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What has become of it; None while nobody knows."""
+        ...
 
     async def wait(self) -> Outcome:
         """Wait for what becomes of it."""
@@ -43,20 +49,41 @@ class Transmits(Protocol):
         ...
 
 
+class Item(msgspec.Struct, eq=False):
+    """A message that waits, or is on its way.
+
+    Attributes:
+        message: the message.
+        done: the peer has it, or will never take it.
+    """
+
+    message: AMQPMessage
+    done: bool = False
+
+
 class Spool:
     """Messages in their order; each is taken out when the peer has it.
 
+    A message that the peer gives back (released, or a broker's nack) goes out again before anything
+    that was not on its way yet: the next is only sent while fewer than the window wait behind the
+    oldest without outcome. What the peer took of the same window is not undone and not repeated if that
+    is known by then; so the order is strict with a window of 1.
+
     Args:
         on_refused: told of a message that the peer will never take; gives the receipt of its dead letter.
+        window: how many may be on their way, at least 1.
         most: how many may wait.
     """
 
-    def __init__(self, on_refused: Callable[[AMQPMessage], Receipt], most: int = MOST) -> None:
+    def __init__(self, on_refused: Callable[[AMQPMessage], Receipt], window: int, most: int = MOST) -> None:
         self._on_refused = on_refused
+        self._window = window
         self._most = most
-        self._waiting: deque[AMQPMessage] = deque()
-        self._sent: deque[tuple[AMQPMessage, OnItsWay]] = deque()
+        self._waiting: deque[Item] = deque()
+        self._sent: deque[tuple[Item, OnItsWay]] = deque()
         self._kept: Kept | None = None
+        self._rows: deque[Item] = deque()
+        """Those in the store, in its order: one that is done behind one that is not stays there."""
         self._more = trio.Event()
         self._on_its_way = trio.Event()
         self._empty = trio.Event()
@@ -80,7 +107,7 @@ class Spool:
         found, broken = [], False
         for encoded in await kept.peek(len(kept)):
             try:
-                found.append(AMQPMessage(**msgspec.msgpack.decode(encoded)))
+                found.append(Item(AMQPMessage(**msgspec.msgpack.decode(encoded))))
             except (msgspec.MsgspecError, TypeError) as error:
                 broken = True
                 on_unreadable(encoded, error)
@@ -88,9 +115,10 @@ class Spool:
         if broken:  # then all are written anew, in one batch, as they are taken out from the front only
             kept.pop(len(kept))
             new = [*found, *new]
-        for message in new:
-            kept.append(_ENCODER.encode(message))
+        for item in new:
+            kept.append(_ENCODER.encode(item.message))
         self._waiting.extendleft(reversed(found))
+        self._rows.extend(self._waiting)
         self._kept = kept
         self._more.set()
 
@@ -114,9 +142,11 @@ class Spool:
             StoreClosed: if it is kept in a store, and that was closed.
         """
         self.check_room()
+        item = Item(message)
         if self._kept is not None:
             self._kept.append(_ENCODER.encode(message))
-        self._waiting.append(message)
+            self._rows.append(item)
+        self._waiting.append(item)
         self._more.set()
 
     async def run(self, sender: Transmits) -> None:
@@ -131,16 +161,26 @@ class Spool:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._settle)
                 while True:
-                    while self._waiting:
+                    while self._waiting and len(self._sent) < self._window and not self._given_back():
                         # It waits until it is on its way: a cancellation here loses nothing.
-                        sent = await sender.transmit(self._waiting[0])
+                        sent = await sender.transmit(self._waiting[0].message)
                         self._sent.append((self._waiting.popleft(), sent))
                         self._on_its_way.set()
                     self._more = trio.Event()
                     await self._more.wait()
         finally:
             while self._sent:
-                self._waiting.appendleft(self._sent.pop()[0])
+                item, sent = self._sent.pop()
+                if sent.outcome is Outcome.REJECTED and self._kept is None:
+                    self._on_refused(item.message)
+                elif sent.outcome in {None, Outcome.REJECTED, *GIVEN_BACK}:
+                    # One that was refused, and is kept, is refused again when its turn comes.
+                    self._waiting.appendleft(item)
+                else:
+                    self._over(item)
+
+    def _given_back(self) -> bool:
+        return any(sent.outcome in GIVEN_BACK for _, sent in self._sent)
 
     async def _settle(self) -> None:
         """Take out what has an outcome, in order."""
@@ -150,13 +190,21 @@ class Spool:
                     self._empty.set()
                 self._on_its_way = trio.Event()
                 await self._on_its_way.wait()
-            message, sent = self._sent[0]
+            item, sent = self._sent[0]
             outcome = await sent.wait()
-            if outcome in {Outcome.LOST, Outcome.RELEASED}:
+            if outcome in GIVEN_BACK:
                 raise ConnectionLost("the peer has not taken what was published; it is sent again")
             if outcome is Outcome.REJECTED:
-                await self._refuse(message)
+                await self._refuse(item.message)
             self._sent.popleft()
+            self._over(item)
+            self._more.set()
+
+    def _over(self, item: Item) -> None:
+        """A message is done: take it out of the store, with those done behind it."""
+        item.done = True
+        while self._rows and self._rows[0].done:
+            self._rows.popleft()
             if self._kept is not None:
                 self._kept.pop()
 

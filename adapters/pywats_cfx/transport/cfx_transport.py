@@ -106,7 +106,7 @@ class CFXTransport(BaseTransport):
         self._results_due = ResultsDue(config.no_results_for or inf, lambda: self._news.set())
         self._repeats = Repeats(config.repeat_window)
         self._keeping = KeptContext(self.converter.context)
-        self._spool = Spool(self._refused)
+        self._spool = Spool(self._refused, 1 if config.amqp is None else config.amqp.window)
         self._publishing = Publishing(config, self._spool)
         self._intake = Intake(
             self,
