@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cache, cached_property
-from typing import Any, Final, Literal, TypeVar
+from operator import attrgetter
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from pywats_cfx.convert.context import Context, SourceMemory
 from pywats_cfx.messages._base import CFXStructure
@@ -19,6 +20,7 @@ from pywats_events import Event, EventType
 __all__ = ["Letter", "SourceRules", "rest", "sent"]
 
 T = TypeVar("T")
+_ValuesOf: TypeAlias = Callable[[CFXStructure], tuple[Any, ...]]
 
 NO_TRANSACTION: Final = "00000000-0000-0000-0000-000000000000"
 NAMESPACE_OID: Final = bytes.fromhex("6ba7b8129dad11d180b400c04fd430c8")
@@ -81,7 +83,7 @@ class Letter:
 
     def time(self, text: str | None) -> datetime | None:
         """A date of the message; None for none."""
-        return time_of(text, self.zone)
+        return None if text is None else time_of(text, self.zone)
 
     @cached_property
     def _id_space(self) -> bytes:
@@ -189,8 +191,8 @@ def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
         *named: the fields that have a place.
     """
     found = {}
-    for name in _others(type(struct), named):
-        value = getattr(struct, name)
+    names, values_of = _others(type(struct), named)
+    for name, value in zip(names, values_of(struct), strict=True):
         kind = value.__class__
         if kind is str:
             if value:
@@ -201,8 +203,12 @@ def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
 
 
 @cache
-def _others(kind: type[CFXStructure], named: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in kind.__struct_fields__ if name not in named)
+def _others(kind: type[CFXStructure], named: tuple[str, ...]) -> tuple[tuple[str, ...], _ValuesOf]:
+    """The fields without a place, and what reads them all at once."""
+    names = tuple(name for name in kind.__struct_fields__ if name not in named)
+    if len(names) > 1:
+        return names, attrgetter(*names)
+    return names, lambda struct: tuple(getattr(struct, name) for name in names)
 
 
 EMPTY: Final = frozenset({list, dict})

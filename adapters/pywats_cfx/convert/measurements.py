@@ -35,6 +35,16 @@ RESULTS: Final = {
     s.TestResult.Aborted: TestResult.ABORTED,
     s.TestResult.Skipped: TestResult.SKIPPED,
 }
+NAMED: Final = (
+    "MeasurementName",
+    "Result",
+    "Sequence",
+    "MeasuredValue",
+    "Value",
+    "ExpectedValue",
+    "ActualValue",
+    "Thickness",
+)
 SHARED: Final = ("UniqueIdentifier", "MeasurementName", "Result", "CRDs", "TimeRecorded", "Sequence")
 
 PASTE_AXES: Final = {
@@ -128,18 +138,16 @@ def _named(measurement: Any, kind: str, number: int) -> str:
 
 
 def _single(measurement: Any, name: str, **fields: Any) -> TestMeasurement:
-    named = {"MeasuredValue", "Value", "ExpectedValue", "ActualValue", "Thickness"}
-    custom = fields.pop("custom_data", {})
-    return TestMeasurement(
-        name=name,
-        status=result_of(measurement.Result),
-        custom_data={**rest(measurement, "MeasurementName", "Result", "Sequence", *named), **custom},
-        **fields,
-    )
+    custom = rest(measurement, *NAMED)
+    if "custom_data" in fields:
+        custom |= fields.pop("custom_data")
+    return TestMeasurement(name=name, status=result_of(measurement.Result), custom_data=custom, **fields)
 
 
 def _number(value: Any) -> float | None:
     """A number; None for what the sender wrote in its place."""
+    if value is None or value.__class__ is float:
+        return value
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -187,7 +195,7 @@ def _numeric(measurement: s.NumericMeasurement, name: str) -> TestMeasurement:
 
 
 def _in_unit(value: float | None, unit: str | None, into: str | None) -> float | None:
-    return None if value is None else converted(value, unit, into)
+    return value if value is None or unit == into else converted(value, unit, into)
 
 
 def _comparison(low: float | None, high: float | None) -> str:

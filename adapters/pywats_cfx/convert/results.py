@@ -197,21 +197,24 @@ def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
 
 
 def _step(step: Step, number: int, letter: Letter) -> TestStep:
-    inspection = isinstance(step, s.Inspection)
-    symptoms = (step.Symptoms if isinstance(step, s.Inspection) else step.SymptomsFound) or []
+    if isinstance(step, s.Inspection):
+        kind, found = "inspection", step.Symptoms
+        start, end = step.InspectionStartTime, step.InspectionEndTime
+    else:
+        kind, found = "test", step.SymptomsFound
+        start, end = step.TestStartTime, step.TestEndTime
+    symptoms = found or []
     defects = step.DefectsFound or []
     verification = _verification(step)
     measurements = list(_measurements(_all_measurements(step, symptoms, defects)))
     return TestStep(
         name=_step_name(step, number),
         status=result_of(step.Result),
-        start_time=letter.time(
-            step.InspectionStartTime if isinstance(step, s.Inspection) else step.TestStartTime
-        ),
-        end_time=letter.time(step.InspectionEndTime if isinstance(step, s.Inspection) else step.TestEndTime),
+        start_time=letter.time(start),
+        end_time=letter.time(end),
         measurements=measurements,
         message=step.Error or None,
-        step_type="inspection" if inspection else "test",
+        step_type=kind,
         verification=verification,
         issues=[_symptom(one) for one in symptoms] + [_defect(one) for one in defects],
         attachments=[image for defect in defects for image in _images(defect)],
