@@ -174,6 +174,8 @@ async def test_a_message_that_comes_again_after_a_kill_is_accepted_and_not_deliv
 class Peer:
     """Takes what is published, up to a number; then its link is lost."""
 
+    outcome: Outcome | None = None
+
     def __init__(self, takes: int, *, answers: Outcome = Outcome.ACCEPTED) -> None:
         self.got: list[str] = []
         self._takes = takes
@@ -215,7 +217,7 @@ async def test_what_waits_to_be_published_survives_a_kill_in_order_and_what_the_
     tmp_path: Path,
 ) -> None:
     async with running(Store(tmp_path / "store")) as store:
-        spool = Spool(no_refusal)
+        spool = Spool(no_refusal, 100)
         spool.put(mail(0))
         await spool.open(store, "one", no_damage)
         for number in range(1, 10):
@@ -226,7 +228,7 @@ async def test_what_waits_to_be_published_survives_a_kill_in_order_and_what_the_
         image(store, tmp_path / "killed")
         left = len(spool)
     async with open_again(tmp_path / "killed") as store:
-        other, spool, peer = Spool(no_refusal), Spool(no_refusal), Peer(100)
+        other, spool, peer = Spool(no_refusal, 100), Spool(no_refusal, 100), Peer(100)
         await other.open(store, "two", no_damage)
         assert len(other) == 0
         spool.put(mail(10))
@@ -236,21 +238,50 @@ async def test_what_waits_to_be_published_survives_a_kill_in_order_and_what_the_
         await publish(spool, peer)
         assert peer.got == [str(number) for number in range(10 - left, 11)]
     async with open_again(tmp_path / "killed") as store:
-        spool = Spool(no_refusal)
+        spool = Spool(no_refusal, 100)
         await spool.open(store, "one", no_damage)
         assert len(spool) == 0
+
+
+async def test_what_the_peer_took_out_of_order_leaves_the_store_with_what_was_before_it(
+    tmp_path: Path,
+) -> None:
+    """The store's spool is taken from at its front only."""
+
+    class Choosy(Peer):
+        async def transmit(self, message: AMQPMessage) -> Peer:
+            await super().transmit(message)
+            given_back = message.body == b"0" and len(self.got) < 4
+            answer = Peer(0, answers=Outcome.RELEASED if given_back else Outcome.ACCEPTED)
+            answer.outcome = None if given_back else Outcome.ACCEPTED
+            return answer
+
+    async with running(Store(tmp_path)) as store:
+        spool = Spool(no_refusal, 3)
+        await spool.open(store, "one", no_damage)
+        for number in range(5):
+            spool.put(mail(number))
+        first = Choosy(3)
+        with pytest.RaisesGroup(ConnectionLost, flatten_subgroups=True):
+            await publish(spool, first)
+        assert len(await store.spool("one")) == 5
+        second = Choosy(100)
+        second.got = ["x"] * 4
+        await publish(spool, second)
+        assert sorted(int(body) for body in first.got + second.got[4:]) == [0, 0, 1, 2, 3, 4]
+        assert len(await store.spool("one")) == 0
 
 
 async def test_what_was_kept_and_cannot_be_read_is_told_and_the_others_go_out(tmp_path: Path) -> None:
     told: list[bytes] = []
     async with running(Store(tmp_path)) as store:
-        spool = Spool(no_refusal)
+        spool = Spool(no_refusal, 100)
         await spool.open(store, "one", no_damage)
         spool.put(mail(0))
         (await store.spool("one")).append(b"damaged")
         spool.put(mail(1))
     async with open_again(tmp_path) as store:
-        spool, peer = Spool(no_refusal), Peer(100)
+        spool, peer = Spool(no_refusal, 100), Peer(100)
         await spool.open(store, "one", lambda raw, _: told.append(raw))
         await publish(spool, peer)
     assert (told, peer.got) == ([b"damaged"], ["0", "1"])
@@ -281,7 +312,7 @@ async def test_a_transport_sends_in_its_next_life_what_it_could_not_send_in_this
     bus.register_transport(transport)
     async with bus:
         await until(lambda: transport.get_stats()["spooled"] == 4)
-        bodies: list[Any] = [decode(message.body).MessageBody for message in transport._spool._waiting]
+        bodies: list[Any] = [decode(item.message.body).MessageBody for item in transport._spool._waiting]
         assert [body.RecipeName for body in bodies] == ["0", "1", "2", "3"]
 
 
