@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["Durable", "Ledger", "Outcome", "Receipt", "Taker", "Waits"]
+__all__ = ["Durable", "Ledger", "Outcome", "Receipt", "Taker", "Waits", "Written"]
 
 
 class Outcome(enum.Enum):
@@ -54,8 +54,35 @@ class Taker(Protocol):
         ...
 
 
+class Written(Protocol):
+    """That something is on the disk, or will be."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is."""
+        ...
+
+    def add_done_callback(self, callback: Callable[[], object]) -> None:
+        """Have it called when it is, at once if it is."""
+        ...
+
+
 class Durable(Protocol):
     """What the journal of a bus with a store knows of one event."""
+
+    @property
+    def number(self) -> int:
+        """Its number in the journal."""
+        ...
+
+    @property
+    def commit(self) -> Written | None:
+        """The commit that its acceptance is in; None if that is on the disk since long."""
+        ...
+
+    def hold(self, receipt: Receipt) -> None:
+        """Keep the receipt until it is settled, wherever its event waits: somebody is to be told."""
+        ...
 
     @property
     def secured(self) -> bool:
@@ -225,6 +252,8 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
             self._call(callback)
         elif self.callbacks is None:
             self.callbacks = [callback]
+            if self.durable is not None:
+                self.durable.hold(self)
         else:
             self.callbacks.append(callback)
 

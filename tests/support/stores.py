@@ -29,8 +29,11 @@ async def running(store: Store) -> AsyncIterator[Store]:
 async def replays(store: Store, limit: int = 256) -> list[Replay]:
     """All that is replayed."""
     found: list[Replay] = []
-    while page := await store.journal.next_replays(limit):
-        found += page
+    last, whole = 0, False
+    while not whole:
+        page = await store.journal.page(None, last, store.journal.last_of_earlier, limit)
+        last, whole = page.last, page.whole
+        found += [one.replay for one in page.events]
     return found
 
 

@@ -107,7 +107,7 @@ class BusCore:
         self.failure: BaseException | None = None
         """What left the tree, if it failed."""
         self.subscriptions: list[Subscription] = []
-        self._leaving: list[Subscription] = []
+        self.leaving: list[Subscription] = []
         """Out of the table, and not done yet with what they were given before."""
         self.transports = Transports()
         self.own_children = OwnChildren()
@@ -206,11 +206,6 @@ class BusCore:
             self._tell(self.on_event, event)
         return receipt
 
-    def deliver(self, receipt: Receipt) -> None:
-        """Deliver an event that was accepted by the process before."""
-        self.ledger.accepted += 1
-        self.inbox.put(receipt)
-
     def keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
         """Keep an event, published inside a handler, with the message in its hand."""
         self.route(event)
@@ -294,6 +289,8 @@ class BusCore:
             shutdown=checked_duration("shutdown", shutdown),
         )
         self.subscriptions.append(subscription)
+        if self.journaling is not None:
+            self.journaling.join(subscription)
         self._compile()
         watch = getattr(handler, "watch", None)
         if callable(watch):
@@ -318,7 +315,7 @@ class BusCore:
             if handler in (subscription, subscription.handler, subscription.name):
                 self.subscriptions.remove(subscription)
                 if self.running:
-                    self._leaving.append(subscription)
+                    self.leaving.append(subscription)
                 subscription.retired = True
                 self._compile()
                 return subscription
@@ -341,10 +338,10 @@ class BusCore:
         mark = Receipt(None, (MARK,), Ledger(self.ledger.waits), 1)
         self.inbox.put(mark)
         await self.ledger.waits.wait_settled(mark)
-        await subscription.workers.wait_idle()
+        await subscription.wait_idle()
         await self.tree.handlers.remove(subscription.name)
         subscription.mailbox.close()
-        self._leaving.remove(subscription)
+        self.leaving.remove(subscription)
 
     def _compile(self) -> None:
         self.routes = Routes(tuple(self.subscriptions))
@@ -370,7 +367,7 @@ class BusCore:
         )
 
     def _free_name(self, name: str) -> str:
-        taken = {subscription.name for subscription in (*self.subscriptions, *self._leaving)}
+        taken = {subscription.name for subscription in (*self.subscriptions, *self.leaving)}
         if name not in taken:
             return name
         number = 2
@@ -392,8 +389,8 @@ class BusCore:
             system=self.system.spec(),
             services=self.own_children.services,
             handlers=[subscription.spec() for subscription in self.subscriptions],
-            replay=None if journaling is None else journaling.replayer(),
             transports=self.transports.specs(),
+            paging=() if journaling is None else journaling.paging(),
             observers=self.own_children.observers,
             runtime=self._runtime,
         )
@@ -417,7 +414,7 @@ class BusCore:
     def _close_mailboxes(self) -> None:
         """Hand back what the bus still holds: no receipt stays open."""
         self._router.mailbox.close()
-        for subscription in (*self.subscriptions, *self._leaving):
+        for subscription in (*self.subscriptions, *self.leaving):
             subscription.mailbox.close()
         self._store.mailbox.close()
         self.system.workers.mailbox.close()
@@ -437,7 +434,7 @@ class BusCore:
             await running.root.stop_child("transports")
             await self.wait_idle()
         if trio.current_time() >= deadline:
-            parts: list[Subscription | BaseTransport] = [*self.subscriptions, *self._leaving]
+            parts: list[Subscription | BaseTransport] = [*self.subscriptions, *self.leaving]
             for part in [*parts, *self.transports.values()]:
                 part.abandon()
         await running.root.stop(max(0.0, deadline - trio.current_time()))

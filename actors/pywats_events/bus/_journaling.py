@@ -1,14 +1,13 @@
 """Journaling: what a bus with a store does with an event beside delivering it.
 
 Acceptance is written down before the source is told, and each outcome before the receipt knows it:
-both are told by the commit of the batch they are in. What was not settled when the process ended
-comes back from here before anything new is let in.
+both are told by the commit of the batch they are in. What a subscription has no room for stays there,
+and what was not settled when the process ended comes back the same way (see `_paging`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -16,9 +15,9 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from pywats_events.bus._routing_actor import Door
+from pywats_events.bus._paging import Cursor, Pager
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription
-from pywats_events.durability import Commit, Replay, Store, StoreClosed
+from pywats_events.durability import Commit, Page, Paged, Replay, Store, StoreClosed
 from pywats_events.errors import EndedTheProcess
 from pywats_events.models.event import Event
 from pywats_events.settlement import Ledger, Outcome, Receipt, Taker
@@ -35,10 +34,8 @@ class Bus(Protocol):
     """What journaling needs of its bus."""
 
     subscriptions: list[Subscription]
+    leaving: list[Subscription]
     ledger: Ledger
-    door: Door
-
-    def deliver(self, receipt: Receipt) -> None: ...
 
     def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
 
@@ -46,11 +43,14 @@ class Bus(Protocol):
 class Kept:
     """What the journal knows of one event; hangs on its receipt (see `settlement.Durable`)."""
 
-    __slots__ = ("_journaling", "careful", "commit")
+    __slots__ = ("_journaling", "careful", "commit", "number")
 
-    def __init__(self, journaling: Journaling, commit: Commit | None, *, careful: bool = False) -> None:
+    def __init__(
+        self, journaling: Journaling, number: int, commit: Commit | None, *, careful: bool = False
+    ) -> None:
         self._journaling = journaling
-        self.commit = commit
+        self.number: int = number
+        self.commit: Commit | None = commit
         self.careful: bool = careful
 
     @property
@@ -72,6 +72,10 @@ class Kept:
         else:
             await self.commit.wait()
 
+    def hold(self, receipt: Receipt) -> None:
+        """Keep the receipt until it is settled, as somebody is to be told."""
+        self._journaling.hold(receipt)
+
     def settle(self, receipt: Receipt, name: str, outcome: Outcome) -> None:
         """Write an outcome down; the receipt knows it when that is done."""
         self._journaling.settle(receipt, name, outcome)
@@ -88,9 +92,6 @@ class Journaling:
     Args:
         store: where it is.
         bus: whose events they are.
-
-    Attributes:
-        replaying: what the process before left is still on its way to its handlers.
     """
 
     def __init__(self, store: Store, bus: Bus) -> None:
@@ -101,11 +102,13 @@ class Journaling:
         self._journal = store.journal
         self._open: WeakValueDictionary[str, Receipt] = WeakValueDictionary()
         """The receipts of events that are not settled, as long as somebody has them."""
+        self._held: dict[str, Receipt] = {}
+        """Those of them that somebody is to be told of."""
         self._names: dict[tuple[Taker, ...], tuple[str, ...]] = {}
+        self._pager = Pager(self)
+        self._starters: tuple[Subscription, ...] | None = None
+        """Those who were there at the start, once it is made."""
         self._replayed = trio.Event()
-        self._page: deque[Replay] = deque()
-        """What was read and is not delivered yet; above the restarts of who delivers it."""
-        self._missed: set[str] = set()
 
     async def open(self) -> None:
         """Open the store; what keeps it from opening is for whoever starts the bus.
@@ -116,13 +119,25 @@ class Journaling:
         Cancelled: it is opened all the same.
         """
         opened = await self.store.open()
+        self._starters = tuple(self._bus.subscriptions)
         if not opened.unsettled:
             self._replayed.set()
+            return
+        for subscription in self._starters:
+            if subscription.cursor is not None:
+                subscription.cursor.begin(0, self._journal.last_of_earlier, None)
 
-    @property
-    def replaying(self) -> bool:
-        """Whether publishers have to wait for what comes back."""
-        return not self._replayed.is_set()
+    def join(self, subscription: Subscription) -> None:
+        """Have a subscription leave on the disk what it has no room for.
+
+        One that comes after the start gets what earlier lives have left for it as well.
+        """
+        cursor = Cursor(subscription.name, subscription.mailbox, self._pager.add)
+        subscription.page_with(cursor)
+        opened = self.store.opened
+        if self._starters is not None and opened is not None and opened.unsettled:
+            # Another of this name may have been there, whose last outcomes are on their way.
+            cursor.begin(0, self._journal.last_of_earlier, self.store.commit())
 
     async def wait_replayed(self) -> None:
         """Wait until all that came back is on its way. Cancelled: nothing has happened."""
@@ -131,15 +146,13 @@ class Journaling:
     @property
     def has_room(self) -> bool:
         """Whether something new may come."""
-        return self.store.has_room and not self.replaying
+        return self.store.has_room
 
     async def room(self) -> None:
         """Wait until something new may come; no checkpoint if it may.
 
         Cancelled: nothing has happened. Several tasks may wait.
         """
-        if self.replaying:
-            await self._replayed.wait()
         await self.store.room()
 
     # Accepting and settling
@@ -149,12 +162,12 @@ class Journaling:
 
         A repeat of an event in flight joins its receipt.
         """
-        if event.id not in self.store.seen:
+        if event.id not in self.store.seen and event.id not in self._journal:
             return None
-        receipt = self._open.get(event.id)
+        receipt = self._open.get(event.id) or self._made_again(event)
         if receipt is None:
             # The commit of the first may still be at the disk, and is done before this one.
-            kept = Kept(self, self.store.commit())
+            kept = Kept(self, 0, self.store.commit())
             known = {"": Outcome.KNOWN}
             receipt = Receipt(event, (), self._bus.ledger, 0, exceptional=known, durable=kept)
         return receipt
@@ -169,9 +182,21 @@ class Journaling:
         names = self._names.get(takers)
         if names is None:
             names = self._names[takers] = tuple(taker.name for taker in takers)
+        number = self._journal.following
         commit = self._journal.accept(event.id, event.source, None, event.to_msgpack(), names)
-        receipt.durable = Kept(self, commit)
+        receipt.durable = Kept(self, number, commit)
         self._open[event.id] = receipt
+        if receipt.callbacks:
+            self.hold(receipt)
+
+    def hold(self, receipt: Receipt) -> None:
+        """Keep a receipt until it is settled."""
+        if receipt.callbacks is not None and receipt.event.id not in self._held:
+            self._held[receipt.event.id] = receipt
+            receipt.callbacks.append(self._let_go)
+
+    def _let_go(self, receipt: Receipt) -> None:
+        del self._held[receipt.event.id]
 
     def settle(self, receipt: Receipt, name: str, outcome: Outcome) -> None:
         """Write an outcome down, and tell the receipt when that is done."""
@@ -207,64 +232,139 @@ class Journaling:
         """The child that writes batches."""
         return ChildSpec("journal", self.store.run, policy=Backoff(**OUTERMOST))
 
-    def replayer(self) -> ChildSpec:
-        """The child that delivers what the process before left; it ends when that is done."""
-        return ChildSpec("replay", self._replay, restart=TRANSIENT, policy=Backoff(**OUTERMOST))
+    def paging(self) -> tuple[ChildSpec, ...]:
+        """The children that read for those that are behind, and tell when the replay is done."""
+        return (
+            ChildSpec("pager", self._pager.run, policy=Backoff(**OUTERMOST)),
+            ChildSpec("replay", self._replay, restart=TRANSIENT, policy=Backoff(**OUTERMOST)),
+        )
 
     async def _replay(self) -> None:
-        """Deliver all of it. Cancelled: what was not delivered stays in the page, and in the journal."""
-        while True:
-            if not self._page:
-                self._page.extend(await self._journal.next_replays())
-            if not self._page:
-                break
-            replay = self._page[0]
-            await self._bus.door.wait_space(self._takers(replay))
-            self._deliver(replay, self._takers(replay))
-            self._page.popleft()
+        """Say who is missing, and when all that came back is on its way. Cancelled: it begins anew."""
+        if self._replayed.is_set():
+            return
+        self._tell_missing(await self._journal.handlers_of_earlier())
+        for subscription in self._starters or ():
+            if subscription.cursor is not None:
+                await subscription.cursor.wait_read(self._journal.last_of_earlier)
         self._replayed.set()
 
-    def _takers(self, replay: Replay) -> tuple[Subscription, ...]:
-        """Those that had not finished with it and are here."""
-        return tuple(taker for taker in self._bus.subscriptions if taker.name in replay.handlers)
+    def _tell_missing(self, names: frozenset[str]) -> None:
+        there = {subscription.name for subscription in (*self._bus.subscriptions, *self._bus.leaving)}
+        for name in sorted(names - there):
+            logger.warning(
+                "the journal in %s holds events for %r, and there is no such subscription: they stay "
+                "there until there is one of that name",
+                self.store.path,
+                name,
+            )
 
-    def _deliver(self, replay: Replay, takers: tuple[Subscription, ...]) -> None:
-        self._tell_missing(replay, takers)
-        if not takers:
-            return
-        try:
+    # Pages (see Pages)
+
+    async def page(self, name: str, after: int, upto: int, limit: int) -> Page:
+        """Read a page. Cancelled: nothing has happened."""
+        return await self._journal.page(name, after, upto, limit)
+
+    def give(self, cursor: Cursor, page: Page) -> None:
+        """Put its events into the mailbox of a subscription."""
+        for one in page.events:
+            try:
+                receipt = self._receipt(cursor, one)
+            except ValueError as error:
+                self._bury_unread(one.replay, error)
+                continue
+            if one.replay.exhausted:
+                self._give_up(cursor, one.replay, receipt)
+            else:
+                cursor.mailbox.put(receipt)
+        for number, event_id in page.damaged:
+            self._end_damaged(cursor, number, event_id)
+
+    def _receipt(self, cursor: Cursor, one: Paged) -> Receipt:
+        """The receipt of an event that was read: the one that somebody has, or a new one."""
+        replay = one.replay
+        if self._is_late(cursor, one.number):
+            late = tuple([taker for taker in self._bus.subscriptions if taker.cursor is cursor])
             event = Event.from_msgpack(replay.encoded)
-        except ValueError as error:
-            self._bury_unread(replay, error)
-            return
-        kept = Kept(self, None, careful=replay.careful)
-        receipt = Receipt(event, takers, self._bus.ledger, len(takers), durable=kept)
+            self._bus.ledger.accepted += 1
+            return self._new(event, one.number, late, careful=replay.careful)
+        receipt = self._open.get(replay.event_id)
+        if receipt is None:
+            event = Event.from_msgpack(replay.encoded)
+            takers = self._unfinished(one.number, replay.handlers)
+            receipt = self._new(event, one.number, takers, careful=replay.careful)
+            self._open[event.id] = receipt
+            if self._journal.count(replay.event_id):
+                self._bus.ledger.accepted += 1
+        return receipt
+
+    def _new(self, event: Event, number: int, takers: tuple[Taker, ...], *, careful: bool) -> Receipt:
+        kept = Kept(self, number, None, careful=careful)
+        count = len(takers)
+        return Receipt(event, takers, self._bus.ledger, count, routed=count, durable=kept)
+
+    def _made_again(self, event: Event) -> Receipt | None:
+        """A receipt for an event on the disk whose own nobody has any more."""
+        number = self._journal.number(event.id)
+        takers = self._unfinished(number, self._journal.pending(event.id))
+        if not takers:
+            return None
+        receipt = self._new(event, number, takers, careful=False)
+        receipt.durable = Kept(self, number, self.store.commit())
         self._open[event.id] = receipt
-        if not replay.exhausted:
-            self._bus.deliver(receipt)
-            return
+        if self._journal.count(event.id):
+            self._bus.ledger.accepted += 1
+        return receipt
+
+    def _is_late(self, cursor: Cursor, number: int) -> bool:
+        """Whether an event of an earlier life goes to one that was not there at the start.
+
+        The receipt of the others may be settled by then, so it gets one of its own.
+        """
+        if number > self._journal.last_of_earlier or self._starters is None:
+            return False
+        return all(starter.cursor is not cursor for starter in self._starters)
+
+    def _unfinished(self, number: int, names: tuple[str, ...]) -> tuple[Taker, ...]:
+        """Those of some names that an event went to, and that still have to tell its outcome."""
+        there = (*self._bus.subscriptions, *self._bus.leaving)
+        return tuple(
+            [
+                taker
+                for taker in there
+                if taker.name in names
+                and taker.cursor is not None
+                and not self._is_late(taker.cursor, number)
+                and (not taker.mailbox.closed or taker.cursor.owes(number))
+            ]
+        )
+
+    def _give_up(self, cursor: Cursor, replay: Replay, receipt: Receipt) -> None:
         given_up = EndedTheProcess(
             f"event {replay.event_id} was in hand at {replay.ends} unclean ends of the process in a row"
         )
-        receipt.routed = len(takers)
-        self._bus.ledger.accepted += 1
-        for taker in takers:
-            self._bus.bury(receipt, taker, Failure(given_up, receipt, replay.ends))
+        for taker in (*self._bus.subscriptions, *self._bus.leaving):
+            if taker.cursor is cursor:
+                self._bus.bury(receipt, taker, Failure(given_up, receipt, replay.ends))
 
     def _bury_unread(self, replay: Replay, error: ValueError) -> None:
         """Keep what cannot be read as an event, in one transaction with its end."""
         logger.error("event %s in the journal cannot be read: %s", replay.event_id, error)
         self.store.dead_letters.add(None, error, raw=replay.encoded, source=replay.source)
+        if self._journal.count(replay.event_id):
+            self._bus.ledger.accepted += 1
         for name in replay.handlers:
             self._journal.settle(replay.event_id, name, Outcome.DEAD_LETTERED)
+        self.when_written(Receipt(None, (), self._bus.ledger, 1).one_less)
 
-    def _tell_missing(self, replay: Replay, takers: tuple[Subscription, ...]) -> None:
-        missing = set(replay.handlers) - {taker.name for taker in takers} - self._missed
-        for name in missing:
-            self._missed.add(name)
-            logger.warning(
-                "the journal in %s holds events for %r, and there is no such subscription: they stay "
-                "there until a bus with one of that name is started",
-                self.store.path,
-                name,
-            )
+    def _end_damaged(self, cursor: Cursor, number: int, event_id: str) -> None:
+        """Settle what can never be read: it is a dead letter."""
+        receipt = self._open.get(event_id)
+        if receipt is None:
+            if not self._is_late(cursor, number):
+                self.when_written(Receipt(None, (), self._bus.ledger, 1).one_less)
+            return
+        for subscription in (*self._bus.subscriptions, *self._bus.leaving):
+            owing = subscription.cursor is not None and subscription.cursor.owes(number)
+            if owing and any(taker is subscription for taker in receipt.takers):
+                self.when_written(partial(receipt.ended, subscription.name, Outcome.DEAD_LETTERED))

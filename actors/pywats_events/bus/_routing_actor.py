@@ -37,10 +37,12 @@ class Route:
         open_until: while the bus has accepted fewer events in all, none of them can be full.
     """
 
-    __slots__ = ("filtered", "open_until", "takers")
+    __slots__ = ("_bounding", "filtered", "open_until", "takers")
 
     def __init__(self, takers: tuple[Subscription, ...]) -> None:
         self.takers = takers
+        self._bounding = tuple(taker.mailbox for taker in takers if taker.cursor is None)
+        """Those that have nowhere else to leave what they have no room for."""
         self.filtered = any(taker.wants is not None for taker in takers)
         self.open_until = -inf
 
@@ -48,10 +50,14 @@ class Route:
         """How many events can be accepted now before a taker, or the router's inbox, is full."""
         waiting = inbox.size
         least = inbox.capacity - waiting
-        for taker in self.takers:
-            mailbox = taker.mailbox
+        for mailbox in self._bounding:
             least = min(least, mailbox.capacity - mailbox.size - waiting)
         return least
+
+    @property
+    def full(self) -> Mailbox[Receipt] | None:
+        """The first that is full."""
+        return next((mailbox for mailbox in self._bounding if mailbox.full), None)
 
 
 class Routes(dict[EventType, Route]):
@@ -102,7 +108,7 @@ class Door:
         if margin > 0:
             route.open_until = accepted + margin
             return
-        full = next((taker.mailbox for taker in route.takers if taker.mailbox.full), None)
+        full = route.full
         if (full or self.inbox).closed or not self.open:
             return
         if full is not None:
@@ -111,17 +117,6 @@ class Door:
             # No handler is full, but what waits for the router may fill one: it empties the
             # inbox in its next turn, or when it has been started again.
             await self._space_or_news(self.inbox, self.inbox.size)
-
-    async def wait_space(self, takers: tuple[Subscription, ...]) -> None:
-        """Wait until some subscriptions can take one more event; for ever, once the door is closed.
-
-        Cancelled: nothing has happened.
-        """
-        route = Route(takers)
-        while route.margin(self.inbox) <= 0:
-            if not self.open:
-                await trio.sleep_forever()
-            await self.wait(route, 0)
 
     async def _space_or_news(self, mailbox: Mailbox[Receipt], below: float) -> None:
         heard = trio.Event()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pywats_actors.blocking import Blocking
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
+from pywats_events.bus._paging import Cursor
 from pywats_events.handlers._binding import Binding, bound
 from pywats_events.handlers._handler_actor import HandlerPerformer
 from pywats_events.models.event import Event
@@ -48,6 +49,7 @@ class Subscription:
         priority: lower is dispatched to first.
         wants: the filter; None takes all.
         mailbox: what it has been given and has not done.
+        cursor: what is left on the disk for it; None in a bus without a store.
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class Subscription:
         "_first",
         "_make",
         "bus",
+        "cursor",
         "event_types",
         "handler",
         "mailbox",
@@ -110,10 +113,28 @@ class Subscription:
         self.mailbox: Mailbox[Receipt] = self.workers.mailbox
         self.put: Callable[[Receipt], None] = self.mailbox.put
         """Gives it an event; never waits."""
+        self.cursor: Cursor | None = None
+
+    def page_with(self, cursor: Cursor) -> None:
+        """Leave on the disk what the mailbox has no room for."""
+        self.cursor = cursor
+        self.put = cursor.put
 
     def holds(self, receipt: Receipt) -> bool:
-        """Whether the event waits here, or is in hand."""
+        """Whether the event waits here or on the disk, or is in hand."""
+        if (
+            self.cursor is not None
+            and receipt.durable is not None
+            and self.cursor.owes(receipt.durable.number)
+        ):
+            return True
         return self.mailbox.holds(receipt)
+
+    async def wait_idle(self) -> None:
+        """Wait until it has done all that it was given. Cancelled: nothing has happened."""
+        if self.cursor is not None:
+            await self.cursor.wait_read(self.cursor.head)
+        await self.workers.wait_idle()
 
     def spec(self) -> ChildSpec:
         """The child that runs its workers."""

@@ -72,8 +72,8 @@ def tree(
     system: ChildSpec,
     services: Iterable[ChildSpec],
     handlers: Iterable[ChildSpec],
-    replay: ChildSpec | None,
     transports: Iterable[ChildSpec],
+    paging: Iterable[ChildSpec],
     observers: Iterable[ChildSpec],
     runtime: Runtime | None,
 ) -> Tree:
@@ -87,8 +87,8 @@ def tree(
         system: the router of system events.
         services: what others lean on, each with an outermost policy of its own.
         handlers: one child per subscription, likewise.
-        replay: what delivers again what the process before left, if there is a store.
         transports: one child per transport, likewise.
+        paging: what reads from the store for those that are behind, if there is one.
         observers: what looks at all of it, likewise.
         runtime: of the whole tree; None takes that of the tree around it.
     """
@@ -105,8 +105,8 @@ def tree(
         system,
         ChildSpec("services", branches["services"].run),
         ChildSpec("handlers", branches["handlers"].run),
-        replay,
         ChildSpec("transports", branches["transports"].run),
+        *paging,
         ChildSpec("observers", branches["observers"].run),
     ]
     root = Supervisor(

@@ -12,7 +12,7 @@ from pywats_events.durability.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
-from pywats_events.durability.journal import Journal, Replay
+from pywats_events.durability.journal import Journal, Page, Paged, Replay
 from pywats_events.durability.keepsakes import Shelf, Spool
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.durability.store import Store
@@ -23,6 +23,8 @@ __all__ = [
     "Journal",
     "NotAStore",
     "Opened",
+    "Page",
+    "Paged",
     "Replay",
     "SQLiteDeadLetterQueue",
     "SeenEvents",

@@ -12,29 +12,45 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from contextlib import suppress
+from math import inf
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from pywats_events.durability._database import Database, is_corrupt
 from pywats_events.durability._group_commit import Commit, GroupCommit
-from pywats_events.durability._recovery import Counts, Replay, ends_of, verdict
+from pywats_events.durability._recovery import CAREFUL_FROM, UNCLEAN_ENDS, Counts, Replay, ends_of, verdict
 from pywats_events.durability._statements import Kind, clean
 from pywats_events.durability.errors import StoreUnavailable
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.settlement import Outcome
 
-__all__ = ["Journal", "Replay"]
+__all__ = ["Journal", "Page", "Paged", "Replay"]
 
 logger: Final = logging.getLogger("pywats_events")
+
+T = TypeVar("T")
 
 _PAGE_BYTES: Final = 16 << 20
 _TEXTS: Final = 1000
 _NAMES: Final = msgspec.json.Decoder(tuple[str, ...])
+_WINDOW: Final = 4096
+_PAGE_SQL: Final = (
+    "SELECT j.seq, j.event_id, j.source, j.key, j.handlers, j.encoded, j.large, h.ends, "
+    "(SELECT json_group_array(handler) FROM settled s WHERE s.seq = j.seq) "
+    "FROM journal j LEFT JOIN hands h ON h.seq = j.seq "
+    "WHERE j.seq BETWEEN ? AND ? AND (instr(j.handlers, ?) OR NOT json_valid(j.handlers)) "
+    "AND NOT EXISTS (SELECT 1 FROM settled s WHERE s.seq = j.seq AND s.handler = ?) "
+    "ORDER BY j.seq LIMIT ?"
+)
 
 
 class _Entry(msgspec.Struct, gc=False):
-    """An unsettled event: its number, who has not finished, and which rows beside its own it has."""
+    """An unsettled event: its number, who has not finished, and which rows beside its own it has.
+
+    `counted` says whether the bus counts it among those that it has accepted.
+    """
 
     seq: int
     pending: tuple[str, ...]
@@ -42,13 +58,42 @@ class _Entry(msgspec.Struct, gc=False):
     marked: bool = False
     in_hand: bool = False
     ends: int = 0
+    counted: bool = True
 
 
 _Row: TypeAlias = tuple[int, Replay, tuple[str, ...], bool]
 """Number, event, the handlers that have finished, and whether it has a file."""
 
-_Damaged: TypeAlias = tuple[int, str, bytes, bool, Exception]
-"""Number, source, what there is of it, whether it has a file, and what is wrong."""
+_Damaged: TypeAlias = tuple[int, str, str, bytes, bool, Exception]
+"""Number, id, source, what there is of it, whether it has a file, and what is wrong."""
+
+
+class Paged(msgspec.Struct, frozen=True):
+    """One event of a page.
+
+    Attributes:
+        number: its number in the journal.
+        replay: the event; its `handlers` are those that have not finished by now.
+    """
+
+    number: int
+    replay: Replay
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some events from the disk, in order of acceptance.
+
+    Attributes:
+        events: those that can be read.
+        damaged: number and id of those that cannot, have become dead letters, and were in hand before.
+        last: nothing is left for the handler up to this number.
+        whole: that is as far as was asked.
+    """
+
+    events: tuple[Paged, ...]
+    damaged: tuple[tuple[int, str], ...]
+    last: int
+    whole: bool
 
 
 class Journal:
@@ -77,7 +122,6 @@ class Journal:
         self._large = large
         self._entries: dict[str, _Entry] = {}
         self._texts: dict[tuple[str, ...], str] = {}
-        self._cursor = 0
         self._next = 1
         self._counts = Counts(0, 0)
 
@@ -100,7 +144,6 @@ class Journal:
             fresh: first number of the life before, if that ended uncleanly; else of this one.
             life: first number of this life.
         """
-        self._cursor = 0
         self._next = max(self._next, life)
         self._counts = Counts(fresh, life)
 
@@ -205,17 +248,18 @@ class Journal:
             self._commits.open_batch.add(Kind.TAKE, (entry.seq, entry.ends, 1))
         return self._commits.appended()
 
-    async def next_replays(self, limit: int = 256) -> tuple[Replay, ...]:
-        """The next events that were unsettled when the store was opened, in order of acceptance.
+    async def page(self, handler: str | None, after: int, upto: float = inf, limit: int = 256) -> Page:
+        """The next events that a handler has not finished, in order of acceptance.
 
-        They are marked as in hand on the disk before this returns. Read the next page when these are on
-        their way to their handlers: so memory stays bounded.
+        Those of an earlier life are marked as in hand on the disk before this returns. Read the next page
+        when these are on their way to their handlers: so memory stays bounded. An event that is accepted
+        and not written yet is not on it.
 
         Args:
+            handler: whose events; None for those of anybody.
+            after: the number of the event before the first.
+            upto: that of the last that may come.
             limit: at most so many, and about 16 MiB.
-
-        Returns:
-            None of them when all are read.
 
         An event that the disk has damaged becomes a dead letter here.
 
@@ -224,57 +268,150 @@ class Journal:
 
         Cancelled: nothing has happened, and the same page comes again.
         """
-        while True:
-            page, damaged = await self._read_page(limit)
-            if not page and not damaged:
-                return ()
-            found = verdict([(seq, row) for seq, row, _, _ in page], {s: d for s, _, d, _ in page})
-            extras = {seq: (large, bool(settled)) for seq, _, settled, large in page}
-            self._enter(found.replays, extras)
-            for seq in found.done:
-                self._done(_Entry(seq, (), extras[seq][0], marked=True, in_hand=True))
-                self._commits.appended()
-            marks = [self._commits.add(Kind.TAKE, (seq, ends, 1)) for seq, ends in found.mark]
-            if marks:
-                await marks[-1].wait()
-            for row in damaged:
-                self._give_up(row)
-            self._cursor = max([row[0] for row in page] + [row[0] for row in damaged])
-            if found.replays:
-                return tuple(replay for _, replay in found.replays)
+        upto = min(upto, self._next - 1)
+        rows, damaged, last, whole = await self._read_page(handler, after, int(upto), limit)
+        strange = [row for row in rows if self._is_strange(row)]
+        found = verdict([(seq, row) for seq, row, _, _ in strange], {s: d for s, _, d, _ in strange})
+        marks = [self._commits.add(Kind.TAKE, (seq, ends, 1)) for seq, ends in found.mark]
+        if marks:
+            await marks[-1].wait()
+        # From here on it is one step with what the caller does with it.
+        extras = {seq: (large, bool(settled)) for seq, _, settled, large in strange}
+        self._enter(found.replays, extras)
+        for seq in found.done:
+            self._done(_Entry(seq, (), extras[seq][0], marked=True, in_hand=True))
+            self._commits.appended()
+        events = [
+            Paged(seq, self._now(row))
+            for seq, row, _, _ in rows
+            if self._is_pending(seq, row.event_id, handler)
+        ]
+        return Page(tuple(events), tuple([row[:2] for row in damaged if self._give_up(row)]), last, whole)
+
+    def _is_strange(self, row: _Row) -> bool:
+        """Whether an event of an earlier life is seen for the first time in this one.
+
+        One whose id came again, when it had left the window of known ids, waits for the next life.
+        """
+        seq, replay, _, _ = row
+        return seq < self._counts.fresh_until and replay.event_id not in self._entries
+
+    def _is_pending(self, seq: int, event_id: str, handler: str | None) -> bool:
+        entry = self._entries.get(event_id)
+        return entry is not None and entry.seq == seq and (handler is None or handler in entry.pending)
+
+    def _now(self, replay: Replay) -> Replay:
+        """An event from the disk with what is known of it by now."""
+        entry = self._entries[replay.event_id]
+        ends = entry.ends
+        return msgspec.structs.replace(
+            replay,
+            handlers=entry.pending,
+            ends=ends,
+            careful=CAREFUL_FROM <= ends < UNCLEAN_ENDS,
+            exhausted=ends >= UNCLEAN_ENDS,
+        )
+
+    def pending(self, event_id: str) -> tuple[str, ...]:
+        """The handlers that have not finished with an event that is in hand; empty if it is not."""
+        entry = self._entries.get(event_id)
+        return () if entry is None else entry.pending
+
+    def number(self, event_id: str) -> int:
+        """The number of an event in hand; 0 if it is not."""
+        entry = self._entries.get(event_id)
+        return 0 if entry is None else entry.seq
+
+    def count(self, event_id: str) -> bool:
+        """Have an event in hand counted by the bus; False if it is already."""
+        entry = self._entries[event_id]
+        counted, entry.counted = entry.counted, True
+        return not counted
+
+    @property
+    def last_of_earlier(self) -> int:
+        """The number of the last event that an earlier life may have accepted."""
+        return self._counts.fresh_until - 1
+
+    async def handlers_of_earlier(self) -> frozenset[str]:
+        """The names of all handlers that events of an earlier life went to, and that may wait for them.
+
+        It looks at a part of the journal after the other, so that nobody has to wait for long.
+
+        Raises:
+            StoreUnavailable: if that cannot be read.
+
+        Cancelled: nothing has happened.
+        """
+        found: set[str] = set()
+        first: int | None = 0
+        while first is not None:
+            texts, first = await self._reading(self._read_handlers, first)
+            for text in texts:
+                with suppress(msgspec.DecodeError):  # becomes a dead letter when its page is read
+                    found.update(_NAMES.decode(text))
+        return frozenset(found)
+
+    def _read_handlers(self, first: int) -> tuple[list[str], int | None]:
+        """In the thread: the lists of handlers in one window, and where the next one begins."""
+        end, until = first + _WINDOW, self._counts.fresh_until
+        sql = "SELECT DISTINCT handlers FROM journal WHERE seq >= ? AND seq < ?"
+        texts = [text for (text,) in self._database.rows(sql, first, min(end, until))]
+        sql = "SELECT min(seq) FROM journal WHERE seq >= ? AND seq < ?"
+        ((following,),) = self._database.rows(sql, end, until)
+        return texts, following
 
     def _enter(self, replays: tuple[tuple[int, Replay], ...], extras: dict[int, tuple[bool, bool]]) -> None:
         for seq, replay in replays:
             large, marked = extras[seq]
             self._entries[replay.event_id] = _Entry(
-                seq, replay.handlers, large, marked, in_hand=True, ends=replay.ends
+                seq, replay.handlers, large, marked, in_hand=True, ends=replay.ends, counted=False
             )
 
-    def _give_up(self, row: _Damaged) -> None:
-        """Make a dead letter of a row that cannot be replayed; it leaves the journal in the same step."""
-        seq, source, raw, large, error = row
+    def _give_up(self, row: _Damaged) -> bool:
+        """Make a dead letter of a row that cannot be replayed; it leaves the journal in the same step.
+
+        Returns:
+            Whether the event was in hand.
+        """
+        seq, event_id, source, raw, large, error = row
         logger.error("an event in the journal, number %d from %s, is damaged: %s", seq, source, error)
         self._bury(None, error, raw=raw, source=source)
         self._done(_Entry(seq, (), large, marked=True, in_hand=True))
         self._commits.appended()
+        entry = self._entries.get(event_id)
+        if entry is None or entry.seq != seq:
+            return False
+        del self._entries[event_id]
+        return entry.counted
 
-    async def _read_page(self, limit: int) -> tuple[list[_Row], list[_Damaged]]:
+    async def _read_page(
+        self, handler: str | None, after: int, upto: int, limit: int
+    ) -> tuple[list[_Row], list[_Damaged], int, bool]:
+        return await self._reading(self._read, handler, after, upto, limit)
+
+    async def _reading(self, read: Callable[..., T], *args: Any) -> T:
         try:
-            return await self._commits.in_thread(self._read, self._cursor, limit)
+            return await self._commits.in_thread(read, *args)
         except (sqlite3.Error, OSError) as error:
             if isinstance(error, sqlite3.Error) and is_corrupt(error):
                 self._commits.found_damage(error)
             raise StoreUnavailable(f"the journal cannot be read: {error}") from error
 
-    def _read(self, after: int, limit: int) -> tuple[list[_Row], list[_Damaged]]:
-        """In the thread: some rows, and those that cannot be made an event again."""
-        rows = self._database.connection.execute(
-            "SELECT j.seq, j.event_id, j.source, j.key, j.handlers, j.encoded, j.large, h.ends, "
-            "(SELECT json_group_array(handler) FROM settled s WHERE s.seq = j.seq) "
-            "FROM journal j LEFT JOIN hands h ON h.seq = j.seq "
-            "WHERE j.seq > ? AND j.seq < ? ORDER BY j.seq LIMIT ?",
-            (after, self._counts.fresh_until, limit),
-        )
+    def _read(
+        self, handler: str | None, after: int, upto: int, limit: int
+    ) -> tuple[list[_Row], list[_Damaged], int, bool]:
+        """In the thread: some rows, those that cannot be made an event again, how far, and if to the end.
+
+        A look at a long journal that holds little for this handler keeps nobody from writing for long.
+        """
+        connection = self._database.connection
+        (start,) = connection.execute("SELECT min(seq) FROM journal WHERE seq > ?", (after,)).fetchone()
+        if start is None or start > upto:
+            return [], [], after, True
+        last = min(upto, start + _WINDOW - 1)
+        needle = "[" if handler is None else msgspec.json.encode(clean(handler)).decode()
+        rows = connection.execute(_PAGE_SQL, (start, last, needle, handler, limit))
         page: list[_Row] = []
         damaged: list[_Damaged] = []
         size = 0
@@ -283,12 +420,13 @@ class Journal:
                 data = self._database.folder.payload(seq).read_bytes() if large else encoded
                 names = _NAMES.decode(handlers)
             except (msgspec.DecodeError, FileNotFoundError) as error:
-                damaged.append((seq, source, encoded or b"", bool(large), error))
-                continue
-            replay = Replay(event_id, source, key, data, names, ends_of(seq, marked, self._counts))
-            page.append((seq, replay, _NAMES.decode(settled), bool(large)))
-            size += len(data)
-            if size >= _PAGE_BYTES:
+                damaged.append((seq, event_id, source, encoded or b"", bool(large), error))
+            else:
+                replay = Replay(event_id, source, key, data, names, ends_of(seq, marked, self._counts))
+                page.append((seq, replay, _NAMES.decode(settled), bool(large)))
+                size += len(data)
+            if len(page) + len(damaged) == limit or size >= _PAGE_BYTES:
+                last = seq
                 break
         rows.close()
-        return page, damaged
+        return page, damaged, last, last >= upto

@@ -295,7 +295,7 @@ async def test_damage_that_is_found_in_reading_sets_the_store_aside_too(tmp_path
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             with pytest.raises(StoreUnavailable, match="cannot be read"):
-                await store.journal.next_replays()
+                await store.journal.page(None, 0)
             await trio.sleep_forever()
     assert caught.group_contains(sqlite3.DatabaseError)
     async with running(store):
