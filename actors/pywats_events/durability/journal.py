@@ -87,7 +87,7 @@ class Page(msgspec.Struct, frozen=True):
         events: those that can be read.
         damaged: number and id of those that cannot, have become dead letters, and were in hand before.
         last: nothing is left for the handler up to this number.
-        whole: that is as far as was asked.
+        whole: nor anything that is on the disk up to the number that was asked for.
     """
 
     events: tuple[Paged, ...]
@@ -407,9 +407,11 @@ class Journal:
         """
         connection = self._database.connection
         (start,) = connection.execute("SELECT min(seq) FROM journal WHERE seq > ?", (after,)).fetchone()
+        (newest,) = connection.execute("SELECT max(seq) FROM journal").fetchone()
         if start is None or start > upto:
             return [], [], after, True
-        last = min(upto, start + _WINDOW - 1)
+        end = min(upto, newest)
+        last = min(end, start + _WINDOW - 1)
         needle = "[" if handler is None else msgspec.json.encode(clean(handler)).decode()
         rows = connection.execute(_PAGE_SQL, (start, last, needle, handler, limit))
         page: list[_Row] = []
@@ -429,4 +431,4 @@ class Journal:
                 last = seq
                 break
         rows.close()
-        return page, damaged, last, last >= upto
+        return page, damaged, last, last >= end
