@@ -225,6 +225,11 @@ class Journaling:
         for receipt in list(self._open.values()):
             while not receipt.settled:
                 receipt.conclude("", Outcome.HANDED_BACK)
+        # What is left there has no receipt: it is handed back to the journal.
+        ledger = self._bus.ledger
+        ledger.settled = ledger.accepted
+        if ledger.idle is not None:
+            ledger.idle()
 
     # What runs in the tree
 
