@@ -28,6 +28,7 @@ RETRIES = RetryPolicy(max_retries=1000, initial_delay=0.01, max_delay=0.01)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("publish"), st.integers(1, 12)),
+        st.tuples(st.just("burst"), st.integers(1, 12)),
         st.tuples(st.sampled_from(NAMES), st.integers(1, 15)),
         st.tuples(st.just("crash"), st.sampled_from(range(4))),
         st.tuples(st.just("pass"), st.integers(1, 30)),
@@ -90,6 +91,7 @@ class Lives:
                 if what == "kill":
                     for _ in range(number):
                         await trio.lowlevel.checkpoint()
+                    await self.store.commit().wait()
                     image(self.store, self._folder / f"{self.number + 1}")
                     nursery.cancel_scope.cancel()
                     break
@@ -111,10 +113,12 @@ class Lives:
         self.end()
 
     async def step(self, what: str, number: int) -> None:
-        if what == "publish":
+        if what in ("publish", "burst"):
             for _ in range(number):
-                await self.bus.publish(event_of(self.accepted))
+                receipt = self.bus.publish_nowait(event_of(self.accepted))
                 self.accepted += 1
+                if what == "publish":
+                    await receipt.wait_secured()
         elif what in NAMES:
             self.gates[what].let(number)
         elif what == "crash":
