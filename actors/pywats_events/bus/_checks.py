@@ -5,7 +5,7 @@ Each error names the option, its value and what is allowed.
 
 from __future__ import annotations
 
-__all__ = ["check_callable", "check_kind", "check_name", "checked_priority"]
+__all__ = ["check_callable", "check_kind", "check_name", "checked_priority", "checked_rate"]
 
 
 def check_kind(what: str, value: object, kind: type) -> None:
@@ -26,6 +26,15 @@ def check_name(name: object, *, or_none: bool = False) -> None:
         return
     if not name or not isinstance(name, str):
         raise ValueError(f"name must be a non-empty str, not {name!r}")
+
+
+def checked_rate(what: str, rate: object) -> float:
+    """Return a rate in events per second, or say what is wrong with it."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        raise TypeError(f"{what} must be a number of events per second, not {rate!r}")
+    if not rate > 0:
+        raise ValueError(f"{what} must be more than 0 events per second, or inf, not {rate!r}")
+    return rate
 
 
 def checked_priority(priority: object) -> int:

@@ -17,7 +17,7 @@ import trio
 
 from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
-from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority
+from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority, checked_rate
 from pywats_events.bus._own_children import OwnChildren
 from pywats_events.bus._own_employer import OwnEmployer
 from pywats_events.bus._policy_actor import Burial, PolicyPerformer, Rejected
@@ -257,6 +257,7 @@ class BusCore:
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
         priority: int | None = None,
         capacity: float | None = None,
+        drain_rate: float = inf,
         shutdown: float = 5.0,
     ) -> Subscription:
         """Add a subscription; see `AsyncEventBus.subscribe`."""
@@ -266,6 +267,7 @@ class BusCore:
         check_callable("order_by", order_by)
         check_name(name, or_none=True)
         check_kind("ordered", ordered, bool)
+        checked_rate("drain_rate", drain_rate)
         make = None
         if isinstance(handler, type) or (not hasattr(handler, "handle") and event_types is None):
             if not callable(handler):
@@ -290,7 +292,7 @@ class BusCore:
         )
         self.subscriptions.append(subscription)
         if self.journaling is not None:
-            self.journaling.join(subscription)
+            self.journaling.join(subscription, drain_rate)
         self._compile()
         watch = getattr(handler, "watch", None)
         if callable(watch):

@@ -127,12 +127,16 @@ class Journaling:
             if subscription.cursor is not None:
                 subscription.cursor.begin(0, self._journal.last_of_earlier, None)
 
-    def join(self, subscription: Subscription) -> None:
+    def join(self, subscription: Subscription, rate: float) -> None:
         """Have a subscription leave on the disk what it has no room for.
 
         One that comes after the start gets what earlier lives have left for it as well.
+
+        Args:
+            subscription: of the bus.
+            rate: events per second that it gets from there at the most.
         """
-        cursor = Cursor(subscription.name, subscription.mailbox, self._pager.add)
+        cursor = Cursor(subscription.name, subscription.mailbox, self._pager.add, rate)
         subscription.page_with(cursor)
         opened = self.store.opened
         if self._starters is not None and opened is not None and opened.unsettled:

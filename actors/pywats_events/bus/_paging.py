@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -44,6 +45,7 @@ class Cursor:
         name: of the subscription.
         mailbox: its own.
         went_behind: called when it has to be read for.
+        rate: events per second that are read for it, at the most.
 
     Attributes:
         behind: whether its events stay on the disk until the pager reads them.
@@ -54,8 +56,10 @@ class Cursor:
 
     __slots__ = (
         "_moved",
+        "_rate",
         "_went_behind",
         "behind",
+        "due",
         "head",
         "mailbox",
         "name",
@@ -64,10 +68,15 @@ class Cursor:
         "written",
     )
 
-    def __init__(self, name: str, mailbox: Mailbox[Receipt], went_behind: Callable[[Cursor], None]) -> None:
+    def __init__(
+        self, name: str, mailbox: Mailbox[Receipt], went_behind: Callable[[Cursor], None], rate: float = inf
+    ) -> None:
         self.name: str = name
         self.mailbox: Mailbox[Receipt] = mailbox
         self._went_behind = went_behind
+        self._rate = rate
+        self.due: float = -inf
+        """The time (trio's clock) before which its rate does not let it have another page."""
         self.behind: bool = False
         self.read: int = 0
         self.head: int = 0
@@ -118,7 +127,7 @@ class Cursor:
     @property
     def room(self) -> int:
         """How many events the next page may have."""
-        return int(max(0, min(_MOST, self.mailbox.capacity - self.mailbox.size)))
+        return int(max(1, min(_MOST, self._rate, self.mailbox.capacity - self.mailbox.size)))
 
     @property
     def can_read(self) -> bool:
@@ -133,6 +142,7 @@ class Cursor:
             upto: what `head` was before.
             written: what the commit of that was, if it was not done before; None if it was.
         """
+        self.due = trio.current_time() + len(page.events) / self._rate
         if page.whole and written is None:
             self.read = upto
         else:
@@ -217,17 +227,21 @@ class Pager:
         if any(_is_due(cursor) for cursor in self._behind):
             return
         waiting = tuple(self._behind)
+        until = inf
         for cursor in waiting:
-            if cursor.can_read:
-                cursor.mailbox.hear_space(heard, cursor.low)
-            elif cursor.waits is not None:
+            if cursor.waits is not None and not cursor.waits.done:
                 cursor.waits.add_done_callback(heard.set)
+            elif cursor.mailbox.size >= cursor.low:
+                cursor.mailbox.hear_space(heard, cursor.low)
+            else:
+                until = min(until, cursor.due)
         try:
-            await heard.wait()
+            with trio.move_on_at(until):
+                await heard.wait()
         finally:
             for cursor in waiting:
                 cursor.mailbox.unhear_space(heard)
 
 
 def _is_due(cursor: Cursor) -> bool:
-    return cursor.can_read and cursor.mailbox.size < cursor.low
+    return cursor.can_read and cursor.mailbox.size < cursor.low and trio.current_time() >= cursor.due

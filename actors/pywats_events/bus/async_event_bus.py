@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
@@ -56,7 +57,8 @@ class AsyncEventBus:
         retry_policy: of subscriptions without one of their own; None means that a failed event is a
             dead letter at once.
         error_policy: where dead letters go, and the breaker of subscriptions without one.
-        capacity: events a subscription may hold before publishers of its types wait; at least 1.
+        capacity: events a subscription may hold in memory before publishers of its types wait, or, with
+            a store, the others stay on the disk; at least 1.
         middleware: wraps every handler.
         store: where events are written down before their source is told, with the dead letters; None
             keeps everything in memory.
@@ -188,6 +190,7 @@ class AsyncEventBus:
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
         priority: int | None = None,
         capacity: float | None = None,
+        drain_rate: float = inf,
         shutdown: float = 5.0,
     ) -> Subscription:
         """Have a handler called for the events it takes; before the start or while the bus runs.
@@ -206,7 +209,10 @@ class AsyncEventBus:
             filter: given an event, says whether it is taken; what it raises is a failure of this
                 subscription.
             priority: lower is dispatched to first; default the handler's.
-            capacity: events it may hold before publishers of its types wait; default the bus's.
+            capacity: events it may hold in memory before publishers of its types wait, or, with a store,
+                the others stay on the disk; default the bus's.
+            drain_rate: events per second, more than 0, that it gets at the most of those on the disk, so
+                that the end of an outage is no flood; below the rate of new ones it never catches up.
             shutdown: seconds of grace for the event in hand when the handler is stopped.
 
         Returns:
@@ -228,6 +234,7 @@ class AsyncEventBus:
             filter=filter,
             priority=priority,
             capacity=capacity,
+            drain_rate=drain_rate,
             shutdown=shutdown,
         )
 
@@ -459,7 +466,7 @@ class AsyncEventBus:
     async def wait_replayed(self) -> None:
         """Wait until what the process before had left in the store is on its way to its handlers.
 
-        New events wait for that anyway. Cancelled: nothing has happened.
+        New events are accepted meanwhile, and follow. Cancelled: nothing has happened.
         """
         if self._core.journaling is None:
             await trio.lowlevel.checkpoint()

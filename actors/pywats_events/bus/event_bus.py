@@ -77,7 +77,8 @@ class EventBus:
         retry_policy: of subscriptions without one of their own; None means that a failed event is a
             dead letter at once.
         error_policy: where dead letters go, and the breaker of subscriptions without one.
-        capacity: events a subscription may hold before publishers of its types wait; at least 1.
+        capacity: events a subscription may hold in memory before publishers of its types wait, or, with
+            a store, the others stay on the disk; at least 1.
         middleware: wraps every handler.
         store: where events are written down before their source is told, with the dead letters; None
             keeps everything in memory.
@@ -320,6 +321,7 @@ class EventBus:
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
         priority: int | None = None,
         capacity: float | None = None,
+        drain_rate: float = inf,
         shutdown: float = 5.0,
     ) -> Subscription:
         """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`."""
@@ -337,6 +339,7 @@ class EventBus:
                 filter=filter,
                 priority=priority,
                 capacity=capacity,
+                drain_rate=drain_rate,
                 shutdown=shutdown,
             )
         )

@@ -437,3 +437,38 @@ async def test_an_outage_of_three_days_stays_on_the_disk_and_is_worked_off_in_or
         assert bus.error_policy.dead_letter_queue.size == 0
     for key in range(3):
         assert [number for number in reporter.numbers if number % 3 == key] == list(range(key, count, 3))
+
+
+async def test_a_backlog_comes_from_the_disk_at_the_drain_rate_and_what_is_new_then_at_once(
+    folder: Path, autojump_clock: MockClock
+) -> None:
+    gate, times = Gate(), []
+
+    async def work(event: Event) -> None:
+        await gate(event)
+        times.append(trio.current_time())
+
+    bus = AsyncEventBus(store=quick(folder), runtime=virtual_runtime())
+    bus.subscribe(Recording(work), capacity=10, drain_rate=20)
+    async with bus:
+        await publish_all(bus, [event_of(number) for number in range(110)])
+        begun = trio.current_time()
+        gate.opened.set()
+        await bus.wait_idle()
+        seconds = [at - begun for at in times]
+        # One is in hand and ten are in memory; of the others there are at most twenty in each second.
+        for number, at in enumerate(seconds[12:]):
+            assert at >= number / 20 - 1
+        assert 4 <= seconds[-1] <= 6
+        new = trio.current_time()
+        await bus.publish(event_of(110))
+        await bus.wait_idle()
+        assert times[-1] - new < 0.05
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+async def test_a_drain_rate_is_more_than_nothing(rate: float) -> None:
+    with pytest.raises(ValueError, match="drain_rate must be more than 0"):
+        AsyncEventBus().subscribe(Recording(), drain_rate=rate)
+    with pytest.raises(TypeError, match="drain_rate must be a number"):
+        AsyncEventBus().subscribe(Recording(), drain_rate="fast")  # type: ignore[arg-type]
