@@ -17,6 +17,7 @@ import trio
 
 from pywats_events.bus._paging import Cursor, Pager
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription
+from pywats_events.bus._system_events import SystemEvents
 from pywats_events.durability import Commit, Page, Paged, Replay, Store, StoreClosed
 from pywats_events.errors import EndedTheProcess
 from pywats_events.models.event import Event
@@ -36,6 +37,7 @@ class Bus(Protocol):
     subscriptions: list[Subscription]
     leaving: list[Subscription]
     ledger: Ledger
+    system: SystemEvents
 
     def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
 
@@ -118,6 +120,7 @@ class Journaling:
 
         Cancelled: it is opened all the same.
         """
+        self.store.on_alarm(self._bus.system.store_fills)
         opened = await self.store.open()
         self._starters = tuple(self._bus.subscriptions)
         if not opened.unsettled:

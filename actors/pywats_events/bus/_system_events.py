@@ -7,7 +7,8 @@ and counted, and makes no other.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pywats_actors._cell import Performer
 from pywats_actors.mailbox import Mailbox
@@ -18,6 +19,9 @@ from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Ledger, Receipt
 from pywats_supervision import ChildSpec
 from pywats_supervision.policies.decision import Failure
+
+if TYPE_CHECKING:  # a bus without a store needs no SQLite
+    from pywats_events.durability import Alarm
 
 __all__ = ["LANE", "SystemEvents"]
 
@@ -99,6 +103,19 @@ class SystemEvents(Performer[Event]):
                 "attempts": attempts,
                 "error_type": type(error).__name__,
                 "error_message": str(error),
+            },
+        )
+
+    def store_fills(self, alarm: Alarm) -> None:
+        """The store fills, or has room again."""
+        self.announce(
+            EventType.STORE_ALARM,
+            {
+                "level": alarm.level,
+                "part": alarm.part,
+                "hours_left": None if alarm.hours_left == inf else alarm.hours_left,
+                "size": alarm.size,
+                "bound": alarm.bound,
             },
         )
 

@@ -86,6 +86,7 @@ class EventType(str, metaclass=_Kinds):
     CIRCUIT_OPENED: ClassVar[EventType]
     CIRCUIT_CLOSED: ClassVar[EventType]
     EVENT_DEAD_LETTER: ClassVar[EventType]
+    STORE_ALARM: ClassVar[EventType]
     CUSTOM: ClassVar[EventType]
 
     def __new__(cls, value: str) -> EventType:
@@ -203,6 +204,7 @@ _BUILT_IN: Final = {
     "CIRCUIT_OPENED": "system.circuit_opened",
     "CIRCUIT_CLOSED": "system.circuit_closed",
     "EVENT_DEAD_LETTER": "system.dead_letter",
+    "STORE_ALARM": "system.store_alarm",
     "CUSTOM": "custom",
 }
 

@@ -13,6 +13,7 @@ import trio
 
 from pywats_events import AsyncEventBus, Event, EventBus, EventType
 from pywats_events.durability import SQLiteDeadLetterQueue, Store, StoreInUse, StoreState
+from pywats_events.durability._database import Usage
 from pywats_events.errors import BusFull, EndedTheProcess
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
 from pywats_events.settlement import Outcome
@@ -424,3 +425,22 @@ async def test_retries_and_their_count_go_on_beside_a_store(folder: Path) -> Non
 def test_a_store_is_a_store() -> None:
     with pytest.raises(TypeError, match=r"store must be a Store or None, not 'here'; write Store\(folder\)"):
         AsyncEventBus(store="here")  # type: ignore[arg-type]
+
+
+async def test_a_store_that_fills_is_a_system_event_which_is_in_no_journal(folder: Path) -> None:
+    store = quick(folder, max_size=1 << 30, min_free=0.1)
+    size = [0]
+    store._database.usage = lambda: Usage(size[0], 900 << 30, 1000 << 30)  # type: ignore[method-assign]
+    listener = Recording(event_type=EventType.STORE_ALARM)
+    async with AsyncEventBus(store=store) as bus:
+        bus.subscribe(listener)
+        for part in (0.55, 0.85, 0.96, 0.1):
+            size[0] = int((1 << 30) * part)
+            await store._look()
+        with trio.fail_after(DEADLINE):
+            while len(listener.handled) < 4:
+                await trio.lowlevel.checkpoint()
+        assert len(store.journal) == 0
+    assert [event.payload["level"] for event in listener.handled] == [0.5, 0.8, 0.95, 0.0]
+    assert listener.handled[0].payload["size"] == int((1 << 30) * 0.55)
+    assert listener.handled[0].source == "default"

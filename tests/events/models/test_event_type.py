@@ -39,6 +39,7 @@ TABLE = {
     "CIRCUIT_OPENED": "system.circuit_opened",
     "CIRCUIT_CLOSED": "system.circuit_closed",
     "EVENT_DEAD_LETTER": "system.dead_letter",
+    "STORE_ALARM": "system.store_alarm",
     "CUSTOM": "custom",
 }
 
