@@ -16,6 +16,7 @@ from statistics import median, quantiles
 
 import trio
 
+from pywats_events import AsyncEventBus, Event, EventType
 from pywats_events.durability import Commit, Store
 from pywats_events.settlement import Outcome
 
@@ -23,10 +24,14 @@ PROMISES = {
     "store: accepted, events/s": 10_000.0,
     "store: accepted, of one fsync each": 10.0,
     "store: accepted, of persist-queue": 10.0,
+    "store: a bus with it, events/s": 8_000.0,
+    "store: into a backlog, events/s": 8_000.0,
+    "store: out of a backlog, events/s": 8_000.0,
 }
 MOST = {"store: p99 at 5,000/s, ms": 25.0, "store: 100,000 replayed, s": 15.0}
 
 PAYLOAD = bytes(1000)
+DATA = {"unit": "5CA3-0017", "steps": "x" * 900}
 HANDLERS = ("Reporter",)
 
 
@@ -143,6 +148,50 @@ async def replayed(folder: Path) -> float:
     return time.perf_counter() - started
 
 
+async def bus_with_store(folder: Path, count: int = 10_000, window: int = 500) -> float:
+    """Events per second through a bus that writes them down: published, written, handled, settled."""
+
+    async def handle(_: Event) -> None:
+        """Nothing to do."""
+
+    bus = AsyncEventBus(store=Store(folder, min_free=0))
+    bus.subscribe(handle, event_types=[EventType.TEST_RESULT], name="Reporter")
+    async with bus:
+        started = time.perf_counter()
+        for _ in range(count // window):
+            for _ in range(window):
+                receipt = bus.publish_nowait(Event(EventType.TEST_RESULT, DATA))
+            await receipt.wait_secured()
+        await bus.wait_idle()
+        return count / (time.perf_counter() - started)
+
+
+async def backlog(folder: Path, count: int = 20_000, window: int = 500) -> tuple[float, float]:
+    """Events per second into a backlog on the disk, while another handler keeps up; and out of it again."""
+    opened = trio.Event()
+
+    async def blocked(_: Event) -> None:
+        await opened.wait()
+
+    async def handle(_: Event) -> None:
+        """Nothing to do."""
+
+    bus = AsyncEventBus(store=Store(folder, min_free=0))
+    bus.subscribe(blocked, event_types=[EventType.TEST_RESULT], name="Reporter")
+    bus.subscribe(handle, event_types=[EventType.TEST_RESULT], name="Display")
+    async with bus:
+        started = time.perf_counter()
+        for _ in range(count // window):
+            for _ in range(window):
+                receipt = bus.publish_nowait(Event(EventType.TEST_RESULT, DATA))
+            await receipt.wait_secured()
+        filled_at = time.perf_counter()
+        opened.set()
+        del receipt
+        await bus.wait_idle()
+        return count / (filled_at - started), count / (time.perf_counter() - filled_at)
+
+
 def measure(rounds: int) -> dict[str, float]:
     """The median of each figure; ratios are of readings taken one after the other."""
     figures: dict[str, list[float]] = {}
@@ -153,11 +202,15 @@ def measure(rounds: int) -> dict[str, float]:
             late = trio.run(latencies, folder / "latencies")
             peer = persist_queue(folder)
             trio.run(filled, folder / "replayed", 100_000)
+            into, out = trio.run(backlog, folder / "backlog")
             readings = {
                 "store: accepted, events/s": rate,
                 "store: accepted, of one fsync each": rate / one_fsync_each(folder),
                 "store: median at 5,000/s, ms": median(late),
                 "store: p99 at 5,000/s, ms": quantiles(late, n=100)[98],
+                "store: a bus with it, events/s": trio.run(bus_with_store, folder / "bus"),
+                "store: into a backlog, events/s": into,
+                "store: out of a backlog, events/s": out,
                 "store: 100,000 replayed, s": trio.run(replayed, folder / "replayed"),
             }
             if peer is not None:
