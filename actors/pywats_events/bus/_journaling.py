@@ -317,12 +317,12 @@ class Journaling:
 
     def _made_again(self, event: Event) -> Receipt | None:
         """A receipt for an event on the disk whose own nobody has any more."""
-        number = self._journal.number(event.id)
+        number, careful = self._journal.number(event.id), self._journal.is_careful(event.id)
         takers = self._unfinished(number, self._journal.pending(event.id))
         if not takers:
             return None
-        receipt = self._new(event, number, takers, careful=False)
-        receipt.durable = Kept(self, number, self.store.commit())
+        receipt = self._new(event, number, takers, careful=careful)
+        receipt.durable = Kept(self, number, self.store.commit(), careful=careful)
         self._open[event.id] = receipt
         if self._journal.count(event.id):
             self._bus.ledger.accepted += 1

@@ -308,7 +308,7 @@ class Journal:
             replay,
             handlers=entry.pending,
             ends=ends,
-            careful=CAREFUL_FROM <= ends < UNCLEAN_ENDS,
+            careful=self.is_careful(replay.event_id),
             exhausted=ends >= UNCLEAN_ENDS,
         )
 
@@ -321,6 +321,11 @@ class Journal:
         """The number of an event in hand; 0 if it is not."""
         entry = self._entries.get(event_id)
         return 0 if entry is None else entry.seq
+
+    def is_careful(self, event_id: str) -> bool:
+        """Whether an event in hand has to be taken (see `take`) before a handler gets it."""
+        entry = self._entries.get(event_id)
+        return entry is not None and CAREFUL_FROM <= entry.ends < UNCLEAN_ENDS
 
     def count(self, event_id: str) -> bool:
         """Have an event in hand counted by the bus; False if it is already."""

@@ -93,7 +93,7 @@ async def test_a_handler_behind_by_50_000_events_holds_up_nobody_and_takes_no_me
     count, capacity = 50_000, 100
     gate, fast = Gate(), Recording(name="fast")
     slow = Recording(gate, name="slow")
-    most = 0
+    most, before = 0, live_receipts()
     async with AsyncEventBus(store=quick(folder)) as bus:
         bus.subscribe(slow, capacity=capacity)
         bus.subscribe(fast)
@@ -105,7 +105,7 @@ async def test_a_handler_behind_by_50_000_events_holds_up_nobody_and_takes_no_me
             await until(lambda: len(fast.handled) == count)
             assert fast.numbers == list(range(count))
             await bus._core.journaling.store.commit().wait()
-            assert live_receipts() <= capacity + 10
+            assert live_receipts() <= before + capacity + 10
             assert bus.queue_size == count
             slow._what = None
             gate.opened.set()
@@ -141,7 +141,7 @@ async def test_each_of_two_that_are_behind_goes_on_where_it_was(folder: Path) ->
 async def test_whoever_asked_to_be_told_of_an_event_on_the_disk_is_told_and_need_not_keep_its_receipt(
     folder: Path,
 ) -> None:
-    gate = Gate()
+    gate, before = Gate(), live_receipts()
     told: list[int] = []
     async with AsyncEventBus(store=quick(folder)) as bus:
         bus.subscribe(Recording(gate), capacity=1)
@@ -157,7 +157,7 @@ async def test_whoever_asked_to_be_told_of_an_event_on_the_disk_is_told_and_need
         assert told == list(range(20))
         assert all(future.result().outcomes == {"Recording": Outcome.HANDLED} for future in futures)
         del futures
-        assert live_receipts() == 0
+        assert live_receipts() <= before
 
 
 async def test_a_repeat_of_an_event_on_the_disk_gets_a_receipt_that_settles_with_it(folder: Path) -> None:

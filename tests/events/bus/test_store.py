@@ -301,7 +301,7 @@ async def test_events_of_a_handler_that_is_not_there_stay_until_it_is(
     assert there.numbers == [7]
 
 
-async def test_new_events_wait_until_what_came_before_them_is_on_its_way(folder: Path, killed: Path) -> None:
+async def test_new_events_are_handled_after_what_came_before_them(folder: Path, killed: Path) -> None:
     store = quick(folder)
     count = 600
     async with trio.open_nursery() as nursery:
