@@ -66,8 +66,9 @@ def plan(config: StationConfig) -> Node:
         Node("system events", "what happens in the station itself"),
         Node("services", "one_for_one", tuple(Node(child.name) for child in config.services)),
         Node("handlers", "one_for_one", tuple(_handler(config, spec) for spec in config.handlers)),
-        Node("replay", "what the process before had not finished") if durable else None,
         Node("transports", "one_for_one", tuple(_transport(spec) for spec in config.transports)),
+        Node("pager", "reads from the journal for handlers that are behind") if durable else None,
+        Node("replay", "what the process before had not finished") if durable else None,
         Node("observers", "one_for_one", tuple(_observers(config))),
     ]
     return Node(config.name, "rest_for_one", tuple(part for part in parts if part is not None))

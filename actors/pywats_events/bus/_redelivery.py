@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pywats_events.bus._routing_actor import Door
+import trio
+
 from pywats_events.bus._subscriptions import Subscription
+from pywats_events.errors import BusStopped
 from pywats_events.policies.dead_letter_queue import DeadLetterEntry
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Ledger, Outcome, Receipt
@@ -23,10 +25,7 @@ class Bus(Protocol):
     name: str
     subscriptions: list[Subscription]
     ledger: Ledger
-    door: Door
     error_policy: ErrorPolicy
-
-    def deliver(self, receipt: Receipt) -> None: ...
 
 
 class Redelivery:
@@ -55,12 +54,27 @@ class Redelivery:
         receipt.add_done_callback(lambda _: self._over(letter, receipt))
         self._under_way[letter.id] = receipt
         try:
-            await self._bus.door.wait_space((taker,))
+            await self._room_at(taker)
         except BaseException:
             del self._under_way[letter.id]
             raise
-        self._bus.deliver(receipt)
+        receipt.routed = 1
+        self._bus.ledger.accepted += 1
+        taker.mailbox.put(receipt)  # beside what is left on the disk for it: it was given that before
         return receipt
+
+    async def _room_at(self, taker: Subscription) -> None:
+        """Wait until a subscription can take one more. Cancelled: nothing has happened."""
+        mailbox = taker.mailbox
+        while mailbox.full and not mailbox.closed:
+            heard = trio.Event()
+            mailbox.hear_space(heard, mailbox.capacity)
+            try:
+                await heard.wait()
+            finally:
+                mailbox.unhear_space(heard)
+        if mailbox.closed:
+            raise BusStopped(f"bus {self._bus.name!r} has stopped; the dead letter stays one")
 
     def _taker(self, letter: DeadLetterEntry) -> Subscription:
         for subscription in self._bus.subscriptions:
