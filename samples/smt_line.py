@@ -53,7 +53,7 @@ async def run() -> bool:
     machines = [Machine(MachineConfig(handle=name, seed=seed)) for seed, name in enumerate(MACHINES)]
     async with StandInWATS.serving() as server, WATSClient(server.url, server.token) as wats:
         station = station_of(wats, cfx)
-        server.fail(503, times=5)  # it is overloaded at first
+        server.fail(503, times=5, path="/api/Report")  # it is overloaded at first
         async with trio.open_nursery() as nursery:
             await nursery.start(station.run)
             while cfx.listen_port is None:  # noqa: ASYNC110 - it listens in a moment
