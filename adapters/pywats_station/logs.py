@@ -9,12 +9,23 @@ import os
 from datetime import UTC, datetime
 from typing import Final, TextIO, final
 
-__all__ = ["LINE_FORMAT", "JSONFormatter", "configure"]
+__all__ = ["LINE_FORMAT", "OURS", "JSONFormatter", "configure"]
 
 LINE_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 EXTRAS: Final = ("event_id", "actor", "attempt", "transport", "station")
 """What our records say beside their text."""
-OURS: Final = ("pywats_supervision", "pywats_actors", "pywats_events", "pywats_station", "pywats_cfx")
+OURS: Final = (
+    "pywats_supervision",
+    "pywats_actors",
+    "pywats_events",
+    "pywats_asyncio",
+    "pywats_rabbitmq",
+    "pywats_cfx",
+    "pywats_files",
+    "pywats_wats",
+    "pywats_station",
+)
+"""The loggers of this project."""
 
 
 @final
