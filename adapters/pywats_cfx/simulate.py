@@ -143,6 +143,7 @@ class Simulation:
         outages: the share of messages before which the machine goes away for a moment, 0 to 1.
         handle: its CFX handle.
         seed: for the same outages again.
+        patience: seconds between two tries of a peer that is away, at the most.
 
     Attributes:
         sent: how many messages were accepted.
@@ -162,6 +163,7 @@ class Simulation:
         outages: float = 0.0,
         handle: str = "//Acme/Line1/ICT1",
         seed: int = 0,
+        patience: float = GIVE_UP,
     ) -> None:
         if not rate > 0:
             raise ValueError(f"rate must be more than 0 messages per second, not {rate}")
@@ -172,6 +174,7 @@ class Simulation:
         self._count = count
         self._outages = outages
         self._chance = system_runtime(seed=seed + 1).random.random
+        self._patience = patience
         self._next: Envelope | None = None
         self._finishing = False
         self.sent: int = 0
@@ -212,7 +215,7 @@ class Simulation:
                 if getattr(error, "outage", False) is not True:
                     raise
                 self.lost += 1
-            delay = 0.1 if self.sent > before else min(GIVE_UP, delay * 2)
+            delay = min(self._patience, 0.1 if self.sent > before else delay * 2)
             if not self._enough():
                 await trio.sleep(delay)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from pywats_events import Event, EventType
 from pywats_station import Station
 from pywats_station._wire import LONGEST_PATH, socket_path
+from pywats_station.cli import main
 from pywats_station.cli.loading import CannotLoad, load
 from support.handlers import Recording
 
@@ -55,14 +57,28 @@ station = Station("ICT-01", handlers=[Picky], observers=[ChildSpec("tester", tes
 """
 
 
-def command(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process: a hundred times as fast as in one of its own."""
+    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+    status: Any = None
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = ended.code
+    out.flush()
+    out.seek(0)
+    return subprocess.CompletedProcess(list(map(str, arguments)), status or 0, out.read(), err.getvalue())
+
+
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does."""
     return subprocess.run(
         [sys.executable, "-m", "pywats_station", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
-        **options,
     )
 
 
@@ -117,15 +133,16 @@ def test_events_are_shown_as_they_go_by(running: Any, folder: Path) -> None:
     assert [one["event_type"] for one in plain] == ["custom", "custom"]
 
 
-def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(running: Any, folder: Path) -> None:
+def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(
+    running: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = folder / "data"
     listed = [
         json.loads(line) for line in command("dead-letters", "list", data, "--json").stdout.splitlines()
     ]
     assert [one["event"]["payload"]["number"] for one in listed] == [6, 3, 0]
-    table = command(
-        "dead-letters", "list", data, "--handler", "Picky", env={**os.environ, "COLUMNS": "200"}
-    ).stdout
+    monkeypatch.setenv("COLUMNS", "200")
+    table = command("dead-letters", "list", data, "--handler", "Picky").stdout
     assert table.count("the server refuses it") == 3
     assert "no dead letters" in command("dead-letters", "list", data, "--handler", "Other").stdout
     shown = command("dead-letters", "show", data, listed[0]["id"])
@@ -148,11 +165,11 @@ def test_only_its_user_may_ask_it(running: Any, folder: Path) -> None:
 
 
 def test_a_second_station_on_the_same_data_is_told_who_has_it(running: Any, folder: Path) -> None:
-    second = command("run", folder / "line.py")
+    second = process("run", folder / "line.py")
     assert second.returncode == 1
     assert str(running.pid) in second.stderr.splitlines()[-1]
     assert "Traceback" not in second.stderr
-    assert "Traceback" in command("--debug", "run", folder / "line.py").stderr
+    assert "Traceback" in process("--debug", "run", folder / "line.py").stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -203,7 +220,8 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
 def test_what_is_wrong_is_one_line_with_what_to_do(
     tmp_path: Path, arguments: tuple[str, ...], status: int, text: str
 ) -> None:
-    done = command(*arguments, cwd=tmp_path)
+    with chdir(tmp_path):
+        done = command(*arguments)
     assert done.returncode == status
     assert text in done.stderr
     assert "Traceback" not in done.stderr
@@ -263,5 +281,5 @@ def test_a_data_folder_with_a_long_name_is_asked_all_the_same(tmp_path: Path) ->
     handler = Recording()
     with Station("ICT-01", handlers=[handler], data=long) as station:
         station.publish(Event(EventType.TEST_RESULT, {"number": 1})).wait(DEADLINE)
-        done = command("tree", long, "--once")
+        done = process("tree", long, "--once")
     assert "ICT-01  running" in done.stdout, done.stderr

@@ -142,7 +142,7 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
     # A panel is three messages; before the first comes a heartbeat.
     count = 1 + 3 * STEP * (KILLS + 1)
     works = [
-        Simulation(direct, f"amqp://127.0.0.1:{port}", "cfx", rate=float("inf"), count=count),
+        Simulation(direct, f"amqp://127.0.0.1:{port}", "cfx", rate=float("inf"), count=count, patience=0.1),
         Simulation(through, amqp1_broker.url, "/exchange/amq.topic/x.CFX", rate=float("inf"), count=count),
     ]
     lives: list[trio.Process] = []
@@ -174,7 +174,7 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
                     tester.drop()
                 goal = min(count, 3 * STEP * life + chance.randrange(5, 3 * STEP + 5))
                 await until(lambda goal=goal: works[0].sent >= goal, process)  # type: ignore[misc]
-                await trio.sleep(chance.random() * 0.3)
+                await trio.sleep(chance.random() * 0.1)
                 process.send_signal(signal.SIGKILL)
                 assert await process.wait() == -signal.SIGKILL
                 process = await start()

@@ -60,11 +60,11 @@ def simulate(
     policies: Sequence[str], away: Sequence[str], kind: str, every: float, lasting: float, *, json: bool
 ) -> None:
     """Draw a time line of what a handler with these policies would live through."""
-    logging.disable(logging.CRITICAL)  # what fails here is meant to
     retry, breaker = simulating.policies_of(policies)
     spans = tuple(_span(text) for text in away)
     scenario = simulating.Scenario(away=spans, kind=kind, every=every, lasting=lasting)
-    moments, ended = simulating.simulate(scenario, retry, breaker)
+    with logs.quiet():  # what fails here is meant to
+        moments, ended = simulating.simulate(scenario, retry, breaker)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode({"moments": moments, "ended": ended}) + b"\n")
         return

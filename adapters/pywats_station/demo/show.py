@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -24,7 +23,7 @@ from pywats_station._wire import plain_snapshot
 from pywats_station.cli.showing import tree_of
 from pywats_station.demo.books import Books
 from pywats_station.demo.sources import HANDLE, TESTER, CFXSource, FileSource
-from pywats_station.logs import OURS
+from pywats_station.logs import quiet
 from pywats_station.station import Station
 from pywats_wats import AssetHandler, ProductionHandler, ReportHandler, SourceProfile, WATSClient
 from pywats_wats.testing import StandInWATS
@@ -71,23 +70,9 @@ def main(seconds: float | None, *, rate: float = 10.0, data: Path | None = None)
     if not rate > 0 or (seconds is not None and not seconds > 0):
         raise ValueError("seconds and rate must be more than 0")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())  # what fails here is meant to, and counted; a real station logs it
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pywats-demo-")))
         return trio.run(_run, folder, inf if seconds is None else seconds, rate)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Log nothing: what fails here is meant to, and counted; a real station logs it."""
-    loggers = [logging.getLogger(name) for name in OURS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 async def _run(folder: Path, seconds: float, rate: float) -> bool:
