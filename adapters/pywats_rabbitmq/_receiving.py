@@ -89,7 +89,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
             except RabbitError:
                 raise
             except Exception as error:
-                raise self._failure or described(error, config) from error
+                raise self._failure or lost(error, config) from error
             except asyncio.CancelledError:
                 if self._failure is not None:
                     raise self._failure from None  # noqa: ASYNC104 - a dead link cancels

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pywats_rabbitmq.config import RabbitConfig
-from pywats_rabbitmq.connection import connected, described, error_kinds, lost, open_channel
+from pywats_rabbitmq.connection import connected, error_kinds, lost, open_channel
 from pywats_rabbitmq.delivery import Properties
 from pywats_rabbitmq.errors import RabbitConnectionLost, RabbitError, RabbitNotAccepted, RabbitUnroutable
 
@@ -90,11 +90,7 @@ class Sending:
                 f"{self._config.place} did not take what was published with routing key {routing_key!r}"
             ) from error
         except Exception as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # The connection goes with the same tree; the caller has asked for no answer.
-                raise asyncio.CancelledError from error
-            raise self._failure or described(error, self._config) from error
+            raise self._failure or lost(error, self._config) from error
         finally:
             self._open -= 1
             if self._finishing:

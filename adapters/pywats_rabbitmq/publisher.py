@@ -249,6 +249,10 @@ class RabbitPublisher:
                 await self._bridge.call(sending.publish, body, exchange, routing_key, properties, mandatory)
             except CallCancelled as error:
                 raise self._lost() from error
+            except RabbitConnectionLost:
+                # Where a whole tree is cancelled its connection may go first: that is no failure.
+                await trio.lowlevel.checkpoint_if_cancelled()
+                raise
 
 
 def _check_key(routing_key: str) -> None:

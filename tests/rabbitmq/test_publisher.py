@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
+import trio.testing
 
 from pywats_asyncio import AsyncioBridge
 from pywats_rabbitmq import (
@@ -47,6 +50,21 @@ async def test_asked_to_stop_it_waits_for_the_confirmations(
                     await trio.lowlevel.checkpoint()
                 await supervisor.stop()
     assert confirmed == 500
+
+
+async def test_cancelled_together_with_its_publisher_a_publish_does_not_fail(
+    bridge: AsyncioBridge, config: RabbitConfig
+) -> None:
+    with trio.fail_after(30):
+        for _ in range(20):
+            publisher = RabbitPublisher(bridge, config, window=1000)
+            # The connection often goes before all who publish on it have heard that they are cancelled.
+            async with trio.open_nursery() as nursery:
+                await nursery.start(publisher.run)
+                for _ in range(500):
+                    nursery.start_soon(partial(publisher.publish, b"", "nobody", mandatory=False))
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
 
 
 async def test_an_exchange_that_is_not_there_ends_the_life_and_says_so(

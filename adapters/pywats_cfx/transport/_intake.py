@@ -24,6 +24,7 @@ from pywats_cfx.transport._repeats import Repeats
 from pywats_cfx.transport._requests import Requests, is_request
 from pywats_cfx.wire import Envelope, decode_each, seconds_of
 from pywats_events import Event
+from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
 from pywats_supervision._system import current_runtime
 
@@ -172,8 +173,11 @@ class Intake:
 
         Cancelled: it is not accepted, and comes again.
         """
-        if self._closing:
+        if self._closing or not await self._took(delivery):
             await trio.sleep_forever()  # it is not accepted, and comes again
+
+    async def _took(self, delivery: Mail) -> bool:
+        """Take it; False where the bus takes no more, which it does sooner than its transports are told."""
         body, source = delivery.body, delivery.source
         self._open += 1
         fate = _Fate(partial(self._done, delivery))
@@ -190,8 +194,11 @@ class Intake:
         except CFXDecodeError as error:
             self._reject(body, error, source, fate)
             safe = True
+        except BusStopped:
+            logger.debug("%s: a delivery came while the bus stops, and is left to come again", source)
         finally:
             fate.end(safe)
+        return safe
 
     def _done(self, delivery: Mail, safe: bool) -> None:
         if safe:

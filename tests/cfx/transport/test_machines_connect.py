@@ -41,6 +41,7 @@ from pywats_cfx.messages.maintenance import GetResourceSetupRequest
 from pywats_cfx.samples import envelope_of as sample
 from pywats_cfx.transport._mail import mail_of
 from pywats_events import AsyncEventBus, Event, EventType
+from pywats_events.errors import BusStopped
 from support.cfx import envelope_of
 
 HERE = "//Acme/WATS/Station1"
@@ -221,6 +222,23 @@ async def test_what_was_taken_is_acknowledged_before_the_bus_stops() -> None:
         await until(lambda: outcomes)
         nursery.cancel_scope.cancel()
     assert outcomes == [Outcome.ACCEPTED]
+
+
+async def test_what_comes_when_the_bus_takes_no_more_is_not_accepted_and_comes_again() -> None:
+    refused = trio.Event()
+
+    async def refuse(event: Event) -> Any:
+        refused.set()
+        raise BusStopped("the bus is stopping")
+
+    async with endpoint(lambda transport: setattr(transport, "publish_event_async", refuse)) as here:
+        with trio.fail_after(20), pytest.raises(ConnectionLost, match="without a reason"):
+            async with here.machine() as machine:
+                pending = await (await machine.open_sender("a")).transmit(mail_of(sample("units_tested_ict")))
+                await refused.wait()
+                await here.bus.stop(timeout=10)  # waits for nothing that was not taken
+                await pending.wait()
+    assert here.letters() == []
 
 
 async def _machine(here: Endpoint, work: Any, *, task_status: trio.TaskStatus[None]) -> None:
