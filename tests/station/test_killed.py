@@ -12,8 +12,8 @@ import re
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,16 +112,6 @@ def queues_of(broker: RabbitMQ) -> str:
     return broker.ctl("list_queues", "name")
 
 
-@contextmanager
-def killed_in_the_end(processes: list[trio.Process]) -> Iterator[None]:
-    """Leave none behind, also where the test fails."""
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-
-
 async def until(what: Callable[[], bool], process: trio.Process) -> None:
     """Wait for something that a running station does."""
     while not what():
@@ -145,8 +135,7 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
         Simulation(direct, f"amqp://127.0.0.1:{port}", "cfx", rate=float("inf"), count=count, patience=0.1),
         Simulation(through, amqp1_broker.url, "/exchange/amq.topic/x.CFX", rate=float("inf"), count=count),
     ]
-    lives: list[trio.Process] = []
-    with trio.fail_after(LONG), killed_in_the_end(lives):
+    with trio.fail_after(LONG):
         async with StandInWATS.serving() as server, trio.open_nursery() as nursery:
             environment = {
                 **os.environ,
@@ -159,8 +148,9 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
             async def start() -> trio.Process:
                 command = [sys.executable, "-m", "pywats_station", "run", str(tmp_path / "line.py")]
                 with (tmp_path / "log").open("ab") as log:
-                    lives.append(await trio.lowlevel.open_process(command, env=environment, stderr=log))
-                return lives[-1]
+                    life = partial(trio.run_process, command, env=environment, stderr=log, check=False)
+                    process: trio.Process = await nursery.start(life)
+                return process
 
             nursery.start_soon(misbehave, server, chance)
             process = await start()
