@@ -19,6 +19,7 @@ from typing import (
     Final,
     Literal,
     NamedTuple,
+    Self,
     TypeAlias,
     TypeGuard,
     Union,
@@ -68,23 +69,29 @@ class _Field(NamedTuple):
         return isinstance(value, self.ready) and not isinstance(value, bool | str)
 
 
-_make: Final[Any] = msgspec.StructMeta.__call__
-
-
 class _PayloadMeta(msgspec.StructMeta):
-    """Makes payloads from more keywords than they have fields."""
+    """Makes payloads from more keywords than they have fields, and reads what is in them."""
 
-    if not TYPE_CHECKING:  # the signature that type checkers see is the struct's own
+    if not TYPE_CHECKING:  # the signatures that type checkers see are the struct's own
+
+        def __init__(cls, *args: Any, **options: Any) -> None:  # noqa: N805 - a metaclass
+            super().__init__(*args, **options)
+            cls.of_ready = msgspec.StructMeta.__call__.__get__(cls)
 
         def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805 - a metaclass
             try:
-                return _make(cls, *args, **fields)
+                made = cls.of_ready(*args, **fields)
             except TypeError:
                 known = cls.fold(fields)
                 if args and known.keys() == fields.keys():
                     raise
+                made = cls._made(args, known)
+            made._read_fields()  # noqa: SLF001 - of the class that this makes
+            return made
+
+        def _made(cls, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:  # noqa: N805 - a metaclass
             try:
-                return _make(cls, *args, **known)
+                return cls.of_ready(*args, **fields)
             except TypeError as error:
                 raise EventValidationError(f"{cls.__name__}: {error}") from error
 
@@ -101,8 +108,26 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
 
     custom_data: dict[str, Any] = msgspec.field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        # HOT: tests/benchmarks/bench_cfx_decode.py. Which fields need a look is known by the classes in them.
+    if TYPE_CHECKING:
+
+        @classmethod
+        def of_ready(cls, *args: Any, **fields: Any) -> Self:
+            """One of values that are what the fields say already: nothing is read or checked.
+
+            For code that makes many, such as a converter of messages.
+            HOT: tests/benchmarks/bench_cfx_decode.py.
+
+            Args:
+                *args: in the order of the fields.
+                **fields: by their names.
+
+            Raises:
+                TypeError: for a field that there is not, or that is missing.
+            """
+            ...
+
+    def _read_fields(self) -> None:
+        """Make of each field what it has to be. Which need a look is known by the classes in them."""
         values = msgspec.structs.astuple(self)
         kinds = (self.__class__, *map(type, values))
         doubtful = _DOUBTFUL.get(kinds)
@@ -124,6 +149,15 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
             ) from error
         return float(read) if field.number and isinstance(read, str) else read
 
+    def checked(self) -> Self:
+        """The same, with each field read and checked, down to the payloads in it.
+
+        Raises:
+            EventValidationError: if a field is not what it has to be.
+        """
+        fields = {name: _checked(value) for name, value in self.items()}
+        return type(self)(**fields)
+
     @classmethod
     def _understood(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Fields by the names of this struct, from other names that it is known by."""
@@ -135,8 +169,12 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
         given = cls._understood({str(name): value for name, value in fields.items()})
         known = {name: given.pop(name) for name in cls.__struct_fields__ if name in given}
         for field in _fields_of(cls):
-            if field.nested is not None and field.name in known:
+            if field.name not in known:
+                continue
+            if field.nested is not None:
                 known[field.name] = _unfolded(field, known[field.name])
+            elif field.number:
+                known[field.name] = number_of(known[field.name])
         if given:
             custom = known.get("custom_data") or {}
             known["custom_data"] = {**custom, **given} if isinstance(custom, Mapping) else custom
@@ -192,6 +230,14 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
 def folded(value: Any, kind: type) -> Any:
     """A mapping that is to be a payload of a kind, with keys that it has no field for in `custom_data`."""
     return kind.fold(value) if isinstance(value, Mapping) and issubclass(kind, Payload) else value
+
+
+def _checked(value: Any) -> Any:
+    if isinstance(value, Payload):
+        return value.checked()
+    if isinstance(value, list):
+        return [_checked(each) for each in value]
+    return value
 
 
 def _unfolded(field: _Field, value: Any) -> Any:
@@ -269,7 +315,7 @@ def plain(value: Any) -> Any:
 
 def number_of(value: Any) -> Any:
     """The float that a text of `Number` stands for; any other value as it is."""
-    return float(value) if value in _NOT_FINITE else value
+    return float(value) if value.__class__ is str and value in _NOT_FINITE else value
 
 
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:

@@ -114,7 +114,7 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
             force_setattr(self, "type_name", str(named))
 
     def _check_payload(self, payload: Any) -> None:
-        if not isinstance(payload, Mapping | msgspec.Struct):
+        if not isinstance(payload, msgspec.Struct) and not isinstance(payload, Mapping):
             raise EventValidationError(
                 f"payload must be a mapping or a struct with named fields, not {type(payload).__name__}"
             )

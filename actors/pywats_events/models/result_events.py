@@ -91,9 +91,18 @@ class TestMeasurement(Payload, frozen=True):
     kind: str = "numeric"
     group: str | None = None
 
-    def __post_init__(self) -> None:
-        Payload.__post_init__(self)
-        if self.kind == "numeric" and (isinstance(self.value, str) or isinstance(self.nominal, str)):
+    @classmethod
+    def _understood(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields.get("kind", "numeric") != "numeric":
+            return fields
+        return {
+            **fields,
+            **{name: number_of(fields[name]) for name in ("value", "nominal") if name in fields},
+        }
+
+    def _read_fields(self) -> None:
+        super()._read_fields()
+        if self.kind == "numeric" and (self.value.__class__ is str or self.nominal.__class__ is str):
             force_setattr(self, "value", number_of(self.value))
             force_setattr(self, "nominal", number_of(self.nominal))
 

@@ -14,6 +14,8 @@ _PREFIXES: Final = {
     "m": -3, "c": -2, "": 0,
     "k": 3, "K": 3, "M": 6, "Meg": 6, "meg": 6, "G": 9, "T": 12,
 }  # fmt: skip
+LONGEST: Final = 64
+"""Characters of two units; longer texts are none, and are not remembered."""
 _SPELLINGS: Final = (
     "ohm: ohm ohms r; v: v volt volts; a: a amp amps ampere; f: f farad; h: h henry; w: w watt;"
     "hz: hz hertz; s: s sec second seconds; m: m meter; g: g gram; pa: pa pascal; bar: bar; n: n newton;"
@@ -56,7 +58,13 @@ def converted(value: float, unit: str | None, into: str | None) -> float | None:
     """
     if unit is None or into is None or unit == into:
         return value
-    power = _power(unit, into)
-    if power is None:
-        return None
-    return float(Decimal(repr(float(value))).scaleb(power)) if isfinite(value) else value
+    power = _power(unit, into) if len(unit) + len(into) <= LONGEST else None
+    return None if power is None else scaled(value, power)
+
+
+def scaled(value: float, power: int) -> float:
+    """A value times a power of ten, as its decimal digits say: a quotient of floats has other last ones."""
+    if not power or not isfinite(value):
+        return value
+    text = repr(value)
+    return float(f"{text}e{power}") if "e" not in text else float(Decimal(text).scaleb(power))

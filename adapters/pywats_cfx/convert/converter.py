@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from pywats_cfx.convert import machines, production, results
 from pywats_cfx.convert.context import Context
-from pywats_cfx.convert.letter import Letter, SourceRules
+from pywats_cfx.convert.letter import NO_RULES, Letter, SourceRules
 from pywats_cfx.messages import CFXMessage, find
 from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.unknown import unknown_fields
@@ -47,7 +47,7 @@ _STANDARD: Final[dict[str, Convert]] = {
 
 def _no_rules(source: str) -> SourceRules:
     del source
-    return SourceRules()
+    return NO_RULES
 
 
 class Converter:
@@ -116,7 +116,7 @@ class Converter:
         if convert is None or body is None:
             events = [production.whole(body if body is not None else {}, letter)]
         else:
-            events = list(convert(body, letter)) or [production.whole(body, letter)]
+            events = [*convert(body, letter)] or [production.whole(body, letter)]
         unknown = {} if envelope.regular else unknown_fields(envelope)
         if unknown:
             self._add(unknown, events[0])

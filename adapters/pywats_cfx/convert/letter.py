@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import cache, cached_property
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -17,7 +17,7 @@ from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.times import time_of
 from pywats_events import Event, EventType
 
-__all__ = ["Letter", "SourceRules", "rest", "sent"]
+__all__ = ["NO_RULES", "Letter", "Rest", "SourceRules", "rest", "sent"]
 
 T = TypeVar("T")
 _ValuesOf: TypeAlias = Callable[[CFXStructure], tuple[Any, ...]]
@@ -45,47 +45,53 @@ class SourceRules:
     unit_of: Callable[[str, str, int], str] | None = None
 
 
-@dataclass
+NO_RULES: Final = SourceRules()
+
+
 class Letter:
     """One message, on its way to events.
 
-    Attributes:
+    Args:
         envelope: the message.
         context: what is known of all sources.
         received_at: when it came, aware.
         rules: of its source.
+
+    Attributes:
+        source: the CFX handle of the machine.
+        memory: what is known of it.
+        sent_at: when the message was sent; when it came, if it does not say.
+        exact: whether the message's fields hold what their types say. Senders write otherwise, too, and
+            what was built in Python nobody has looked at.
     """
 
-    envelope: Envelope
-    context: Context
-    received_at: datetime
-    rules: SourceRules = field(default_factory=SourceRules)
+    def __init__(
+        self, envelope: Envelope, context: Context, received_at: datetime, rules: SourceRules | None = None
+    ) -> None:
+        self.envelope: Envelope = envelope
+        self.context: Context = context
+        self.received_at: datetime = received_at
+        self.rules: SourceRules = NO_RULES if rules is None else rules
+        self.source: str = envelope.Source or NO_SOURCE
+        self.memory: SourceMemory = context.of(self.source)
+        self.sent_at: datetime = self.time(envelope.TimeStamp) or received_at
+        self.exact: bool = envelope.regular and envelope.raw is not None
+        self._space: bytes | None = None
+        self._event_source = f"cfx:{self.source}"
+        self._moments = _in_utc(self.sent_at), _in_utc(received_at)
 
-    @cached_property
-    def source(self) -> str:
-        """The CFX handle of the machine."""
-        return self.envelope.Source or NO_SOURCE
-
-    @cached_property
-    def memory(self) -> SourceMemory:
-        """What is known of its source."""
-        return self.context.of(self.source)
-
-    @cached_property
+    @property
     def zone(self) -> tzinfo:
         """In which dates without offset are."""
-        return self.rules.tz or self.received_at.astimezone().tzinfo or UTC
+        return self._zone()
 
-    @cached_property
-    def sent_at(self) -> datetime:
-        """When it was sent; when it came, if it does not say."""
-        return self.time(self.envelope.TimeStamp) or self.received_at
+    def _zone(self) -> tzinfo:
+        return self.rules.tz or self.received_at.astimezone().tzinfo or UTC
 
     def time(self, text: str | None) -> datetime | None:
         """A date of the message; None for none."""
-        return None if text is None else time_of(text, self.zone)
+        return None if text is None else time_of(text, self._zone)
 
-    @cached_property
     def _id_space(self) -> bytes:
         text = self.envelope.UniqueID
         if not text:
@@ -100,11 +106,9 @@ class Letter:
 
     def event_id(self, index: int) -> str:
         """The id of its event number `index`: the same message gives the same."""
-        return _uuid5(self._id_space, str(index))
-
-    @cached_property
-    def _timestamps(self) -> tuple[datetime, datetime]:
-        return self.sent_at.astimezone(UTC), self.received_at.astimezone(UTC)
+        if self._space is None:
+            self._space = self._id_space()
+        return _uuid5(self._space, str(index))
 
     def event(
         self,
@@ -127,12 +131,12 @@ class Letter:
         return Event(
             event_type=event_type,
             payload=payload,
-            source=f"cfx:{self.source}",
+            source=self._event_source,
             id=self.event_id(index),
-            timestamp=self._timestamps[0],
+            timestamp=self._moments[0],
             source_topic=self.envelope.MessageName,
             correlation_id=_no_zeros(correlation_id),
-            received_at=self._timestamps[1],
+            received_at=self._moments[1],
             **fields,
         )
 
@@ -154,7 +158,10 @@ class Letter:
         if not on_panel or position is None:
             return identifier, None
         if self.rules.unit_of is not None:
-            return self.rules.unit_of(self.source, identifier, position), identifier
+            serial = self.rules.unit_of(self.source, identifier, position)
+            if not isinstance(serial, str):
+                raise TypeError(f"unit_of must give the serial number as text, not {serial!r}")
+            return serial, identifier
         return f"{identifier}-{position}", identifier
 
     def panels(
@@ -172,6 +179,10 @@ class Letter:
         return panels
 
 
+def _in_utc(when: datetime) -> datetime:
+    return when if when.tzinfo is UTC else when.astimezone(UTC)
+
+
 def _uuid5(space: bytes, name: str) -> str:
     """The text of a UUID of version 5 (RFC 9562): a hash of what came, so nothing is made up here."""
     digits = hashlib.sha1(space + name.encode(), usedforsecurity=False).hexdigest()
@@ -183,6 +194,54 @@ def _no_zeros(text: str | None) -> str | None:
     return None if not text or text == NO_TRANSACTION else text
 
 
+class Rest:
+    """Finds the fields of structures that have no place of their own in an event.
+
+    HOT: tests/benchmarks/bench_cfx_decode.py. Of most structures there are none, or they say nothing.
+
+    Args:
+        *named: the fields that have one.
+    """
+
+    def __init__(self, *named: str) -> None:
+        self._named = frozenset(named)
+        self._others: dict[type, tuple[tuple[str, ...], _ValuesOf]] = {}
+
+    def __call__(self, struct: CFXStructure) -> dict[str, Any]:
+        """Those fields under their CFX names, without what says nothing."""
+        names, values_of = self._others.get(struct.__class__) or self._look_at(struct.__class__)
+        values = values_of(struct)
+        found: dict[str, Any] = {}
+        if not any(values) and 0 not in values:
+            return found
+        for name, value in zip(names, values):  # noqa: B905 - `strict` costs a call
+            if value is None:
+                continue
+            if isinstance(value, str):
+                if value:
+                    found[name] = str(value)  # of a member of an enum, its text
+            elif value or value.__class__ not in EMPTY:
+                found[name] = plain(value, name)
+        return found
+
+    def _look_at(self, kind: type[CFXStructure]) -> tuple[tuple[str, ...], _ValuesOf]:
+        names = tuple(name for name in kind.__struct_fields__ if name not in self._named)
+        values_of: _ValuesOf
+        if len(names) > 1:
+            values_of = attrgetter(*names)
+        elif names:
+            values_of = lambda struct: (getattr(struct, names[0]),)  # noqa: E731 - of one name, attrgetter gives no tuple
+        else:
+            values_of = lambda struct: ()  # noqa: E731 - as above
+        self._others[kind] = names, values_of
+        return names, values_of
+
+
+@cache
+def _rest_of(named: tuple[str, ...]) -> Rest:
+    return Rest(*named)
+
+
 def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
     """The fields that have no place of their own, under their CFX names, without what says nothing.
 
@@ -190,25 +249,7 @@ def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
         struct: of a message.
         *named: the fields that have a place.
     """
-    found = {}
-    names, values_of = _others(type(struct), named)
-    for name, value in zip(names, values_of(struct), strict=True):
-        kind = value.__class__
-        if kind is str:
-            if value:
-                found[name] = value
-        elif value is not None and (value or kind not in EMPTY):
-            found[name] = plain(value, name)
-    return found
-
-
-@cache
-def _others(kind: type[CFXStructure], named: tuple[str, ...]) -> tuple[tuple[str, ...], _ValuesOf]:
-    """The fields without a place, and what reads them all at once."""
-    names = tuple(name for name in kind.__struct_fields__ if name not in named)
-    if len(names) > 1:
-        return names, attrgetter(*names)
-    return names, lambda struct: tuple(getattr(struct, name) for name in names)
+    return _rest_of(named)(struct)
 
 
 EMPTY: Final = frozenset({list, dict})

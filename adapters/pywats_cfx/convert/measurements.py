@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any, Final, TypeAlias
 
 from pywats_cfx.convert._units import converted
-from pywats_cfx.convert.letter import rest, sent
+from pywats_cfx.convert.letter import Rest, rest, sent
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.structures.coating import CoatingMeasurement
 from pywats_cfx.messages.structures.pcbinspection import OffsetMeasurement
@@ -28,14 +28,15 @@ __all__ = ["RESULTS", "measurements_of", "outside_limits", "result_of"]
 
 Measurement: TypeAlias = s.AnyMeasurement
 
-RESULTS: Final = {
+RESULTS: Final[dict[str | None, TestResult]] = {
+    None: TestResult.PASS,
     s.TestResult.Passed: TestResult.PASS,
     s.TestResult.Failed: TestResult.FAIL,
     s.TestResult.Error: TestResult.ERROR,
     s.TestResult.Aborted: TestResult.ABORTED,
     s.TestResult.Skipped: TestResult.SKIPPED,
 }
-NAMED: Final = (
+_rest_of_measurement: Final = Rest(
     "MeasurementName",
     "Result",
     "Sequence",
@@ -70,7 +71,7 @@ COATING_UNITS: Final = {
 
 def result_of(result: s.TestResult | None) -> TestResult:
     """The sender's word for a result; one that the standard does not know is an error."""
-    return TestResult.PASS if result is None else RESULTS.get(result, TestResult.ERROR)
+    return RESULTS.get(result, TestResult.ERROR)
 
 
 def measurements_of(measurement: Measurement, number: int) -> Iterator[TestMeasurement]:
@@ -81,7 +82,7 @@ def measurements_of(measurement: Measurement, number: int) -> Iterator[TestMeasu
         number: its place, from 1, for one without a name.
     """
     if isinstance(measurement, s.NumericMeasurement):
-        yield _numeric(measurement, _named(measurement, "Numeric", number))
+        yield numeric(measurement, number)
     elif isinstance(measurement, s.BooleanMeasurement):
         yield _single(
             measurement,
@@ -138,10 +139,9 @@ def _named(measurement: Any, kind: str, number: int) -> str:
 
 
 def _single(measurement: Any, name: str, **fields: Any) -> TestMeasurement:
-    custom = rest(measurement, *NAMED)
-    if "custom_data" in fields:
-        custom |= fields.pop("custom_data")
-    return TestMeasurement(name=name, status=result_of(measurement.Result), custom_data=custom, **fields)
+    return TestMeasurement.of_ready(
+        name, status=result_of(measurement.Result), custom_data=_rest_of_measurement(measurement), **fields
+    )
 
 
 def _number(value: Any) -> float | None:
@@ -151,45 +151,41 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _numeric(measurement: s.NumericMeasurement, name: str) -> TestMeasurement:
-    value_sent = sent(measurement.MeasuredValue)
-    if value_sent is None:
-        return _single(measurement, name, value=None, comp_op="LOG", kind="numeric")
-    value, low, high = map(
-        _number, (value_sent.Value, value_sent.MinimumAcceptableValue, value_sent.MaximumAcceptableValue)
+def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
+    """The event's measurement of a number of CFX. HOT: tests/benchmarks/bench_cfx_decode.py."""
+    name = measurement.MeasurementName or measurement.CRDs or f"Numeric {number}"
+    status, custom = RESULTS.get(measurement.Result, TestResult.ERROR), _rest_of_measurement(measurement)
+    measured = sent(measurement.MeasuredValue)
+    if measured is None:
+        return TestMeasurement.of_ready(name, status=status, comp_op="LOG", custom_data=custom)
+    said, value, nominal = measured.Value, _number(measured.Value), _number(measured.ExpectedValue)
+    low, high = _number(measured.MinimumAcceptableValue), _number(measured.MaximumAcceptableValue)
+    if value is None and said is not None:
+        custom["Value"] = said
+    unit = measured.ValueUnits
+    shared = measured.ExpectedValueUnits or unit
+    low_unit = measured.MinimumAcceptableValueUnits or shared
+    high_unit = measured.MaximumAcceptableValueUnits or shared
+    into = (low_unit if low is not None else high_unit if high is not None else None) or unit
+    read, lowest, highest = (
+        _in_unit(value, unit, into),
+        _in_unit(low, low_unit, into),
+        _in_unit(high, high_unit, into),
     )
-    nominal = _number(value_sent.ExpectedValue)
-    shared = value_sent.ExpectedValueUnits or value_sent.ValueUnits
-    low_unit = value_sent.MinimumAcceptableValueUnits or shared
-    high_unit = value_sent.MaximumAcceptableValueUnits or shared
-    unit = (low_unit if low is not None else high_unit if high is not None else None) or value_sent.ValueUnits
-    read = [
-        _in_unit(value, value_sent.ValueUnits, unit),
-        _in_unit(low, low_unit, unit),
-        _in_unit(high, high_unit, unit),
-    ]
-    custom = {} if value is not None or sent(value_sent.Value) is None else {"Value": value_sent.Value}
-    if any(was is not None and now is None for was, now in zip((value, low, high), read, strict=True)):
-        custom["MeasuredValue"] = plain(value_sent, "MeasuredValue")
-        return _single(
-            measurement,
-            name,
-            value=value,
-            unit=value_sent.ValueUnits or "?",
-            comp_op="LOG",
-            kind="numeric",
-            custom_data=custom,
-        )
-    return _single(
-        measurement,
+    if None in (read, lowest, highest) and (read, lowest, highest).count(None) > (value, low, high).count(
+        None
+    ):
+        custom["MeasuredValue"] = plain(measured, "MeasuredValue")
+        return TestMeasurement.of_ready(name, value, unit or "?", status, comp_op="LOG", custom_data=custom)
+    return TestMeasurement.of_ready(
         name,
-        value=read[0],
-        unit=unit or "?",
-        low_limit=read[1],
-        high_limit=read[2],
-        nominal=_in_unit(nominal, shared, unit),
-        comp_op=_comparison(low, high),
-        kind="numeric",
+        read,
+        into or "?",
+        status,
+        lowest,
+        highest,
+        _in_unit(nominal, shared, into),
+        _comparison(low, high),
         custom_data=custom,
     )
 
@@ -230,7 +226,7 @@ def _axes(
     for axis, unit in axes.items():
         if not hasattr(measurement, axis) or getattr(measurement, axis) is None:
             continue
-        yield TestMeasurement(
+        yield TestMeasurement.of_ready(
             name=axis,
             value=_number(getattr(measurement, axis)),
             unit=unit,
@@ -246,7 +242,7 @@ def _axes(
 
 def outside_limits(measurement: TestMeasurement) -> bool:
     """Whether a measurement that its sender calls passed is outside its limits."""
-    value = measurement.value
-    if measurement.status is not TestResult.PASS or not isinstance(value, float) or not isfinite(value):
+    value, low, high = measurement.value, measurement.low_limit, measurement.high_limit
+    if (low is None and high is None) or not isinstance(value, float) or not isfinite(value):
         return False
-    return not measurement.is_within_limits()
+    return measurement.status is TestResult.PASS and not measurement.is_within_limits()

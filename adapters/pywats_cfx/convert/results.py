@@ -13,8 +13,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from pywats_cfx.convert.letter import Letter, rest, sent
-from pywats_cfx.convert.measurements import RESULTS, Measurement, measurements_of, outside_limits, result_of
+from pywats_cfx.convert.letter import Letter, Rest, rest, sent
+from pywats_cfx.convert.measurements import (
+    RESULTS,
+    Measurement,
+    measurements_of,
+    numeric,
+    outside_limits,
+    result_of,
+)
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.production.testandinspection import UnitsInspected, UnitsTested
 from pywats_events import Event, EventType
@@ -38,32 +45,34 @@ _SECRET: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _SECRET_QUERY: Final = re.compile(r"\?.*", re.DOTALL)
 
 
-def units_tested(message: UnitsTested, letter: Letter) -> Iterator[Event]:
+def units_tested(message: UnitsTested, letter: Letter) -> list[Event]:
     """The events of a test."""
     common = _Common(letter, message, message.TransactionId, message.TestMethod, message.Tester)
-    common.custom |= rest(
-        message, "TestedUnits", "TestMethod", "Tester", "RecipeName", "RecipeRevision", "SamplingInformation"
-    )
-    yield from common.events(EventType.TEST_RESULT, message.TestedUnits or [], None)
+    return common.events(EventType.TEST_RESULT, message.TestedUnits or [], None)
 
 
-def units_inspected(message: UnitsInspected, letter: Letter) -> Iterator[Event]:
+def units_inspected(message: UnitsInspected, letter: Letter) -> list[Event]:
     """The events of an inspection; the panel itself has one of its own."""
     method, inspector = message.InspectionMethod, message.Inspector
     common = _Common(letter, message, message.TransactionId, method, inspector)
-    common.custom |= rest(
-        message,
-        "InspectedUnits",
-        "InspectedPanel",
-        "InspectionMethod",
-        "Inspector",
-        "RecipeName",
-        "RecipeRevision",
-        "SamplingInformation",
-    )
-    yield from common.events(
-        EventType.INSPECTION_RESULT, message.InspectedUnits or [], message.InspectedPanel
-    )
+    return common.events(EventType.INSPECTION_RESULT, message.InspectedUnits or [], message.InspectedPanel)
+
+
+_rest_of_message: Final = Rest(
+    "TestedUnits",
+    "TestMethod",
+    "Tester",
+    "InspectedUnits",
+    "InspectedPanel",
+    "InspectionMethod",
+    "Inspector",
+    "RecipeName",
+    "RecipeRevision",
+    "SamplingInformation",
+)
+_rest_of_unit: Final = Rest(
+    "UnitIdentifier", "UnitPositionNumber", "OverallResult", "Tests", "Inspections", "Verification"
+)
 
 
 class _Common:
@@ -84,79 +93,75 @@ class _Common:
         recipe = (self.work.recipe if self.work else None) or memory.recipe(
             self.work.lane if self.work else None
         )
-        self.fields: dict[str, Any] = {
-            "station_id": letter.source,
-            "operator_id": operator_name(tester) or memory.operator,
-            "process": None if method is None else str(method),
-            "recipe_name": message.RecipeName or (recipe.name if recipe else None),
-            "recipe_revision": message.RecipeRevision or (recipe.revision if recipe else None),
-        }
-        self.custom: dict[str, Any] = {}
+        self.station = letter.source
+        self.operator = operator_name(tester) or memory.operator
+        self.process = None if method is None else str(method)
+        self.recipe_name = message.RecipeName or (recipe.name if recipe else None)
+        self.recipe_revision = message.RecipeRevision or (recipe.revision if recipe else None)
+        self.custom = _rest_of_message(message)
         sampling = sent(message.SamplingInformation)
         if sampling is not None and sampling.SamplingMethod != "NoSampling":
             self.custom["SamplingInformation"] = rest(sampling)
-        order = letter.context.work_orders.get(recipe.work_order if recipe else None, letter.received_at)
-        if order is not None:
-            self.fields |= {"part_number": order.part_number, "revision": order.revision}
+        self.order = letter.context.work_orders.get(recipe.work_order if recipe else None, letter.received_at)
 
     def events(
         self, kind: EventType, units: list[Unit] | list[s.TestedUnit] | list[s.InspectedUnit], panel: Any
-    ) -> Iterator[Event]:
+    ) -> list[Event]:
         """One event per unit, and one for the panel."""
         places = [(unit.UnitIdentifier, unit.UnitPositionNumber) for unit in units]
         panels = self.letter.panels(places, self.transaction)
-        for index, unit in enumerate(units):
-            yield self._event(kind, unit, index, panels, several=len(units) > 1)
+        several = len(units) > 1
+        events = [self._event(kind, unit, index, panels, several) for index, unit in enumerate(units)]
         if panel is not None:
-            yield self._event(kind, panel, -1, set(), several=False)
+            events.append(self._event(kind, panel, -1, set(), several=False))
+        return events
 
-    def _event(self, kind: EventType, unit: Any, index: int, panels: set[str], *, several: bool) -> Event:
+    def _event(self, kind: EventType, unit: Any, index: int, panels: set[str], several: bool) -> Event:
         position = getattr(unit, "UnitPositionNumber", None)
         on_panel = unit.UnitIdentifier in panels and index >= 0
         serial, panel = self.letter.unit(
             unit.UnitIdentifier, position if index >= 0 else None, on_panel=on_panel
         )
-        steps = [
-            _step(step, number, self.letter)
-            for number, step in enumerate(
-                getattr(unit, "Tests", None) or getattr(unit, "Inspections", None) or [], 1
-            )
-        ]
+        tests = unit.Tests if isinstance(unit, s.TestedUnit) else unit.Inspections
+        steps = [_step(step, number, self.letter) for number, step in enumerate(tests or (), 1)]
         start, said_by, end = self._times(steps)
-        named = (
-            "UnitIdentifier",
-            "UnitPositionNumber",
-            "OverallResult",
-            "Tests",
-            "Inspections",
-            "Verification",
+        custom = self.custom.copy()
+        if unit.UnitIdentifier:
+            custom["unit_identifier"] = unit.UnitIdentifier
+        if position is not None:
+            custom["unit_position"] = position
+        custom["start_from"] = said_by
+        custom |= _rest_of_unit(unit)
+        order = self.order
+        payload = TestResultEvent.of_ready(
+            serial or "",
+            result_of(unit.OverallResult),
+            None if order is None else order.part_number,
+            None if order is None else order.revision,
+            self.station,
+            self.operator,
+            start,
+            end,
+            steps,
+            position if several else None,
+            panel,
+            None,  # the fixture is not in the message
+            self.process,
+            self.recipe_name,
+            self.recipe_revision,
+            _verification(getattr(unit, "Verification", None)),
+            _conflicts(unit.OverallResult, steps),
+            custom_data=custom,
         )
-        payload = TestResultEvent(
-            unit_id=serial or "",
-            result=result_of(unit.OverallResult),
-            start_time=start,
-            end_time=end,
-            steps=steps,
-            test_socket=position if several else None,
-            batch_sn=panel,
-            verification=_verification(unit),
-            conflicts=_conflicts(unit.OverallResult, steps),
-            custom_data={
-                **self.custom,
-                **({"unit_identifier": unit.UnitIdentifier} if unit.UnitIdentifier else {}),
-                **({"unit_position": position} if position is not None else {}),
-                "start_from": said_by,
-                **rest(unit, *named),
-            },
-            **self.fields,
-        )
+        if not self.letter.exact:
+            payload = payload.checked()
         return self.letter.event(kind, payload, index, correlation_id=self.transaction)
 
     def _times(self, steps: list[TestStep]) -> tuple[datetime, str, datetime]:
         """When it began, who says so, and when it ended."""
-        ends = [step.end_time for step in steps if step.end_time is not None]
-        end = max(ends, default=self.letter.sent_at)
         starts = [step.start_time for step in steps if step.start_time is not None]
+        ends = [step.end_time for step in steps if step.end_time is not None]
+        end = max(ends) if ends else self.letter.sent_at
         if starts:
             return min(starts), "test", end
         if self.work is not None:
@@ -172,59 +177,69 @@ def operator_name(operator: s.Operator | None) -> str | None:
     return operator.OperatorIdentifier or operator.LoginName or names or None
 
 
-def _verification(struct: Any) -> str | None:
-    verification = getattr(struct, "Verification", None)
-    return None if verification in (None, NOT_VERIFIED) else str(verification)
+def _verification(said: str | None) -> str | None:
+    return None if said is None or said == NOT_VERIFIED else str(said)
+
+
+BAD: Final = frozenset({TestResult.FAIL, TestResult.ERROR, TestResult.ABORTED})
 
 
 def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
     """Where the sender contradicts itself."""
-    bad = [
-        step.name for step in steps if step.status in {TestResult.FAIL, TestResult.ERROR, TestResult.ABORTED}
-    ]
-    outside = [one.name for step in steps for one in step.measurements if outside_limits(one)]
+    bad = [step.name for step in steps if step.status in BAD]
     found = []
-    if result == "Passed" and bad:
-        found = [f"unit {result}", f"failed: {', '.join(bad)}"]
-    elif result == "Failed" and steps and not bad:
-        found = [f"unit {result}", "no test failed"]
+    if result == "Passed":
+        if bad:
+            found = [f"unit {result}", f"failed: {', '.join(bad)}"]
+    elif result == "Failed":
+        if steps and not bad:
+            found = [f"unit {result}", "no test failed"]
     elif result is not None and result not in s.TestResult.__members__:
         found = [f"unit {result}: no result of the standard"]
-    return found + ([f"outside limits: {', '.join(outside)}"] if outside else [])
+    outside = [one.name for step in steps for one in step.measurements if outside_limits(one)]
+    return [*found, f"outside limits: {', '.join(outside)}"] if outside else found
 
 
 # Steps
 
 
-def _step(step: Step, number: int, letter: Letter) -> TestStep:
+def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/benchmarks/bench_cfx_decode.py
     if isinstance(step, s.Inspection):
-        kind, found = "inspection", step.Symptoms
+        kind, symptoms = "inspection", step.Symptoms
         start, end = step.InspectionStartTime, step.InspectionEndTime
+        name = step.InspectionName or f"Inspection {number if step.RefNo is None else step.RefNo}"
+        verification, conditions = _verification(step.Verification), None
     else:
-        kind, found = "test", step.SymptomsFound
+        kind, symptoms = "test", step.SymptomsFound
         start, end = step.TestStartTime, step.TestEndTime
-    symptoms = found or []
-    defects = step.DefectsFound or []
-    verification = _verification(step)
-    measurements = list(_measurements(_all_measurements(step, symptoms, defects)))
-    return TestStep(
-        name=_step_name(step, number),
-        status=result_of(step.Result),
-        start_time=letter.time(start),
-        end_time=letter.time(end),
-        measurements=measurements,
-        message=step.Error or None,
-        step_type=kind,
-        verification=verification,
-        issues=[_symptom(one) for one in symptoms] + [_defect(one) for one in defects],
-        attachments=[image for defect in defects for image in _images(defect)],
-        conditions=[_condition(one) for one in getattr(step, "TestConditions", None) or []],
-        comments="\n".join(filter(None, (step.Comments, step.TestProcedure))) or None,
-        custom_data=_rest_of_step(step),
+        name = step.TestName or f"Test {number}"
+        verification, conditions = None, step.TestConditions
+    defects = step.DefectsFound
+    custom, status = _rest_of_step(step), RESULTS.get(step.Result)
+    if status is None:
+        custom["Result"], status = str(step.Result), TestResult.ERROR
+    return TestStep.of_ready(
+        name,
+        status,
+        None if start is None else letter.time(start),
+        None if end is None else letter.time(end),
+        _measurements(step.Measurements, symptoms, defects),
+        step.Error or None,
+        kind,
+        verification,
+        _issues(symptoms, defects),
+        [image for defect in defects for image in _images(defect)] if defects else [],
+        [_condition(one) for one in conditions] if conditions else [],
+        _comments(step.Comments, step.TestProcedure),
+        custom_data=custom,
     )
 
 
-NAMED_IN_STEPS: Final = (
+def _comments(comments: str | None, procedure: str | None) -> str | None:
+    return f"{comments}\n{procedure}" if comments and procedure else comments or procedure or None
+
+
+_rest_of_step: Final = Rest(
     "TestName",
     "InspectionName",
     "Result",
@@ -244,44 +259,39 @@ NAMED_IN_STEPS: Final = (
 )
 
 
-def _rest_of_step(step: Step) -> dict[str, Any]:
-    custom = rest(step, *NAMED_IN_STEPS)
-    if step.Result not in RESULTS:
-        custom["Result"] = str(step.Result)
-    return custom
-
-
-def _step_name(step: Step, number: int) -> str:
-    if isinstance(step, s.Inspection):
-        if step.InspectionName:
-            return step.InspectionName
-        return f"Inspection {step.RefNo}" if step.RefNo is not None else f"Inspection {number}"
-    return step.TestName or f"Test {number}"
-
-
-def _all_measurements(
-    step: Step, symptoms: Iterable[s.Symptom], defects: Iterable[s.Defect]
-) -> Iterator[Measurement]:
-    """The step's own, those of its symptoms, its defects, and the symptoms of those."""
-    yield from step.Measurements or ()
-    for symptom in symptoms:
-        yield from symptom.RelatedMeasurements or ()
-    for defect in defects:
-        yield from defect.RelatedMeasurements or ()
+def _measurements(
+    own: list[Measurement] | None, symptoms: list[s.Symptom] | None, defects: list[s.Defect] | None
+) -> list[TestMeasurement]:
+    """The step's own, those of its symptoms, its defects, and the symptoms of those; each once."""
+    if not own and not symptoms and not defects:
+        return []
+    found = list(own or ())
+    for symptom in symptoms or ():
+        found += symptom.RelatedMeasurements or ()
+    for defect in defects or ():
+        found += defect.RelatedMeasurements or ()
         for symptom in defect.RelatedSymptoms or ():
-            yield from symptom.RelatedMeasurements or ()
-
-
-def _measurements(measurements: Iterable[Measurement]) -> Iterator[TestMeasurement]:
+            found += symptom.RelatedMeasurements or ()
     seen: set[str] = set()
+    read: list[TestMeasurement] = []
     number = 0
-    for measurement in measurements:
+    for measurement in found:
         if sent(measurement) is None or measurement.UniqueIdentifier in seen:
             continue
         if measurement.UniqueIdentifier:
             seen.add(measurement.UniqueIdentifier)
         number += 1
-        yield from measurements_of(measurement, number)
+        if measurement.__class__ is s.NumericMeasurement:
+            read.append(numeric(measurement, number))
+        else:
+            read += measurements_of(measurement, number)
+    return read
+
+
+def _issues(symptoms: list[s.Symptom] | None, defects: list[s.Defect] | None) -> list[TestIssue]:
+    if not symptoms and not defects:
+        return []
+    return [_symptom(one) for one in symptoms or ()] + [_defect(one) for one in defects or ()]
 
 
 def _designators(components: Iterable[s.AnyComponentDesignator | None]) -> list[str]:
@@ -289,58 +299,66 @@ def _designators(components: Iterable[s.AnyComponentDesignator | None]) -> list[
 
 
 def _symptom(symptom: s.Symptom) -> TestIssue:
-    return TestIssue(
-        kind="symptom",
-        code=symptom.SymptomCode or "",
-        category=symptom.SymptomCategory,
-        description=symptom.Description,
-        reference_designators=_designators(symptom.ComponentsOfInterest or ()),
-        comments=symptom.Comments,
-        priority=symptom.Priority,
-        region=rest(symptom.RegionOfInterest) if symptom.RegionOfInterest is not None else None,
-        custom_data=rest(
-            symptom,
-            "SymptomCode",
-            "SymptomCategory",
-            "Description",
-            "ComponentsOfInterest",
-            "Comments",
-            "Priority",
-            "RegionOfInterest",
-            "RelatedMeasurements",
-        ),
+    return TestIssue.of_ready(
+        "symptom",
+        symptom.SymptomCode or "",
+        symptom.SymptomCategory,
+        symptom.Description,
+        _designators(symptom.ComponentsOfInterest or ()),
+        symptom.Comments,
+        symptom.Priority,
+        region=_region(symptom.RegionOfInterest),
+        custom_data=_rest_of_symptom(symptom),
     )
+
+
+_rest_of_symptom: Final = Rest(
+    "SymptomCode",
+    "SymptomCategory",
+    "Description",
+    "ComponentsOfInterest",
+    "Comments",
+    "Priority",
+    "RegionOfInterest",
+    "RelatedMeasurements",
+)
 
 
 def _defect(defect: s.Defect) -> TestIssue:
-    return TestIssue(
-        kind="defect",
-        code=defect.DefectCode or "",
-        category=defect.DefectCategory,
-        description=defect.Description,
-        reference_designators=_designators([defect.ComponentOfInterest]),
-        comments=defect.Comments,
-        priority=defect.Priority,
-        confidence=defect.ConfidenceLevel,
-        verification=_verification(defect),
-        verification_detail=defect.VerificationDetail,
-        region=rest(defect.RegionOfInterest) if defect.RegionOfInterest is not None else None,
-        custom_data=rest(
-            defect,
-            "DefectCode",
-            "DefectCategory",
-            "Description",
-            "ComponentOfInterest",
-            "Comments",
-            "Priority",
-            "ConfidenceLevel",
-            "Verification",
-            "VerificationDetail",
-            "RegionOfInterest",
-            "DefectImages",
-            "RelatedMeasurements",
-        ),
+    return TestIssue.of_ready(
+        "defect",
+        defect.DefectCode or "",
+        defect.DefectCategory,
+        defect.Description,
+        _designators([defect.ComponentOfInterest]),
+        defect.Comments,
+        defect.Priority,
+        defect.ConfidenceLevel,
+        _verification(defect.Verification),
+        defect.VerificationDetail,
+        _region(defect.RegionOfInterest),
+        custom_data=_rest_of_defect(defect),
     )
+
+
+_rest_of_defect: Final = Rest(
+    "DefectCode",
+    "DefectCategory",
+    "Description",
+    "ComponentOfInterest",
+    "Comments",
+    "Priority",
+    "ConfidenceLevel",
+    "Verification",
+    "VerificationDetail",
+    "RegionOfInterest",
+    "DefectImages",
+    "RelatedMeasurements",
+)
+
+
+def _region(region: s.Region | None) -> dict[str, Any] | None:
+    return None if region is None else rest(region)
 
 
 def _images(defect: s.Defect) -> Iterator[TestAttachment]:

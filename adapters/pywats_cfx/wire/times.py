@@ -6,6 +6,7 @@ They stay texts in the messages: a date has up to 7 digits of a second, a `datet
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final
 
@@ -19,34 +20,34 @@ NEVER: Final = 1
 """The year of .NET's date that was not set."""
 
 
-def time_of(text: str | datetime | None, zone: tzinfo) -> datetime | None:
+def time_of(text: str | datetime | None, zone: tzinfo | Callable[[], tzinfo]) -> datetime | None:
     """The date that a text says; None for none, one that was not set (year 1), or no date at all.
 
     Args:
         text: as on the wire: up to 7 digits of a second, an offset, `Z` or neither.
-        zone: of the sender, for a date without offset.
+        zone: of the sender, for a date without offset; or what finds it out, if there is such a date.
     """
-    if isinstance(text, datetime):
-        return text if text.tzinfo is not None else text.replace(tzinfo=zone)
-    if not isinstance(text, str):
+    when = text if isinstance(text, datetime) else _read(text) if isinstance(text, str) else None
+    if when is None or when.year == NEVER:
         return None
+    if when.tzinfo is not None:
+        return when
+    return when.replace(tzinfo=zone if isinstance(zone, tzinfo) else zone())
+
+
+def _read(text: str) -> datetime | None:
     try:
-        when = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
-        return _read(text, zone)
-    if when.year == NEVER:
-        return None
-    return when if when.tzinfo is not None else when.replace(tzinfo=zone)
+        return _read_freely(text)
 
 
-def _read(text: str, zone: tzinfo) -> datetime | None:
-    """A date that is written more freely: blanks around it, an offset without minutes, and the like."""
+def _read_freely(text: str) -> datetime | None:
+    """A date with blanks around it, an offset without minutes, and the like."""
     found = _DATE.fullmatch(text)
     if found is None:
         return None
     year, month, day, hour, minute, second, fraction, offset = found.groups()
-    if int(year) == NEVER:
-        return None
     micros = int((fraction or "0")[:6].ljust(6, "0"))
     try:
         return datetime(
@@ -57,15 +58,15 @@ def _read(text: str, zone: tzinfo) -> datetime | None:
             int(minute or 0),
             int(second or 0),
             micros,
-            tzinfo=_zone(offset, zone),
+            tzinfo=_zone(offset),
         )
     except ValueError:
         return None
 
 
-def _zone(offset: str | None, zone: tzinfo) -> tzinfo:
+def _zone(offset: str | None) -> tzinfo | None:
     if offset is None:
-        return zone
+        return None
     if offset in "Zz":
         return timezone.utc  # noqa: UP017 - as `datetime` names it
     digits = offset[1:].replace(":", "")

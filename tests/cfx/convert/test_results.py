@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pywats_cfx import decode
+from pywats_cfx import decode, encode
 from pywats_cfx.convert import Converter, SourceRules
 from pywats_cfx.convert._units import converted
+from pywats_cfx.samples import envelope_of as sample
 from pywats_events import Event, EventType
+from pywats_events.errors import EventValidationError
 from support.cfx import envelope_of
 
 TESTED = "CFX.Production.TestAndInspection.UnitsTested"
@@ -174,6 +176,24 @@ def test_a_transaction_of_zeros_is_none() -> None:
     unit = {"UnitIdentifier": "a"}
     assert of_units(unit, TransactionId="00000000-0000-0000-0000-000000000000")[0].correlation_id is None
     assert of_units(unit, TransactionId="T1")[0].correlation_id == "T1"
+
+
+@pytest.mark.parametrize("name", ["units_tested_panel", "units_inspected_aoi", "units_inspected_spi"])
+def test_what_is_made_of_a_regular_message_without_a_look_would_pass_every_check(name: str) -> None:
+    envelope = decode(encode(sample(name)))
+    assert envelope.regular
+    for event in Converter().convert(envelope):
+        checked = event.payload.checked()
+        assert checked == event.payload
+        assert list(map(type, checked.values())) == list(map(type, event.payload.values()))
+
+
+def test_what_is_made_of_another_message_is_checked() -> None:
+    body = {"TestedUnits": [{"UnitIdentifier": "a", "UnitPositionNumber": "x", "Tests": []}] * 2}
+    envelope = decode(envelope_of(TESTED, body))
+    assert not envelope.regular
+    with pytest.raises(EventValidationError, match="test_socket"):
+        Converter().convert(envelope)
 
 
 def test_it_began_with_the_first_test_else_with_the_work_else_when_it_was_sent() -> None:

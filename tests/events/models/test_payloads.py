@@ -274,3 +274,25 @@ def test_unknown_keys_join_those_that_were_given() -> None:
 
 def test_components_are_counted() -> None:
     assert MaterialInstalledEvent("u", [InstalledComponent("R1")]).component_count == 1
+
+
+def test_one_of_ready_values_is_the_same_and_is_not_looked_at() -> None:
+    ready = TestMeasurement.of_ready("R1", 1.5, "kOhm", TestResult.FAIL, custom_data={"a": 1})
+    assert ready == TestMeasurement(
+        name="R1", value=1.5, unit="kOhm", status=TestResult.FAIL, custom_data={"a": 1}
+    )
+    assert TestMeasurement.of_ready("R1", status="no word").status == "no word"
+    with pytest.raises(TypeError, match="no_such"):
+        TestMeasurement.of_ready("R1", no_such=1)
+
+
+def test_what_was_made_unlooked_at_can_be_checked_down_to_its_measurements() -> None:
+    measurement = TestMeasurement.of_ready("R1", "NaN", status="Passed", low_limit="-Infinity")
+    step = TestStep.of_ready("s", "F", measurements=[measurement])
+    checked = TestResultEvent.of_ready("SN1", "OK", steps=[step]).checked()
+    assert (checked.result, checked.steps[0].status) == (TestResult.PASS, TestResult.FAIL)
+    read = checked.steps[0].measurements[0]
+    assert (read.status, read.low_limit) == (TestResult.PASS, -math.inf)
+    assert math.isnan(read.value)  # type: ignore[arg-type]
+    with pytest.raises(EventValidationError, match="test_socket"):
+        TestResultEvent.of_ready("SN1", test_socket="first").checked()
