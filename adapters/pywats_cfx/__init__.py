@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from pywats_cfx.errors import CFXDecodeError, CFXError
+from pywats_cfx.errors import CFXConvertError, CFXDecodeError, CFXError
 
 if TYPE_CHECKING:
     from pywats_cfx.config import AMQPConfig, CFXConfig, EndpointConfig, ExchangeConfig, RetryConfig
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AMQPConfig",
     "CFXConfig",
+    "CFXConvertError",
     "CFXDecodeError",
     "CFXError",
     "CFXTransport",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CFXDecodeError", "CFXError"]
+__all__ = ["CFXConvertError", "CFXDecodeError", "CFXError"]
 
 
 class CFXError(Exception):
@@ -24,3 +24,13 @@ class CFXDecodeError(CFXError):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = reason
         self.path = path
+
+
+class CFXConvertError(CFXError):
+    """A message that no events can be made of: says which, and why; what happened is the cause.
+
+    Attributes:
+        blames_item: no retry can succeed, so a retry policy gives the message up at once.
+    """
+
+    blames_item = True

@@ -58,7 +58,7 @@ class WorkCompletedEvent(Payload, frozen=True):
     Attributes:
         unit_id: the unit's serial number.
         station_id: where.
-        result: how it ended.
+        result: how it ended; unknown where the source says something that nobody knows.
         work_order_id: what it was done for.
         operator_id: who worked.
         start_time: when it began.
@@ -69,7 +69,7 @@ class WorkCompletedEvent(Payload, frozen=True):
 
     unit_id: str
     station_id: str
-    result: Literal["completed", "failed", "aborted", "skipped"] = "completed"
+    result: Literal["completed", "failed", "aborted", "skipped", "unknown"] = "completed"
     work_order_id: str | None = None
     operator_id: str | None = None
     start_time: datetime | None = None

@@ -52,6 +52,7 @@ class Transaction:
         started: when.
         lane: where.
         recipe: the program.
+        work_order: what it is done for, as WorkStarted itself said it.
     """
 
     primary: str | None
@@ -59,6 +60,12 @@ class Transaction:
     started: datetime
     lane: int | None = None
     recipe: Recipe | None = None
+    work_order: str | None = None
+
+    @property
+    def order(self) -> str | None:
+        """The work order: its own, else that of the program."""
+        return self.work_order or (self.recipe.work_order if self.recipe is not None else None)
 
 
 @dataclass(frozen=True)

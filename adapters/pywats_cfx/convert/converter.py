@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -9,10 +10,11 @@ from typing import Any, Final, TypeVar
 from pywats_cfx.convert import machines, production, results
 from pywats_cfx.convert.context import Context
 from pywats_cfx.convert.letter import NO_RULES, Letter, SourceRules
+from pywats_cfx.errors import CFXConvertError
 from pywats_cfx.messages import CFXMessage, find
 from pywats_cfx.wire.envelope import Envelope
-from pywats_cfx.wire.unknown import unknown_fields
-from pywats_events import Event, EventType
+from pywats_cfx.wire.unknown import UnknownField
+from pywats_events import Event
 from pywats_events.models._clock import now
 
 __all__ = ["Convert", "Converter"]
@@ -103,30 +105,43 @@ class Converter:
             received_at: when it came, aware; default now.
 
         Raises:
-            EventsError: if something in it makes no valid event; it says what.
-            Exception: what a converter of the user's raises.
+            CFXConvertError: if no events can be made of it; its cause says why, also what a converter of
+                the user's raised.
         """
         letter = Letter(
             envelope, self.context, received_at or now(), self._rules_of(envelope.Source or "unknown")
         )
+        try:
+            events = self._events(envelope, letter)
+        except Exception as error:
+            raise CFXConvertError(
+                f"{envelope.MessageName} of {letter.source} cannot be converted: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        for unknown in letter.unknown:
+            _add(unknown, events)
+        return events
+
+    def _events(self, envelope: Envelope, letter: Letter) -> list[Event]:
         body = envelope.MessageBody
         convert = self._converts.get(envelope.MessageName)
         if isinstance(body, CFXMessage) and convert is None:
             convert = self._converts.get(body.CFX_NAME)  # a vendor's name for a message of the standard
         if convert is None or body is None:
-            events = [production.whole(body if body is not None else {}, letter)]
-        else:
-            events = [*convert(body, letter)] or [production.whole(body, letter)]
-        unknown = {} if envelope.regular else unknown_fields(envelope)
-        if unknown:
-            self._add(unknown, events[0])
-        return events
+            return [production.whole(body if body is not None else {}, letter)]
+        return [*convert(body, letter)] or [production.whole(body, letter)]
 
-    def _add(self, unknown: dict[str, Any], event: Event) -> None:
-        """Keep what the standard has no field for with the message's first event."""
-        payload = event.payload
-        if isinstance(payload, dict):
-            if event.event_type is not EventType.CUSTOM or "unknown_fields" not in payload:
-                payload["unknown_fields"] = unknown
-        else:
-            payload.custom_data["unknown_fields"] = unknown
+
+_UNIT: Final = re.compile(r"(?:TestedUnits|InspectedUnits|Units|NewOrders|UpdatedOrders)\[(\d+)\]")
+
+
+def _add(unknown: UnknownField, events: list[Event]) -> None:
+    """Keep what the standard has no field for with the event of its unit, else with the first."""
+    unit = _UNIT.match(unknown.place)
+    place = int(unit[1]) if unit is not None else 0
+    event = events[place if place < len(events) else 0]
+    payload = event.payload
+    kept = payload if isinstance(payload, dict) else payload.custom_data
+    fields = kept.setdefault("unknown_fields", {})
+    if isinstance(fields, dict):  # else a body of the vendor's own has a field of that name
+        fields[f"{unknown.place}{unknown.name}"] = unknown.value

@@ -10,19 +10,31 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from pywats_cfx.convert.context import Context, SourceMemory
+from pywats_cfx.convert.context import Context, SourceMemory, Transaction
 from pywats_cfx.messages._base import CFXStructure
 from pywats_cfx.wire.encoding import plain
 from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.times import time_of
+from pywats_cfx.wire.unknown import UnknownField, unknown_fields
 from pywats_events import Event, EventType
 
-__all__ = ["NO_RULES", "Letter", "Rest", "SourceRules", "rest", "sent"]
+__all__ = [
+    "NO_RULES",
+    "Letter",
+    "Rest",
+    "SourceRules",
+    "nullable",
+    "present",
+    "rest",
+    "transaction_of",
+    "whole_number",
+]
 
 T = TypeVar("T")
 _ValuesOf: TypeAlias = Callable[[CFXStructure], tuple[Any, ...]]
 
-NO_TRANSACTION: Final = "00000000-0000-0000-0000-000000000000"
+NO_ID: Final = "00000000-0000-0000-0000-000000000000"
+"""What senders write where they have none; .NET's empty GUID."""
 NAMESPACE_OID: Final = bytes.fromhex("6ba7b8129dad11d180b400c04fd430c8")
 GUID_DIGITS: Final = 32
 NO_SOURCE: Final = "unknown"
@@ -61,6 +73,7 @@ class Letter:
         source: the CFX handle of the machine.
         memory: what is known of it.
         sent_at: when the message was sent; when it came, if it does not say.
+        unknown: what the message has that the standard has no field for.
         exact: whether the message's fields hold what their types say. Senders write otherwise, too, and
             what was built in Python nobody has looked at.
     """
@@ -75,6 +88,7 @@ class Letter:
         self.source: str = envelope.Source or NO_SOURCE
         self.memory: SourceMemory = context.of(self.source)
         self.sent_at: datetime = self.time(envelope.TimeStamp) or received_at
+        self.unknown: list[UnknownField] = [] if envelope.regular else unknown_fields(envelope)
         self.exact: bool = envelope.regular and envelope.raw is not None
         self._space: bytes | None = None
         self._event_source = f"cfx:{self.source}"
@@ -92,9 +106,13 @@ class Letter:
         """A date of the message; None for none."""
         return None if text is None else time_of(text, self._zone)
 
+    def unknown_of(self, struct: CFXStructure) -> dict[str, Any]:
+        """The fields of a structure that the standard does not have."""
+        return {one.name: one.value for one in self.unknown if one.owner is struct}
+
     def _id_space(self) -> bytes:
         text = self.envelope.UniqueID
-        if not text:
+        if not text or text == NO_ID:
             text = hashlib.sha256(self.envelope.raw or repr(self.envelope).encode()).hexdigest()
         digits = text.replace("-", "").strip("{} ")
         if len(digits) == GUID_DIGITS and digits.isalnum():
@@ -135,7 +153,7 @@ class Letter:
             id=self.event_id(index),
             timestamp=self._moments[0],
             source_topic=self.envelope.MessageName,
-            correlation_id=_no_zeros(correlation_id),
+            correlation_id=None if correlation_id == NO_ID else correlation_id or None,
             received_at=self._moments[1],
             **fields,
         )
@@ -165,17 +183,21 @@ class Letter:
         return f"{identifier}-{position}", identifier
 
     def panels(
-        self, units: Iterable[tuple[str | None, int | None]], transaction: str | None = None
+        self, units: Iterable[tuple[str | None, int | None]], work: Transaction | None = None
     ) -> set[str]:
-        """The identifiers that are a panel's: they occur with several positions, here or in WorkStarted."""
+        """The identifiers that are a panel's: they occur with several positions, here or in WorkStarted.
+
+        Args:
+            units: identifier and position of each.
+            work: the transaction that they are in, if it is known.
+        """
         seen: dict[str, set[int | None]] = {}
         for identifier, position in units:
             if identifier:
                 seen.setdefault(identifier, set()).add(position)
         panels = {identifier for identifier, positions in seen.items() if len(positions) > 1}
-        started = self.memory.transactions.get(transaction, self.received_at)
-        if started is not None and started.primary and len(started.units) > 1:
-            panels.add(started.primary)
+        if work is not None and work.primary and len(work.units) > 1:
+            panels.add(work.primary)
         return panels
 
 
@@ -190,8 +212,19 @@ def _uuid5(space: bytes, name: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-def _no_zeros(text: str | None) -> str | None:
-    return None if not text or text == NO_TRANSACTION else text
+def transaction_of(text: str | None) -> str | None:
+    """By which a transaction is remembered: the same for all spellings of its GUID; None for none."""
+    return None if not text or text == NO_ID else text.casefold()
+
+
+def present(items: Iterable[T | None] | None) -> list[T]:
+    """What a list of a message holds: senders write null for the whole and in it."""
+    return [item for item in items or () if item is not None]
+
+
+def whole_number(value: object) -> int | None:
+    """A number of a message; None for what the sender wrote in its place."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 class Rest:
@@ -255,6 +288,6 @@ def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
 EMPTY: Final = frozenset({list, dict})
 
 
-def sent(value: T) -> T | None:
-    """What a field holds: senders write null also where the standard has none."""
+def nullable(value: T) -> T | None:
+    """A field of a message, for type checkers: senders write null also where the standard has none."""
     return value

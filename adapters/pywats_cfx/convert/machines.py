@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pywats_cfx.convert.context import OpenFault
-from pywats_cfx.convert.letter import Letter, rest, sent
+from pywats_cfx.convert.letter import Letter, nullable, present, rest, whole_number
 from pywats_cfx.convert.results import operator_name
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.resourceperformance import (
@@ -73,32 +73,33 @@ def state_of(code: str | None) -> AssetState | None:
 
 def fault_occurred(message: FaultOccurred, letter: Letter) -> Iterator[Event]:
     """A machine reports a fault, which is remembered until it is cleared."""
-    fault = message.Fault
+    fault = nullable(message.Fault)
+    if fault is None:
+        return
     occurred = letter.time(fault.OccurredAt) or letter.sent_at
     severity = SEVERITIES.get(str(fault.Severity), SeverityLevel.ERROR)
-    occurrence = fault.FaultOccurrenceId
+    occurrence, lane = fault.FaultOccurrenceId, whole_number(fault.Lane)
     code = fault.FaultCode or str(fault.Cause)
-    if occurrence:
-        letter.memory.faults.put(
-            occurrence, OpenFault(code, severity, occurred, fault.Lane), letter.received_at
-        )
     payload = AssetFaultEvent(
         asset_id=letter.source,
         fault_code=code,
         fault_message=fault.Description or str(fault.Cause),
         severity=severity,
         timestamp=occurred,
-        lane=fault.Lane,
-        custom_data=rest(fault, "FaultCode", "Description", "Lane", "OccurredAt"),
+        lane=lane,
+        custom_data=rest(
+            fault, "FaultCode", "Description", "OccurredAt", *(() if lane is None else ("Lane",))
+        ),
     )
     yield letter.event(EventType.ASSET_FAULT, payload, correlation_id=occurrence)
+    if occurrence:
+        letter.memory.faults.put(occurrence, OpenFault(code, severity, occurred, lane), letter.received_at)
 
 
 def fault_cleared(message: FaultCleared, letter: Letter) -> Iterator[Event]:
     """A fault is over; which one it was is known from when it occurred."""
     occurrence = message.FaultOccurrenceId or ""
     fault = letter.memory.faults.get(occurrence, letter.received_at)
-    letter.memory.faults.pop(occurrence)
     cleared = letter.sent_at
     custom = rest(message)
     if fault is not None:
@@ -114,6 +115,7 @@ def fault_cleared(message: FaultCleared, letter: Letter) -> Iterator[Event]:
         custom_data={**custom, **_by(message.Operator)},
     )
     yield letter.event(EventType.ASSET_FAULT, payload, correlation_id=occurrence)
+    letter.memory.faults.pop(occurrence)
 
 
 def fault_acknowledged(message: FaultAcknowledged, letter: Letter) -> Iterator[Event]:
@@ -145,7 +147,6 @@ def station_state_changed(message: StationStateChanged, letter: Letter) -> Itera
             EventType.CUSTOM, plain(message, "MessageBody"), type_name=letter.envelope.MessageName
         )
         return
-    letter.memory.state = code
     payload = AssetStateChangedEvent(
         asset_id=letter.source,
         new_state=new,
@@ -155,10 +156,11 @@ def station_state_changed(message: StationStateChanged, letter: Letter) -> Itera
         custom_data=rest(message, "NewState"),
     )
     yield letter.event(EventType.ASSET_STATE_CHANGED, payload)
+    letter.memory.state = code
 
 
 def _code(state: s.ResourceState) -> str | None:
-    return None if sent(state) is None else str(state)
+    return None if nullable(state) is None else str(state)
 
 
 def station_online(message: StationOnline, letter: Letter) -> Iterator[Event]:
@@ -186,7 +188,7 @@ def _presence(
 
 def maintenance_performed(message: MaintenancePerformed, letter: Letter) -> Iterator[Event]:
     """A machine was maintained."""
-    tasks = message.Tasks or []
+    tasks = present(message.Tasks)
     described = [getattr(task, "Description", None) or getattr(task, "TaskName", None) for task in tasks]
     payload = MaintenanceEvent(
         asset_id=letter.source,

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any, Final, TypeAlias
 
 from pywats_cfx.convert._units import converted
-from pywats_cfx.convert.letter import Rest, rest, sent
+from pywats_cfx.convert.letter import Letter, Rest, nullable, rest
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.structures.coating import CoatingMeasurement
 from pywats_cfx.messages.structures.pcbinspection import OffsetMeasurement
@@ -74,12 +74,13 @@ def result_of(result: s.TestResult | None) -> TestResult:
     return RESULTS.get(result, TestResult.ERROR)
 
 
-def measurements_of(measurement: Measurement, number: int) -> Iterator[TestMeasurement]:
+def measurements_of(measurement: s.Measurement, number: int, letter: Letter) -> Iterator[TestMeasurement]:
     """The event's measurements of one of CFX: several where it has axes.
 
     Args:
         measurement: of a test, inspection, symptom or defect.
         number: its place, from 1, for one without a name.
+        letter: the message that it is in.
     """
     if isinstance(measurement, s.NumericMeasurement):
         yield numeric(measurement, number)
@@ -115,23 +116,28 @@ def measurements_of(measurement: Measurement, number: int) -> Iterator[TestMeasu
         )
     elif isinstance(measurement, OffsetMeasurement):
         yield from _axes(measurement, _named(measurement, "Offset", number), "offset", OFFSET_AXES, {})
-    else:
-        yield from _paste(measurement, number)
-
-
-def _paste(
-    measurement: SolderPasteMeasurement | InspectionMeasurementLean | InspectionMeasurementExpected,
-    number: int,
-) -> Iterator[TestMeasurement]:
-    if isinstance(measurement, SolderPasteMeasurement):
+    elif isinstance(measurement, SolderPasteMeasurement):
         name = _named(measurement, "Solder paste", number)
         yield from _axes(measurement, name, "solder_paste", PASTE_AXES, PASTE_NOMINAL)
     elif isinstance(measurement, InspectionMeasurementLean):
         name = _named(measurement, "Inspection", number)
         yield from _axes(measurement, name, "inspection_lean", PASTE_AXES, {})
-    else:  # expectations alone, without anything measured
+    elif isinstance(measurement, InspectionMeasurementExpected):  # nothing measured
         name = _named(measurement, "Expected", number)
         yield _single(measurement, name, value=None, comp_op="LOG", kind="inspection_expected")
+    else:
+        yield _unknown(measurement, number, letter)
+
+
+def _unknown(measurement: s.Measurement, number: int, letter: Letter) -> TestMeasurement:
+    """One that the standard does not know, with all that it has."""
+    return TestMeasurement(
+        name=_named(measurement, "Measurement", number),
+        status=result_of(measurement.Result),
+        comp_op="LOG",
+        kind="unknown",
+        custom_data={**_rest_of_measurement(measurement), **letter.unknown_of(measurement)},
+    )
 
 
 def _named(measurement: Any, kind: str, number: int) -> str:
@@ -155,43 +161,65 @@ def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
     """The event's measurement of a number of CFX. HOT: tests/benchmarks/bench_cfx_decode.py."""
     name = measurement.MeasurementName or measurement.CRDs or f"Numeric {number}"
     status, custom = RESULTS.get(measurement.Result, TestResult.ERROR), _rest_of_measurement(measurement)
-    measured = sent(measurement.MeasuredValue)
+    measured = nullable(measurement.MeasuredValue)
     if measured is None:
         return TestMeasurement.of_ready(name, status=status, comp_op="LOG", custom_data=custom)
-    said, value, nominal = measured.Value, _number(measured.Value), _number(measured.ExpectedValue)
+    unit, least, greatest = (
+        measured.ValueUnits,
+        measured.MinimumAcceptableValue,
+        measured.MaximumAcceptableValue,
+    )
+    shared = measured.ExpectedValueUnits or unit
+    low_unit = measured.MinimumAcceptableValueUnits or shared
+    high_unit = measured.MaximumAcceptableValueUnits or shared
+    into = (low_unit if least is not None else high_unit if greatest is not None else None) or unit
+    value, low = _in_unit(measured.Value, unit, into), _in_unit(least, low_unit, into)
+    high, nominal = _in_unit(greatest, high_unit, into), _in_unit(measured.ExpectedValue, shared, into)
+    if (
+        (value is None and measured.Value is not None)
+        or (low is None and least is not None)
+        or (high is None and greatest is not None)
+        or (nominal is None and measured.ExpectedValue is not None)
+    ):
+        custom["MeasuredValue"] = plain(measured, "MeasuredValue")
+        return _as_far_as_read(measured, name, status, custom)
+    return TestMeasurement.of_ready(
+        name, value, into or "?", status, low, high, nominal, _comparison(low, high), custom_data=custom
+    )
+
+
+def _as_far_as_read(
+    measured: s.NumericValue, name: str, status: TestResult, custom: dict[str, Any]
+) -> TestMeasurement:
+    """A number of which something is none, or in a unit that nobody can convert."""
+    value, nominal = _number(measured.Value), _number(measured.ExpectedValue)
     low, high = _number(measured.MinimumAcceptableValue), _number(measured.MaximumAcceptableValue)
-    if value is None and said is not None:
-        custom["Value"] = said
     unit = measured.ValueUnits
     shared = measured.ExpectedValueUnits or unit
     low_unit = measured.MinimumAcceptableValueUnits or shared
     high_unit = measured.MaximumAcceptableValueUnits or shared
     into = (low_unit if low is not None else high_unit if high is not None else None) or unit
-    read, lowest, highest = (
-        _in_unit(value, unit, into),
-        _in_unit(low, low_unit, into),
-        _in_unit(high, high_unit, into),
-    )
-    if None in (read, lowest, highest) and (read, lowest, highest).count(None) > (value, low, high).count(
-        None
-    ):
-        custom["MeasuredValue"] = plain(measured, "MeasuredValue")
+    read = [_in_unit(value, unit, into), _in_unit(low, low_unit, into), _in_unit(high, high_unit, into)]
+    if read.count(None) != [value, low, high].count(None):  # as it was sent, with nothing to compare it with
         return TestMeasurement.of_ready(name, value, unit or "?", status, comp_op="LOG", custom_data=custom)
     return TestMeasurement.of_ready(
         name,
-        read,
+        read[0],
         into or "?",
         status,
-        lowest,
-        highest,
+        *read[1:],
         _in_unit(nominal, shared, into),
         _comparison(low, high),
         custom_data=custom,
     )
 
 
-def _in_unit(value: float | None, unit: str | None, into: str | None) -> float | None:
-    return value if value is None or unit == into else converted(value, unit, into)
+def _in_unit(value: Any, unit: str | None, into: str | None) -> float | None:
+    """A value in another unit; None if it is no number, or nobody knows how."""
+    if value is None:
+        return None
+    number = value if value.__class__ is float else _number(value)
+    return number if number is None or unit == into else converted(number, unit, into)
 
 
 def _comparison(low: float | None, high: float | None) -> str:
@@ -223,13 +251,19 @@ def _axes(
     custom = rest(measurement, *used)
     if measurement.CRDs:
         custom["CRDs"] = measurement.CRDs
-    for axis, unit in axes.items():
-        if not hasattr(measurement, axis) or getattr(measurement, axis) is None:
-            continue
+    found = {
+        axis: getattr(measurement, axis) for axis in axes if getattr(measurement, axis, None) is not None
+    }
+    custom |= {axis: value for axis, value in found.items() if _number(value) is None}
+    if not found:
+        yield TestMeasurement.of_ready(
+            name, status=result_of(measurement.Result), comp_op="LOG", kind=kind, custom_data=custom
+        )
+    for axis, value in found.items():
         yield TestMeasurement.of_ready(
             name=axis,
-            value=_number(getattr(measurement, axis)),
-            unit=unit,
+            value=_number(value),
+            unit=axes[axis],
             nominal=_number(getattr(measurement, nominal[axis])) if axis in nominal else None,
             comp_op="LOG",
             status=result_of(measurement.Result),

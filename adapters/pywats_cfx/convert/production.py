@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from pywats_cfx.convert.context import Recipe, Transaction, WorkOrderInfo
-from pywats_cfx.convert.letter import Letter, rest
+from pywats_cfx.convert.letter import Letter, present, rest, transaction_of, whole_number
 from pywats_cfx.convert.results import operator_name
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.informationsystem.workordermanagement import WorkOrdersCreated, WorkOrdersUpdated
@@ -67,85 +67,86 @@ def _without_tag(tree: dict[str, Any]) -> dict[str, Any]:
 # Work
 
 
-def work_started(message: WorkStarted, letter: Letter) -> Iterator[Event]:
+def work_started(message: WorkStarted, letter: Letter) -> list[Event]:
     """Work on units has begun; the transaction is remembered."""
     order = _order_id(message.WorkOrderIdentifier)
-    recipe = None
-    if message.RecipeName:
-        recipe = Recipe(message.RecipeName, message.Revision, order)
+    lane = whole_number(message.Lane)
+    recipe = Recipe(message.RecipeName, message.Revision, order) if message.RecipeName else None
+    running = recipe or letter.memory.recipe(lane)
     places = _places(message.Units, message.PrimaryIdentifier)
-    if message.TransactionID:
-        known = letter.memory.recipe(message.Lane)
-        letter.memory.transactions.put(
-            message.TransactionID,
-            Transaction(message.PrimaryIdentifier, places, letter.sent_at, message.Lane, recipe or known),
-            letter.received_at,
-        )
-    running = recipe or letter.memory.recipe(message.Lane)
-    about = letter.context.work_orders.get(
-        order or (running.work_order if running else None), letter.received_at
-    )
-    for index, (serial, panel, position) in enumerate(_units(places, letter, message.TransactionID)):
-        payload = WorkStartedEvent(
-            unit_id=serial,
-            station_id=letter.source,
-            work_order_id=order,
-            operator_id=letter.memory.operator,
-            timestamp=letter.sent_at,
-            lane=message.Lane,
-            batch_sn=panel,
-            position=position,
-            part_number=about.part_number if about else None,
-            revision=about.revision if about else None,
-            recipe_name=running.name if running else None,
-            recipe_revision=running.revision if running else None,
-            custom_data=rest(
-                message, "TransactionID", "Lane", "Units", "UnitCount", "RecipeName", "Revision"
+    work = Transaction(message.PrimaryIdentifier, places, letter.sent_at, lane, running, order)
+    about = letter.context.work_orders.get(work.order, letter.received_at)
+    custom = rest(message, "TransactionID", "Units", "UnitCount", "RecipeName", "Revision", *_read(lane))
+    events = [
+        letter.event(
+            EventType.WORK_STARTED,
+            WorkStartedEvent(
+                unit_id=serial,
+                station_id=letter.source,
+                work_order_id=order,
+                operator_id=letter.memory.operator,
+                timestamp=letter.sent_at,
+                lane=lane,
+                batch_sn=panel,
+                position=position,
+                part_number=about.part_number if about else None,
+                revision=about.revision if about else None,
+                recipe_name=running.name if running else None,
+                recipe_revision=running.revision if running else None,
+                custom_data=custom.copy(),
             ),
+            index,
+            correlation_id=message.TransactionID,
         )
-        yield letter.event(EventType.WORK_STARTED, payload, index, correlation_id=message.TransactionID)
-    if not places:
-        yield whole(message, letter)
+        for index, (serial, panel, position) in enumerate(_units(places, letter, work))
+    ]
+    transaction = transaction_of(message.TransactionID)
+    if transaction is not None:
+        letter.memory.transactions.put(transaction, work, letter.received_at)
+    return events
 
 
 def work_completed(message: WorkCompleted, letter: Letter) -> Iterator[Event]:
     """Work on units has ended; who they are and when it began is known from WorkStarted."""
-    started = letter.memory.transactions.get(message.TransactionID, letter.received_at)
+    started = letter.memory.transactions.get(transaction_of(message.TransactionID), letter.received_at)
     places = _places(message.Units, None)
     if not places and started is not None:
         places = started.units
     if not places:
         places = _places(None, message.PrimaryIdentifier)
     result: Any = RESULTS.get(str(message.Result))
-    custom = rest(message, "TransactionID", "Units", "UnitCount")
-    for index, (serial, panel, position) in enumerate(_units(places, letter, message.TransactionID)):
+    custom = rest(message, "TransactionID", "Units", "UnitCount", *(() if result is None else ("Result",)))
+    for index, (serial, panel, position) in enumerate(_units(places, letter, started)):
         payload = WorkCompletedEvent(
             unit_id=serial,
             station_id=letter.source,
-            result=result or "failed",
+            result=result or "unknown",
             operator_id=letter.memory.operator,
             start_time=started.started if started else None,
             end_time=letter.sent_at,
             lane=started.lane if started else None,
-            work_order_id=started.recipe.work_order if started and started.recipe else None,
+            work_order_id=started.order if started else None,
             custom_data={**custom, **_place(panel, position)},
         )
         yield letter.event(EventType.WORK_COMPLETED, payload, index, correlation_id=message.TransactionID)
-    if not places:
-        yield whole(message, letter)
 
 
 def recipe_activated(message: RecipeActivated, letter: Letter) -> Iterator[Event]:
     """A source runs another program, which is remembered."""
-    order = _order_id(message.WorkOrderIdentifier)
-    letter.memory.recipes[message.Lane] = Recipe(message.RecipeName, message.Revision, order)
     yield whole(message, letter)
+    order = _order_id(message.WorkOrderIdentifier)
+    letter.memory.recipes[whole_number(message.Lane)] = Recipe(message.RecipeName, message.Revision, order)
 
 
 def operator_activated(message: OperatorActivated, letter: Letter) -> Iterator[Event]:
     """Somebody else works at a source, which is remembered."""
-    letter.memory.operator = operator_name(message.Operator)
     yield whole(message, letter)
+    letter.memory.operator = operator_name(message.Operator)
+
+
+def _read(lane: int | None) -> tuple[str, ...]:
+    """The name of the lane's field, if it has a place in the event: what is no number has none."""
+    return () if lane is None else ("Lane",)
 
 
 # Units
@@ -167,25 +168,23 @@ def _moved(
     message: UnitsArrived | UnitsDeparted,
     letter: Letter,
 ) -> Iterator[Event]:
-    places = _places(message.Units, message.PrimaryIdentifier)
-    for index, (serial, panel, position) in enumerate(_units(places, letter, None)):
+    places, lane = _places(message.Units, message.PrimaryIdentifier), whole_number(message.Lane)
+    for index, (serial, panel, position) in enumerate(_units(places, letter)):
         payload = kind(
             unit_id=serial,
             station_id=letter.source,
             operator_id=letter.memory.operator,
-            lane=message.Lane,
+            lane=lane,
             timestamp=letter.sent_at,
-            custom_data={**rest(message, "Units", "UnitCount", "Lane"), **_place(panel, position)},
+            custom_data={**rest(message, "Units", "UnitCount", *_read(lane)), **_place(panel, position)},
         )
         yield letter.event(event_type, payload, index)
-    if not places:
-        yield whole(message, letter)
 
 
 def units_disqualified(message: UnitsDisqualified, letter: Letter) -> Iterator[Event]:
     """Units are taken out of production."""
     places = _places(message.Units, message.PrimaryIdentifier)
-    for index, (serial, panel, position) in enumerate(_units(places, letter, None)):
+    for index, (serial, panel, position) in enumerate(_units(places, letter)):
         payload = UnitDisqualifiedEvent(
             unit_id=serial,
             reason=str(message.Reason),
@@ -198,23 +197,21 @@ def units_disqualified(message: UnitsDisqualified, letter: Letter) -> Iterator[E
             },
         )
         yield letter.event(EventType.UNIT_DISQUALIFIED, payload, index)
-    if not places:
-        yield whole(message, letter)
 
 
 def _places(
     units: list[s.AnyUnitPosition] | None, primary: str | None
 ) -> tuple[tuple[str | None, int | None], ...]:
     if units:
-        return tuple((unit.UnitIdentifier or primary, unit.PositionNumber) for unit in units)
+        return tuple((unit.UnitIdentifier or primary, unit.PositionNumber) for unit in present(units))
     return ((primary, None),) if primary else ()
 
 
 def _units(
-    places: tuple[tuple[str | None, int | None], ...], letter: Letter, transaction: str | None
+    places: tuple[tuple[str | None, int | None], ...], letter: Letter, work: Transaction | None = None
 ) -> Iterator[tuple[str, str | None, int | None]]:
     """Serial number, panel and position of each."""
-    panels = letter.panels(places, transaction)
+    panels = letter.panels(places, work)
     for identifier, position in places:
         serial, panel = letter.unit(identifier, position, on_panel=identifier in panels)
         yield serial or "", panel, position
@@ -245,14 +242,9 @@ def _orders(
     message: WorkOrdersCreated | WorkOrdersUpdated,
     letter: Letter,
 ) -> Iterator[Event]:
-    for index, order in enumerate(orders or ()):
+    told: dict[str, WorkOrderInfo] = {}
+    for index, order in enumerate(present(orders)):
         identifier = _order_id(order.WorkOrderIdentifier)
-        if identifier:
-            letter.context.work_orders.put(
-                identifier,
-                WorkOrderInfo(order.PartNumber, order.PartRevision, order.LotNumber),
-                letter.received_at,
-            )
         payload = WorkOrderEvent(
             work_order_id=identifier or "",
             action=action,
@@ -265,8 +257,10 @@ def _orders(
             custom_data=rest(order, "PartNumber", "PartRevision", "LotNumber", "Quantity", "Status"),
         )
         yield letter.event(kind, payload, index, correlation_id=identifier)
-    if not orders:
-        yield whole(message, letter)
+        if identifier:
+            told[identifier] = WorkOrderInfo(order.PartNumber, order.PartRevision, order.LotNumber)
+    for identifier, about in told.items():
+        letter.context.work_orders.put(identifier, about, letter.received_at)
 
 
 def _order_id(identifier: s.WorkOrderIdentifier | None) -> str | None:
@@ -278,10 +272,10 @@ def _order_id(identifier: s.WorkOrderIdentifier | None) -> str | None:
 
 def materials_installed(message: MaterialsInstalled, letter: Letter) -> Iterator[Event]:
     """Components are on units; those that were rejected have an event of their own."""
-    materials = message.InstalledMaterials or []
+    materials = present(message.InstalledMaterials)
     panels = letter.panels(
         [(material.UnitIdentifier, material.UnitPositionNumber) for material in materials],
-        message.TransactionId,
+        letter.memory.transactions.get(transaction_of(message.TransactionId), letter.received_at),
     )
     units: dict[tuple[str | None, int | None], list[s.AnyInstalledMaterial]] = {}
     for material in materials:
@@ -292,8 +286,6 @@ def materials_installed(message: MaterialsInstalled, letter: Letter) -> Iterator
         for event_type, payload in _of_unit(serial or "", installed, letter, _place(panel, position)):
             yield letter.event(event_type, payload, index, correlation_id=message.TransactionId)
             index += 1
-    if not units:
-        yield whole(message, letter)
 
 
 def _of_unit(
@@ -303,8 +295,8 @@ def _of_unit(
         **place,
         "materials": [rest(one, "InstalledComponents", "NonInstalledComponents") for one in materials],
     }
-    installed = [_component(c, m, letter) for m in materials for c in m.InstalledComponents or ()]
-    rejected = [_component(c, m, letter) for m in materials for c in m.NonInstalledComponents or ()]
+    installed = [_component(c, m, letter) for m in materials for c in present(m.InstalledComponents)]
+    rejected = [_component(c, m, letter) for m in materials for c in present(m.NonInstalledComponents)]
     if installed or not rejected:
         yield (
             EventType.MATERIAL_INSTALLED,
@@ -318,7 +310,7 @@ def _of_unit(
             ),
         )
     if rejected:
-        reasons = {str(c.RejectionReason) for m in materials for c in m.NonInstalledComponents or ()}
+        reasons = {str(c.RejectionReason) for m in materials for c in present(m.NonInstalledComponents)}
         yield (
             EventType.MATERIAL_REJECTED,
             MaterialRejectedEvent(

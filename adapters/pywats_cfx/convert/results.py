@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from pywats_cfx.convert.letter import Letter, Rest, rest, sent
+from pywats_cfx.convert.letter import Letter, Rest, nullable, present, rest, transaction_of
 from pywats_cfx.convert.measurements import (
     RESULTS,
     Measurement,
@@ -41,8 +41,6 @@ Unit: TypeAlias = s.TestedUnit | s.InspectedUnit
 Step: TypeAlias = s.Test | s.Inspection
 
 NOT_VERIFIED: Final = "NotVerifiedYet"
-_SECRET: Final = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET_QUERY: Final = re.compile(r"\?.*", re.DOTALL)
 
 
 def units_tested(message: UnitsTested, letter: Letter) -> list[Event]:
@@ -89,29 +87,32 @@ class _Common:
         memory = letter.memory
         self.letter = letter
         self.transaction = transaction
-        self.work = memory.transactions.get(transaction, letter.received_at)
-        recipe = (self.work.recipe if self.work else None) or memory.recipe(
-            self.work.lane if self.work else None
-        )
+        self.work = memory.transactions.get(transaction_of(transaction), letter.received_at)
+        recipe = self.work.recipe if self.work is not None else None
+        recipe = recipe or memory.recipe(self.work.lane if self.work is not None else None)
+        if recipe is not None and message.RecipeName and message.RecipeName != recipe.name:
+            recipe = None  # another one than was told before: nothing is known of it
         self.station = letter.source
         self.operator = operator_name(tester) or memory.operator
         self.process = None if method is None else str(method)
         self.recipe_name = message.RecipeName or (recipe.name if recipe else None)
         self.recipe_revision = message.RecipeRevision or (recipe.revision if recipe else None)
+        order = (self.work.order if self.work else None) or (recipe.work_order if recipe else None)
+        self.order = letter.context.work_orders.get(order, letter.received_at)
         self.custom = _rest_of_message(message)
-        sampling = sent(message.SamplingInformation)
+        sampling = nullable(message.SamplingInformation)
         if sampling is not None and sampling.SamplingMethod != "NoSampling":
             self.custom["SamplingInformation"] = rest(sampling)
-        self.order = letter.context.work_orders.get(recipe.work_order if recipe else None, letter.received_at)
 
     def events(
         self, kind: EventType, units: list[Unit] | list[s.TestedUnit] | list[s.InspectedUnit], panel: Any
     ) -> list[Event]:
         """One event per unit, and one for the panel."""
-        places = [(unit.UnitIdentifier, unit.UnitPositionNumber) for unit in units]
-        panels = self.letter.panels(places, self.transaction)
-        several = len(units) > 1
-        events = [self._event(kind, unit, index, panels, several) for index, unit in enumerate(units)]
+        there = [(index, unit) for index, unit in enumerate(units) if nullable(unit) is not None]
+        places = [(unit.UnitIdentifier, unit.UnitPositionNumber) for _, unit in there]
+        panels = self.letter.panels(places, self.work)
+        several = len(there) > 1
+        events = [self._event(kind, unit, index, panels, several) for index, unit in there]
         if panel is not None:
             events.append(self._event(kind, panel, -1, set(), several=False))
         return events
@@ -123,7 +124,7 @@ class _Common:
             unit.UnitIdentifier, position if index >= 0 else None, on_panel=on_panel
         )
         tests = unit.Tests if isinstance(unit, s.TestedUnit) else unit.Inspections
-        steps = [_step(step, number, self.letter) for number, step in enumerate(tests or (), 1)]
+        steps = [_step(step, number, self.letter) for number, step in enumerate(present(tests), 1)]
         start, said_by, end = self._times(steps)
         custom = self.custom.copy()
         if unit.UnitIdentifier:
@@ -205,16 +206,17 @@ def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
 
 def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/benchmarks/bench_cfx_decode.py
     if isinstance(step, s.Inspection):
-        kind, symptoms = "inspection", step.Symptoms
+        kind, found = "inspection", step.Symptoms
         start, end = step.InspectionStartTime, step.InspectionEndTime
         name = step.InspectionName or f"Inspection {number if step.RefNo is None else step.RefNo}"
         verification, conditions = _verification(step.Verification), None
     else:
-        kind, symptoms = "test", step.SymptomsFound
+        kind, found = "test", step.SymptomsFound
         start, end = step.TestStartTime, step.TestEndTime
         name = step.TestName or f"Test {number}"
         verification, conditions = None, step.TestConditions
-    defects = step.DefectsFound
+    symptoms = present(found) if found else []
+    defects = present(step.DefectsFound) if step.DefectsFound else []
     custom, status = _rest_of_step(step), RESULTS.get(step.Result)
     if status is None:
         custom["Result"], status = str(step.Result), TestResult.ERROR
@@ -223,13 +225,13 @@ def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/be
         status,
         None if start is None else letter.time(start),
         None if end is None else letter.time(end),
-        _measurements(step.Measurements, symptoms, defects),
+        _measurements(step.Measurements, symptoms, defects, letter),
         step.Error or None,
         kind,
         verification,
         _issues(symptoms, defects),
         [image for defect in defects for image in _images(defect)] if defects else [],
-        [_condition(one) for one in conditions] if conditions else [],
+        [_condition(one, letter) for one in present(conditions)] if conditions else [],
         _comments(step.Comments, step.TestProcedure),
         custom_data=custom,
     )
@@ -260,38 +262,38 @@ _rest_of_step: Final = Rest(
 
 
 def _measurements(
-    own: list[Measurement] | None, symptoms: list[s.Symptom] | None, defects: list[s.Defect] | None
+    own: list[Measurement] | None, symptoms: list[s.Symptom], defects: list[s.Defect], letter: Letter
 ) -> list[TestMeasurement]:
     """The step's own, those of its symptoms, its defects, and the symptoms of those; each once."""
-    if not own and not symptoms and not defects:
-        return []
-    found = list(own or ())
-    for symptom in symptoms or ():
+    found: list[s.Measurement] = [*own] if own else []
+    for symptom in symptoms:
         found += symptom.RelatedMeasurements or ()
-    for defect in defects or ():
+    for defect in defects:
         found += defect.RelatedMeasurements or ()
-        for symptom in defect.RelatedSymptoms or ():
+        for symptom in present(defect.RelatedSymptoms):
             found += symptom.RelatedMeasurements or ()
-    seen: set[str] = set()
     read: list[TestMeasurement] = []
-    number = 0
-    for measurement in found:
-        if sent(measurement) is None or measurement.UniqueIdentifier in seen:
-            continue
-        if measurement.UniqueIdentifier:
-            seen.add(measurement.UniqueIdentifier)
-        number += 1
+    for measurement in present(found) if len(found) == 1 else _each_once(found):
         if measurement.__class__ is s.NumericMeasurement:
-            read.append(numeric(measurement, number))
+            read.append(numeric(measurement, len(read) + 1))
         else:
-            read += measurements_of(measurement, number)
+            read += measurements_of(measurement, len(read) + 1, letter)
     return read
 
 
-def _issues(symptoms: list[s.Symptom] | None, defects: list[s.Defect] | None) -> list[TestIssue]:
+def _each_once(measurements: list[s.Measurement]) -> Iterator[s.Measurement]:
+    """Those that were not there before, all of them: some senders give the same identifier to all."""
+    seen: dict[str, s.Measurement] = {}
+    for measurement in present(measurements):
+        known = seen.setdefault(measurement.UniqueIdentifier or "", measurement)
+        if known is measurement or not measurement.UniqueIdentifier or known != measurement:
+            yield measurement
+
+
+def _issues(symptoms: list[s.Symptom], defects: list[s.Defect]) -> list[TestIssue]:
     if not symptoms and not defects:
         return []
-    return [_symptom(one) for one in symptoms or ()] + [_defect(one) for one in defects or ()]
+    return [_symptom(one) for one in symptoms] + [_defect(one) for one in defects]
 
 
 def _designators(components: Iterable[s.AnyComponentDesignator | None]) -> list[str]:
@@ -362,7 +364,7 @@ def _region(region: s.Region | None) -> dict[str, Any] | None:
 
 
 def _images(defect: s.Defect) -> Iterator[TestAttachment]:
-    for number, image in enumerate(defect.DefectImages or (), 1):
+    for number, image in enumerate(present(defect.DefectImages), 1):
         kind = image.MimeType or "application/octet-stream"
         ending = kind.rpartition("/")[2].partition("+")[0].partition(";")[0] or "bin"
         name = f"{defect.DefectCode or 'defect'}-{number}.{ending}"
@@ -376,22 +378,36 @@ def _images(defect: s.Defect) -> Iterator[TestAttachment]:
         )
 
 
+_URL: Final = re.compile(r"([^:/?#]*://)?([^?#]*)(.*)", re.DOTALL)
+_USER: Final = re.compile(r"[^/]*@|[^/:@]*:(?!\d*(/|$))")
+"""How the place begins where it has a user: what follows a host's colon is a number."""
+
+
 def _redacted(url: str | None) -> str | None:
-    """A place without the password that may be in it."""
+    """A place without the password that may be in it, whichever signs that has."""
     if not url:
         return None
-    return _SECRET_QUERY.sub("?...", _SECRET.sub("", url))
+    scheme, place, more = _URL.fullmatch(url).groups()  # type: ignore[union-attr] # it matches any text
+    if scheme and _USER.match(place):
+        place = place.rpartition("@")[2]
+    return f"{scheme or ''}{place}{more[:1]}{'...' if more else ''}"
 
 
-def _condition(condition: Any) -> TestCondition:
-    name = type(condition).__name__
+CONDITION_UNITS: Final = {"Temperature": "degC", "Humidity": "%RH"}
+
+
+def _condition(condition: s.EnvironmentalCondition, letter: Letter) -> TestCondition:
+    kind, custom = type(condition).__name__, rest(condition, "MeanValue", "MinValue", "MaxValue")
+    if kind not in CONDITION_UNITS:  # the standard does not know it, and nobody its unit
+        custom |= letter.unknown_of(condition)
+        kind = str(custom.get("$type") or "Condition").partition(",")[0].rpartition(".")[2]
     return TestCondition(
-        name=name,
+        name=kind,
         value=_mean(condition.MeanValue),
-        unit={"Temperature": "degC", "Humidity": "%RH"}.get(name, "?"),
+        unit=CONDITION_UNITS.get(kind, "?"),
         minimum=_mean(condition.MinValue),
         maximum=_mean(condition.MaxValue),
-        custom_data=rest(condition, "MeanValue", "MinValue", "MaxValue"),
+        custom_data=custom,
     )
 
 

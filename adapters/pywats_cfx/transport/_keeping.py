@@ -68,11 +68,15 @@ class KeptContext:
         # The context has bounds of its own, and what it forgets goes from the shelf too.
         shelf = await store.shelf(owner, max_count=sys.maxsize)
         self._context.noting = False
+        unreadable: list[str] = []
         for key, value in shelf.items():
             try:
                 self._restore(Place(*_PLACE.decode(key)), value)
             except msgspec.MsgspecError as error:
-                logger.warning("what was known of a source as %s cannot be read: %s", key, error)
+                logger.warning("what was known of a source as %s cannot be read, and goes: %s", key, error)
+                unreadable.append(key)
+        for key in unreadable:
+            shelf.forget(key)
         self._context.noting = True
         self._shelf = shelf
 

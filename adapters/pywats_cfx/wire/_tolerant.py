@@ -2,8 +2,9 @@
 
 Property names in any case, numbers and booleans as texts, enums by number, `$type` left out or of
 a vendor's own class: then the declared type decides, and where that has subclasses, the fields
-that are there. Fields that the standard does not know are passed over; the envelope's text keeps
-them. Only an object or list where a scalar belongs, or the reverse, is an error.
+that are there; an object that is like none of these is read as the abstract class that they extend. Fields
+that the standard does not know are passed over; the envelope's text keeps them. Only an object or
+list where a scalar belongs, or the reverse, is an error.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def field_names(kind: type[CFXStructure]) -> dict[str, str]:
 
 
 def struct_for(declared: tuple[type[CFXStructure], ...], tree: dict[str, Any]) -> type[CFXStructure]:
-    """Which of the declared classes an object is: by its `$type`, else by the fields that are there."""
+    """Which of the declared classes an object is: by its `$type`, else by the fields that are there.
+
+    The abstract class that they extend, if there are none that tell them apart.
+    """
     tagged = _by_tag(tree)
     if tagged is not None and issubclass(tagged, declared):
         return tagged
@@ -85,12 +89,27 @@ def struct_for(declared: tuple[type[CFXStructure], ...], tree: dict[str, Any]) -
     valued = _valued(declared, tree, keys)
     if valued is not None:
         return valued
+    base, telling = _told_apart(declared)
+    if base is not None and not keys & telling:
+        return base
 
     def fit(kind: type[CFXStructure]) -> tuple[int, int]:
         fields = field_names(kind).keys()
         return len(keys & fields), -len(fields - keys)
 
     return max(declared, key=fit)
+
+
+@cache
+def _told_apart(
+    declared: tuple[type[CFXStructure], ...],
+) -> tuple[type[CFXStructure] | None, frozenset[str]]:
+    """The abstract class that all of them extend, and the fields in lower case that not all of them have."""
+    fields = [frozenset(field_names(kind)) for kind in declared]
+    shared = (kind for kind in declared[0].__mro__[1:] if all(issubclass(one, kind) for one in declared))
+    base = next(shared, CFXStructure)
+    known = issubclass(base, CFXStructure) and bool(base.CFX_NAME)
+    return base if known else None, frozenset().union(*fields) - frozenset.intersection(*fields)
 
 
 def _valued(

@@ -16,19 +16,19 @@ _DATE: Final = re.compile(
     r"\s*(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d\d:?\d\d)?\s*"
 )
 _SPAN: Final = re.compile(r"\s*(-)?(?:(\d+)\.)?(\d+):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*")
-NEVER: Final = 1
-"""The year of .NET's date that was not set."""
+NEVER: Final = (1, 9999)
+"""The years of .NET's dates that were not set, or that never come."""
 
 
 def time_of(text: str | datetime | None, zone: tzinfo | Callable[[], tzinfo]) -> datetime | None:
-    """The date that a text says; None for none, one that was not set (year 1), or no date at all.
+    """The date that a text says; None for none, one that was not set (year 1 or 9999), or no date at all.
 
     Args:
         text: as on the wire: up to 7 digits of a second, an offset, `Z` or neither.
         zone: of the sender, for a date without offset; or what finds it out, if there is such a date.
     """
     when = text if isinstance(text, datetime) else _read(text) if isinstance(text, str) else None
-    if when is None or when.year == NEVER:
+    if when is None or when.year in NEVER:
         return None
     if when.tzinfo is not None:
         return when

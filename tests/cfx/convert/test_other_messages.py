@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pywats_cfx import Envelope, decode, encode
+from pywats_cfx import CFXConvertError, Envelope, decode, encode
 from pywats_cfx.convert import Converter, Letter
 from pywats_cfx.convert.context import LONGEST, MOST, Context, _Bounded
 from pywats_cfx.convert.machines import state_of
@@ -274,3 +274,67 @@ def test_a_letter_without_a_date_was_sent_when_it_came() -> None:
     letter = Letter(Envelope(MessageName="X", TimeStamp="?"), Context(), NOON)
     assert letter.sent_at == NOON
     assert letter.source == "unknown"
+
+
+def test_a_lane_that_is_no_number_is_kept_as_it_is(line: Line) -> None:
+    fault = line(f"{PERFORMANCE}.FaultOccurred", {"Fault": {"FaultCode": "E1", "Lane": "L1"}})[0]
+    assert (fault.payload.lane, fault.payload.custom_data["Lane"]) == (None, "L1")
+    started = {"PrimaryIdentifier": "a", "Lane": "L1", "TransactionID": "T"}
+    work = line("CFX.Production.WorkStarted", started)[0]
+    assert (work.payload.lane, work.payload.custom_data["Lane"]) == (None, "L1")
+    completed = line("CFX.Production.WorkCompleted", {"TransactionID": "T", "Result": "Completed"})[0]
+    assert (completed.payload.unit_id, completed.payload.lane) == ("a", None)
+    arrived = line("CFX.Production.UnitsArrived", {"PrimaryIdentifier": "a", "Lane": "L1"})[0]
+    assert (arrived.payload.lane, arrived.payload.custom_data["Lane"]) == (None, "L1")
+
+
+@pytest.mark.parametrize("result", ["Strange", None])
+def test_how_work_ended_is_not_made_up(line: Line, result: str | None) -> None:
+    body = {"PrimaryIdentifier": "a", "TransactionID": "T", "Result": result}
+    event = line("CFX.Production.WorkCompleted", body)[0]
+    assert event.payload.result == "unknown"
+    assert event.payload.custom_data.get("Result") == result
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        (f"{PERFORMANCE}.FaultOccurred", {"Fault": None}),
+        ("CFX.Production.UnitsArrived", {"Units": [None]}),
+        ("CFX.InformationSystem.WorkOrderManagement.WorkOrdersCreated", {"NewOrders": [None]}),
+        ("CFX.Production.Assembly.MaterialsInstalled", {"InstalledMaterials": [None]}),
+    ],
+)
+def test_a_message_of_nulls_is_a_custom_event(line: Line, name: str, body: dict[str, Any]) -> None:
+    event = line(name, body)[0]
+    assert (event.event_type, event.type_name) == (EventType.CUSTOM, name)
+
+
+def test_components_that_are_null_are_none(line: Line) -> None:
+    component = {"ReferenceDesignator": "R1"}
+    materials = [{"UnitIdentifier": "a", "InstalledComponents": [None, component]}]
+    event = line("CFX.Production.Assembly.MaterialsInstalled", {"InstalledMaterials": materials})[0]
+    assert [one.reference_designator for one in event.payload.components] == ["R1"]
+
+
+def test_a_message_that_cannot_be_converted_leaves_nothing_behind(line: Line) -> None:
+    units = [{"UnitIdentifier": "a", "PositionNumber": "first"}]
+    with pytest.raises(CFXConvertError, match="WorkStarted"):
+        line("CFX.Production.WorkStarted", {"TransactionID": "T", "Units": units, "RecipeName": "R"})
+    completed = line("CFX.Production.WorkCompleted", {"TransactionID": "T", "PrimaryIdentifier": "b"})[0]
+    assert (completed.payload.unit_id, completed.payload.start_time) == ("b", None)
+
+
+@pytest.mark.parametrize("never", ["9999-12-31T23:59:59.9999999-12:00", "0001-01-01T00:00:00+14:00"])
+def test_a_date_that_was_not_set_is_when_the_message_came(line: Line, never: str) -> None:
+    event = line("CFX.Production.UnitsArrived", {"PrimaryIdentifier": "a"}, TimeStamp=never)[0]
+    assert event.timestamp == NOON
+
+
+def test_messages_with_an_id_of_zeros_are_told_apart(line: Line) -> None:
+    zeros = "00000000-0000-0000-0000-000000000000"
+    ids = {
+        line("CFX.Production.UnitsArrived", {"PrimaryIdentifier": unit}, UniqueID=zeros)[0].id
+        for unit in "abc"
+    }
+    assert len(ids) == 3

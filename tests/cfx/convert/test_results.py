@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pywats_cfx import decode, encode
+from pywats_cfx import CFXConvertError, decode, encode
 from pywats_cfx.convert import Converter, SourceRules
 from pywats_cfx.convert._units import converted
 from pywats_cfx.samples import envelope_of as sample
@@ -21,6 +21,8 @@ from support.cfx import envelope_of
 TESTED = "CFX.Production.TestAndInspection.UnitsTested"
 INSPECTED = "CFX.Production.TestAndInspection.UnitsInspected"
 OSLO = timezone(timedelta(hours=1))
+NO_ID = "00000000-0000-0000-0000-000000000000"
+TRANSACTION = "c16bb3f4-8088-4697-b789-80faec48ac5a"
 
 
 def events_of(
@@ -192,8 +194,11 @@ def test_what_is_made_of_another_message_is_checked() -> None:
     body = {"TestedUnits": [{"UnitIdentifier": "a", "UnitPositionNumber": "x", "Tests": []}] * 2}
     envelope = decode(envelope_of(TESTED, body))
     assert not envelope.regular
-    with pytest.raises(EventValidationError, match="test_socket"):
+    with pytest.raises(
+        CFXConvertError, match=r"UnitsTested of .* cannot be converted: .*test_socket"
+    ) as raised:
         Converter().convert(envelope)
+    assert isinstance(raised.value.__cause__, EventValidationError)
 
 
 def test_it_began_with_the_first_test_else_with_the_work_else_when_it_was_sent() -> None:
@@ -259,6 +264,57 @@ def test_recipe_and_part_come_from_earlier_messages_where_the_message_has_none()
         decode(envelope_of(TESTED, {"TestedUnits": [{"UnitIdentifier": "a"}]}, Source="Other"))
     )
     assert other[0].payload.recipe_name is None
+
+
+def test_of_another_recipe_than_was_told_nothing_is_known() -> None:
+    converter = Converter()
+
+    def tell(name: str, body: dict[str, Any]) -> Event:
+        return converter.convert(decode(envelope_of(name, body)))[0]
+
+    tell("CFX.Production.RecipeActivated", {"RecipeName": "A", "Revision": "3"})
+    unit = {"TestedUnits": [{"UnitIdentifier": "a"}]}
+    other, same = (tell(TESTED, {**unit, "RecipeName": name}).payload for name in "BA")
+    assert (other.recipe_name, other.recipe_revision) == ("B", None)
+    assert (same.recipe_name, same.recipe_revision) == ("A", "3")
+
+
+def test_the_work_order_of_a_transaction_tells_the_part_also_without_a_recipe() -> None:
+    converter = Converter()
+
+    def tell(name: str, body: dict[str, Any]) -> Event:
+        return converter.convert(decode(envelope_of(name, body)))[0]
+
+    order = {"WorkOrderIdentifier": {"WorkOrderId": "WO1"}}
+    orders = [{**order, "PartNumber": "PCBA-1", "PartRevision": "B"}]
+    tell("CFX.InformationSystem.WorkOrderManagement.WorkOrdersCreated", {"NewOrders": orders})
+    work = {"PrimaryIdentifier": "a", "TransactionID": TRANSACTION, **order}
+    tell("CFX.Production.WorkStarted", work)
+    tested = tell(TESTED, {"TransactionId": TRANSACTION.upper(), "TestedUnits": [{"UnitIdentifier": "a"}]})
+    assert (tested.payload.part_number, tested.payload.revision) == ("PCBA-1", "B")
+    completed = tell("CFX.Production.WorkCompleted", {"TransactionID": TRANSACTION, "Result": "Completed"})
+    assert (completed.payload.unit_id, completed.payload.work_order_id) == ("a", "WO1")
+
+
+@pytest.mark.parametrize("nothing", [None, NO_ID])
+def test_work_without_a_transaction_completes_nothing_else(nothing: str | None) -> None:
+    converter = Converter()
+    started = {"PrimaryIdentifier": "old", "TransactionID": nothing, "RecipeName": "OLD"}
+    converter.convert(decode(envelope_of("CFX.Production.WorkStarted", started)))
+    body = {"TransactionId": nothing, "TestedUnits": [{"UnitIdentifier": "a"}]}
+    payload = converter.convert(decode(envelope_of(TESTED, body)))[0].payload
+    assert (payload.recipe_name, payload.custom_data["start_from"]) == (None, "message")
+
+
+def test_nulls_in_lists_are_nothing() -> None:
+    test = {"TestName": "t", "SymptomsFound": [None], "DefectsFound": [None], "Measurements": [None]}
+    units = [None, {"UnitIdentifier": "a", "Tests": [None, test]}]
+    first, second = of_units(*units), of_units({"UnitIdentifier": "x"}, *units[1:])
+    assert [event.payload.unit_id for event in first] == ["a"]
+    assert first[0].id == second[1].id  # by its place in the message
+    assert [step.name for step in first[0].payload.steps] == ["t"]
+    whole = events_of(TESTED, {"TestedUnits": [None]})[0]
+    assert whole.event_type is EventType.CUSTOM
 
 
 def test_sampling_is_kept_where_there_was_any() -> None:
@@ -422,7 +478,7 @@ def test_units_there_and_back(value: float) -> None:
 def test_numbers_that_are_none_stay_numbers() -> None:
     assert str(numeric(Value="NaN").value) == "nan"
     m = numeric(Value="about 5")
-    assert (m.value, m.custom_data["Value"]) == (None, "about 5")
+    assert (m.value, m.custom_data["MeasuredValue"]["Value"]) == (None, "about 5")
 
 
 def test_every_kind_of_measurement() -> None:
@@ -474,3 +530,91 @@ def test_every_kind_of_measurement() -> None:
 def test_a_measurement_is_named_by_its_designators_else_by_its_kind() -> None:
     assert measured({"$type": "CFX.Structures.NumericMeasurement, CFX", "CRDs": "R7"})[0].name == "R7"
     assert measured({"$type": "CFX.Structures.NumericMeasurement, CFX"})[0].name == "Numeric 1"
+
+
+def test_of_a_number_nothing_is_dropped() -> None:
+    text_limit = numeric(Value=5.0, ValueUnits="V", MaximumAcceptableValue="5 V")
+    assert (text_limit.value, text_limit.high_limit, text_limit.comp_op) == (5.0, None, "LOG")
+    assert text_limit.custom_data["MeasuredValue"]["MaximumAcceptableValue"] == "5 V"
+    other_unit = numeric(Value=5.0, ValueUnits="V", ExpectedValue=3.0, ExpectedValueUnits="furlong")
+    assert (other_unit.value, other_unit.unit, other_unit.nominal) == (5.0, "V", None)
+    assert other_unit.custom_data["MeasuredValue"]["ExpectedValueUnits"] == "furlong"
+    assert "MeasuredValue" not in numeric(Value=5.0, ValueUnits="V", MaximumAcceptableValue=6.0).custom_data
+
+
+def test_a_measurement_of_a_vendor_s_own_is_kept_as_a_whole_and_without_a_value() -> None:
+    sent = {
+        "$type": "My.WaveMeasurement, My",
+        "MeasurementName": "wave",
+        "Result": "Failed",
+        "Points": [1, 2],
+    }
+    (wave,) = measured(sent)
+    assert (wave.name, wave.value, wave.status, wave.kind, wave.comp_op) == (
+        "wave",
+        None,
+        "fail",
+        "unknown",
+        "LOG",
+    )
+    assert wave.custom_data == {"$type": "My.WaveMeasurement, My", "Points": [1, 2]}
+    (named,) = measured({"MeasurementName": "nothing more"})
+    assert (named.name, named.value, named.kind) == ("nothing more", None, "unknown")
+
+
+def test_a_condition_of_a_vendor_s_own_has_its_own_name_and_no_unit() -> None:
+    conditions = [{"$type": "My.Pressure, My", "MeanValue": 5.0, "At": "inlet"}]
+    unit = {"UnitIdentifier": "a", "Tests": [{"TestName": "t", "TestConditions": conditions}]}
+    (condition,) = of_units(unit)[0].payload.steps[0].conditions
+    assert (condition.name, condition.value, condition.unit) == ("Pressure", 5.0, "?")
+    assert condition.custom_data["At"] == "inlet"
+
+
+def test_what_the_standard_has_no_field_for_stays_with_its_unit() -> None:
+    units = [{"UnitIdentifier": "a"}, {"UnitIdentifier": "b", "Tests": [{"TestName": "t", "Shift": 2}]}]
+    first, second = (event.payload.custom_data for event in of_units(*units))
+    assert "unknown_fields" not in first
+    assert second["unknown_fields"] == {"TestedUnits[1].Tests[0].Shift": 2}
+
+
+def test_measurements_under_one_identifier_are_one_only_if_they_are_the_same() -> None:
+    def one(name: str) -> dict[str, Any]:
+        value = {"Value": 1.0}
+        numeric = "CFX.Structures.NumericMeasurement, CFX"
+        return {"$type": numeric, "UniqueIdentifier": NO_ID, "MeasurementName": name, "MeasuredValue": value}
+
+    symptom = {"SymptomCode": "S", "RelatedMeasurements": [one("b"), one("c")]}
+    tests = [{"TestName": "t", "Measurements": [one("b")], "SymptomsFound": [symptom]}]
+    payload = of_units({"UnitIdentifier": "a", "Tests": tests})[0].payload
+    assert [measurement.name for measurement in payload.steps[0].measurements] == ["b", "c"]
+
+
+def test_a_measurement_by_axes_without_any_is_there_all_the_same() -> None:
+    paste = "CFX.Structures.SolderPasteInspection.SolderPasteMeasurement, CFX"
+    axes = dict.fromkeys(("X", "Y", "Z", "DX", "DY", "Vol", "A", "RXY"))
+    (one,) = measured({"$type": paste, "MeasurementName": "pad", "Result": "Failed", **axes})
+    assert (one.name, one.value, one.status, one.comp_op) == ("pad", None, "fail", "LOG")
+    *others, last = measured({"$type": paste, "MeasurementName": "pad", **axes, "Vol": "none", "X": 1.0})
+    assert [other.name for other in others] == ["X"]
+    assert (last.name, last.value, others[0].custom_data["Vol"]) == ("Vol", None, "none")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://server/a@b.png", "http://server/a@b.png"),
+        ("http://server:8080/a@b.png", "http://server:8080/a@b.png"),
+        ("http://user:pass@server/a.png", "http://server/a.png"),
+        ("http://user:p@ss@server/a.png", "http://server/a.png"),
+        ("ftp://user:p@ss/w@server/a.png", "ftp://server/a.png"),
+        ("ftp://user:pa/ss@server/a.png", "ftp://server/a.png"),
+        ("http://token@server/a.png", "http://server/a.png"),
+        ("https://server/a.png?key=secret#more", "https://server/a.png?..."),
+        ("https://server/a.png#token=secret", "https://server/a.png#..."),
+        ("images/a@b.png", "images/a@b.png"),
+    ],
+)
+def test_no_secret_of_an_image_s_place_is_kept(url: str, shown: str) -> None:
+    tests = [{"TestName": "t", "DefectsFound": [{"DefectCode": "D", "DefectImages": [{"ImageURL": url}]}]}]
+    payload = of_units({"UnitIdentifier": "a", "Tests": tests})[0].payload
+    assert payload.steps[0].attachments[0].url == shown

@@ -27,6 +27,8 @@ OSLO = timezone(timedelta(hours=1))
         ("0001-01-01T00:00:00", None),
         ("2026-13-23T07:59:08", None),
         ("yesterday", None),
+        ("0001-01-01T00:00:00", None),
+        ("9999-12-31T23:59:59.9999999", None),
         ("", None),
         (None, None),
     ],
@@ -35,7 +37,13 @@ def test_a_date_without_offset_is_local_to_the_sender(text: str | None, when: da
     assert time_of(text, OSLO) == when
 
 
-@given(st.datetimes(timezones=st.sampled_from([UTC, OSLO]), min_value=datetime(2, 1, 2)))  # noqa: DTZ001 - as hypothesis wants it
+@given(
+    st.datetimes(
+        datetime(2, 1, 2),  # noqa: DTZ001 - as hypothesis wants it
+        datetime(9998, 12, 31),  # noqa: DTZ001 - as above
+        timezones=st.sampled_from([UTC, OSLO]),
+    )
+)
 def test_dates_come_back(when: datetime) -> None:
     assert time_of(wire_time(when), UTC) == when
 
