@@ -27,7 +27,6 @@ OSLO = timezone(timedelta(hours=1))
         ("0001-01-01T00:00:00", None),
         ("2026-13-23T07:59:08", None),
         ("yesterday", None),
-        ("0001-01-01T00:00:00", None),
         ("9999-12-31T23:59:59.9999999", None),
         ("", None),
         (None, None),
