@@ -1,24 +1,62 @@
 """What does an answer of the WATS server mean for what was sent? Pure.
 
-By status: done; the message's fault, which no retry mends; the server's, which time mends; or the
-configuration's, which a person mends.
+By status: done; the message's fault, which no retry mends (400, 409, 422 and all that no table here
+names); the server's, which time mends; or the configuration's, which a person mends, and of which no
+message may die.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
 from pywats_wats.errors import WATSError, WATSRefused, WATSRejected, WATSUnavailable
 
-__all__ = ["REPORT_PATH", "error_of", "id_of", "retry_after"]
+__all__ = ["REPORT_PATH", "error_of", "error_of_proxy", "id_of", "retry_after"]
 
 REPORT_PATH: Final = "/api/Report/WSJF"
 
+_WHO_WE_ARE: Final = "check the token, its rights and the base URL"
+_WHERE_REPORTS_GO: Final = "no report is taken there: check the base URL"
+_WHAT_IS_BETWEEN: Final = "check the proxy and its rights"
+
+REFUSED: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        401: _WHO_WE_ARE,
+        402: "the server wants to be paid: check its licence",
+        403: _WHO_WE_ARE,
+        407: "the proxy wants a login: give its user and password in the proxy's URL",
+        421: "the server is another than the one asked for: check the base URL and the proxy",
+        426: "the server wants another protocol: check whether the base URL begins with https://",
+        431: "what each call has is too long: check the token",
+        440: "the login is over: check the token, and what stands between here and the server",
+        451: _WHAT_IS_BETWEEN,
+    }
+)
+"""What to check, by statuses that say the same whatever is sent.
+
+440 is IIS's; 402 and 451 are also those of a company's proxy.
+"""
+
+REFUSED_REPORTS: Final[Mapping[int, str]] = MappingProxyType(
+    dict.fromkeys((404, 405, 406, 410, 415), _WHERE_REPORTS_GO)
+)
+"""The same for the report URL: it is one for all reports, as are method, `Accept` and content type.
+
+Elsewhere they are about the message: 404 is a unit or asset that nobody knows, 405 one whose serial number
+makes it another address.
+"""
+
+UNAVAILABLE: Final = frozenset({408, 423, 425, 429, 449})
+"""Beside 5xx: too slow, locked, too early, too many, and IIS's "try again"."""
+
+_PROXY_STATUS: Final = re.compile(r"(\d{3})\b")
 _LONGEST_WORDS: Final = 500
 _LONGEST_PAUSE: Final = 86_400.0
 
@@ -35,16 +73,33 @@ def error_of(
         body: of the answer.
         now: aware; for dates in Retry-After.
     """
-    words = f"{path} was answered {status}: {_words(body)}"
     if 200 <= status < 300:
         return None if _is_json(headers, body) else _no_answer_of_wats(path, status, headers)
-    if status in {401, 403} or (status == 404 and path == REPORT_PATH):
-        return WATSRefused(f"{words}; check the token, its rights and the base URL")
-    if status in {408, 425, 429} or status >= 500:
-        return WATSUnavailable(words, retry_after(headers.get("retry-after"), now))
+    words = f"{path} was answered {status}: {_words(body)}"
     if 300 <= status < 400:
         return WATSRefused(f"{words}; it leads elsewhere: check the base URL and the proxy")
+    advice = REFUSED.get(status) or (REFUSED_REPORTS.get(status) if path == REPORT_PATH else None)
+    if advice is not None:
+        return WATSRefused(f"{words}; {advice}")
+    if status in UNAVAILABLE or status >= 500:
+        return WATSUnavailable(words, retry_after(headers.get("retry-after"), now))
     return WATSRejected(words, status)
+
+
+def error_of_proxy(path: str, said: str) -> WATSError:
+    """The error that a proxy's refusal of a tunnel stands for; never the message's, which it has not seen.
+
+    Args:
+        path: of the call.
+        said: by the proxy, such as "407 Proxy Authentication Required"; without a status, it could not be
+            understood or reached.
+    """
+    words = f"{path} was not let through by the proxy: {said[:_LONGEST_WORDS]}"
+    told = _PROXY_STATUS.match(said)
+    status = int(told[1]) if told is not None else 502
+    if status in UNAVAILABLE or status >= 500:
+        return WATSUnavailable(words)
+    return WATSRefused(f"{words}; {REFUSED[407] if status == 407 else _WHAT_IS_BETWEEN}")
 
 
 def _is_json(headers: Mapping[str, str], body: bytes) -> bool:

@@ -9,39 +9,107 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pywats_wats import WATSRefused, WATSRejected, WATSUnavailable
-from pywats_wats._status import REPORT_PATH, error_of, id_of, retry_after
+from pywats_wats._status import (
+    REFUSED,
+    REFUSED_REPORTS,
+    REPORT_PATH,
+    UNAVAILABLE,
+    error_of,
+    error_of_proxy,
+    id_of,
+    retry_after,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 JSON = {"content-type": "application/json"}
+ASSET = "/api/Asset/A1"
 
 
-@pytest.mark.parametrize("status", [400, 405, 409, 413, 422])
-def test_a_body_that_the_server_will_never_take_is_rejected(status: int) -> None:
-    error = error_of(status, REPORT_PATH, JSON, b'{"message": "no such process"}', NOW)
+@pytest.mark.parametrize("status", [400, 409, 412, 413, 414, 418, 422, 499])
+@pytest.mark.parametrize("path", [REPORT_PATH, ASSET])
+def test_a_body_that_the_server_will_never_take_is_rejected(status: int, path: str) -> None:
+    error = error_of(status, path, JSON, b'{"message": "no such process"}', NOW)
     assert isinstance(error, WATSRejected)
     assert error.blames_item
     assert error.status == status
     assert f'answered {status}: {{"message": "no such process"}}' in str(error)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_who_is_not_let_in_stops_and_keeps_everything(status: int) -> None:
-    error = error_of(status, "/api/App/Processes", JSON, b"", NOW)
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, "check the token"),
+        (402, "check its licence"),
+        (403, "check the token"),
+        (407, "user and password in the proxy's URL"),
+        (421, "check the base URL and the proxy"),
+        (426, "begins with https://"),
+        (431, "check the token"),
+        (440, "check the token"),
+        (451, "check the proxy"),
+    ],
+)
+@pytest.mark.parametrize("path", [REPORT_PATH, ASSET])
+def test_what_says_the_same_of_every_call_stops_and_keeps_everything(
+    status: int, advice: str, path: str
+) -> None:
+    error = error_of(status, path, JSON, b"", NOW)
     assert isinstance(error, WATSRefused)
     assert error.suspend
-    assert "check the token" in str(error)
+    assert f"answered {status}: " in str(error)
+    assert advice in str(error)
 
 
-def test_an_unknown_report_url_is_a_fault_of_configuration_and_an_unknown_asset_is_not() -> None:
-    assert isinstance(error_of(404, REPORT_PATH, JSON, b"", NOW), WATSRefused)
-    assert isinstance(error_of(404, "/api/Asset/A1", JSON, b"", NOW), WATSRejected)
+@pytest.mark.parametrize("status", [404, 405, 406, 410, 415])
+def test_a_report_url_that_takes_none_is_a_fault_of_configuration_and_an_unknown_asset_is_not(
+    status: int,
+) -> None:
+    error = error_of(status, REPORT_PATH, JSON, b"", NOW)
+    assert isinstance(error, WATSRefused)
+    assert "no report is taken there: check the base URL" in str(error)
+    assert isinstance(error_of(status, ASSET, JSON, b"", NOW), WATSRejected)
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
-def test_an_outage_is_held_and_nobody_s_fault(status: int) -> None:
-    error = error_of(status, REPORT_PATH, {"retry-after": "17"}, b"<html>busy</html>", NOW)
+@pytest.mark.parametrize("status", [408, 423, 425, 429, 449, 500, 501, 502, 503, 504, 511, 599])
+@pytest.mark.parametrize("path", [REPORT_PATH, ASSET])
+def test_an_outage_is_held_and_nobody_s_fault(status: int, path: str) -> None:
+    error = error_of(status, path, {"retry-after": "17"}, b"<html>busy</html>", NOW)
     assert isinstance(error, WATSUnavailable)
     assert (error.outage, error.retry_after) == (True, 17)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_an_answer_that_leads_elsewhere_is_a_fault_of_configuration(status: int) -> None:
+    error = error_of(status, ASSET, JSON, b"", NOW)
+    assert isinstance(error, WATSRefused)
+    assert "it leads elsewhere" in str(error)
+
+
+def test_no_status_has_two_meanings_and_no_table_has_one_of_the_messages_own() -> None:
+    tables = [set(REFUSED), set(REFUSED_REPORTS), set(UNAVAILABLE)]
+    assert sum(map(len, tables)) == len(set().union(*tables))
+    assert not {400, 409, 422} & set().union(*tables)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("407 Proxy Authentication Required", WATSRefused, "give its user and password"),
+        ("403 Forbidden", WATSRefused, "check the proxy and its rights"),
+        ("400 Bad Request", WATSRefused, "check the proxy and its rights"),
+        ("404 Not Found", WATSRefused, "check the proxy and its rights"),
+        ("429 Too Many Requests", WATSUnavailable, "429"),
+        ("503 Service Unavailable", WATSUnavailable, "503"),
+        ("4034 of what?", WATSUnavailable, "4034"),
+        ("", WATSUnavailable, "not let through by the proxy"),
+    ],
+)
+def test_a_proxy_that_lets_nothing_through_is_never_the_message_s_fault(
+    said: str, kind: type[Exception], words: str
+) -> None:
+    error = error_of_proxy(REPORT_PATH, said)
+    assert type(error) is kind
+    assert words in str(error)
 
 
 @pytest.mark.parametrize(
