@@ -23,9 +23,14 @@ async def findings(service: Any, profiles: Profiles) -> list[Finding]:
     what = f"WATS at {getattr(service, 'base_url', service)}"
     try:
         processes = await ask()
+        wrong = unknown_codes(profiles, processes)
     except WATSRefused as error:
         return [Finding("error", what, str(error))]
     except WATSError as error:
         return [Finding("warning", what, f"{error}; the station will wait for it")]
-    wrong = [Finding("error", "process codes", line) for line in unknown_codes(profiles, processes)]
-    return [Finding("ok", what, f"it answers, and knows {len(processes)} processes"), *wrong]
+    except Exception as error:  # noqa: BLE001 - a service may be the user's, and a check raises nothing
+        return [Finding("error", what, f"it cannot be asked: {type(error).__name__}: {error}")]
+    return [
+        Finding("ok", what, f"it answers, and knows {len(processes)} processes"),
+        *(Finding("error", "process codes", line) for line in wrong),
+    ]

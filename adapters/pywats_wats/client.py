@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import binascii
 import os
-from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
-from pywats_events.secrets import SecretText, env, revealed
+from pywats_events.secrets import SecretText, env
 from pywats_supervision._system import current_runtime
 from pywats_supervision.core.spec import checked_duration
-from pywats_wats._status import REPORT_PATH, error_of, id_of
-from pywats_wats.errors import WATSRejected, WATSUnavailable
+from pywats_supervision.policies._checks import checked_count
+from pywats_wats._settings import checked_base_url, checked_proxy, checked_token, trusting
+from pywats_wats._status import REPORT_PATH, error_of, error_of_proxy, id_of
+from pywats_wats.errors import WATSRefused, WATSRejected, WATSUnavailable
 
 try:
     import httpx2
@@ -44,16 +44,19 @@ class WATSClient:
     Args:
         base_url: such as `https://wats.example.com`.
         token: for `Authorization: Basic`, base64 already; never shown. Or where it is kept:
-            `env("NAME")`, `file(path)` (`pywats_events.secrets`), read whenever the pool opens.
+            `env("NAME")`, `file(path)` (`pywats_events.secrets`), read when the pool opens, and again
+            after the server did not let us in.
         timeout: seconds for connecting, and between two parts of an answer.
-        connections: calls at once, at the most.
-        proxy: URL of an HTTP proxy; None takes none.
-        ca_file: of certificates to trust instead of the system's.
+        connections: calls at once, at the most; at least 1.
+        proxy: URL of an HTTP proxy, or where it is kept, as it may hold a password; None takes none.
+        ca_file: PEM file of certificates to trust instead of the system's.
         transport: what carries the calls, for tests; None opens sockets.
 
     Raises:
         TypeError: if an argument is of the wrong type.
-        ValueError: if a value cannot work.
+        ValueError: if a value cannot work: a URL by which nothing can be reached, a token that is no
+            base64, a file that is not there or holds no certificate. What becomes so later is a
+            `WATSRefused` of the call that needs it.
     """
 
     def __init__(
@@ -63,18 +66,21 @@ class WATSClient:
         *,
         timeout: float = 30.0,
         connections: int = 8,
-        proxy: str | None = None,
+        proxy: SecretText | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self.base_url: str = _checked_url(base_url)
+        self.base_url: str = checked_base_url(base_url)
+        checked_token(token)
         self._token = token
-        _checked_token(token)
+        self._authorization: str | None = None
         self._timeout = checked_duration("timeout", timeout, positive=True)
-        if connections < 1:
-            raise ValueError(f"connections must be at least 1, not {connections!r}")
-        self._connections = connections
+        self._connections = checked_count("connections", connections, least=1)
+        if proxy is not None:
+            checked_proxy(proxy)
         self._proxy = proxy
+        if ca_file is not None:
+            trusting(ca_file)
         self._ca_file = ca_file
         self._transport = transport
         self._client: httpx2.AsyncClient | None = None
@@ -97,7 +103,7 @@ class WATSClient:
         }
         for name, variable in given.items():
             if name not in options and os.environ.get(variable):
-                options[name] = env(variable) if name == "token" else os.environ[variable]
+                options[name] = env(variable) if name in {"token", "proxy"} else os.environ[variable]
         for name in ("base_url", "token"):
             if name not in options:
                 raise ValueError(f"{given[name]} is not set; set it, or give {name} in code")
@@ -115,7 +121,7 @@ class WATSClient:
 
     async def aclose(self) -> None:
         """Close the pool; without effect on one that is closed. Cancelled: it is closed all the same."""
-        client, self._client = self._client, None
+        client, self._client, self._authorization = self._client, None, None
         if client is not None:
             await client.aclose()
 
@@ -247,48 +253,59 @@ class WATSClient:
     # The one way to the server
 
     async def _call(self, method: str, path: str, *, content: bytes | None = None, **query: Any) -> bytes:
-        headers = {} if content is None else {"Content-Type": "application/json"}
+        client = self._opened()
+        headers = {"Authorization": self._authorized()}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         parameters = {name: value for name, value in query.items() if value is not None}
         try:
-            answer = await self._opened().request(
-                method, path, params=parameters, content=content, headers=headers
-            )
+            answer = await client.request(method, path, params=parameters, content=content, headers=headers)
+        except httpx2.ProxyError as error:
+            raise error_of_proxy(path, str(error)) from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             # Its text is httpx2's and names no header, so no token.
             raise WATSUnavailable(f"{path} was not answered: {type(error).__name__}: {error}") from error
         now = datetime.fromtimestamp(current_runtime().wall_clock() / 1e9, UTC)
         wrong = error_of(answer.status_code, path, answer.headers, answer.content, now)
         if wrong is not None:
+            if isinstance(wrong, WATSRefused):
+                # Who mends it may have put another token in its place.
+                self._authorization = None
             raise wrong
         return answer.content
 
+    def _authorized(self) -> str:
+        if self._authorization is None:
+            try:
+                self._authorization = f"Basic {checked_token(self._token)}"
+            except ValueError as error:
+                raise WATSRefused(str(error)) from error
+        return self._authorization
+
     def _opened(self) -> httpx2.AsyncClient:
         if self._client is None:
-            self._client = httpx2.AsyncClient(
-                base_url=self.base_url,
-                headers={
-                    "Authorization": f"Basic {_checked_token(self._token)}",
-                    "Accept": "application/json",
-                },
-                timeout=self._timeout,
-                limits=httpx2.Limits(
-                    max_connections=self._connections, max_keepalive_connections=self._connections
-                ),
-                proxy=self._proxy,
-                verify=True if self._ca_file is None else _trusting(self._ca_file),
-                trust_env=False,
-                transport=self._transport,
-            )
+            try:
+                self._client = self._made()
+            except (ValueError, httpx2.InvalidURL) as error:
+                raise WATSRefused(f"{self!r} cannot be opened: {error}") from error
         return self._client
+
+    def _made(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            base_url=self.base_url,
+            headers={"Accept": "application/json"},
+            timeout=self._timeout,
+            limits=httpx2.Limits(
+                max_connections=self._connections, max_keepalive_connections=self._connections
+            ),
+            proxy=None if self._proxy is None else checked_proxy(self._proxy),
+            verify=True if self._ca_file is None else trusting(self._ca_file),
+            trust_env=False,
+            transport=self._transport,
+        )
 
     def __repr__(self) -> str:
         return f"WATSClient({self.base_url!r})"
-
-
-def _trusting(ca_file: str | os.PathLike[str]) -> Any:
-    import ssl
-
-    return ssl.create_default_context(cafile=os.fspath(ca_file))
 
 
 def _object(answer: bytes) -> dict[str, Any]:
@@ -298,28 +315,3 @@ def _object(answer: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise WATSRejected("the server did not answer with an object")
     return found
-
-
-def _checked_url(base_url: object) -> str:
-    if not isinstance(base_url, str):
-        raise TypeError(f"base_url must be a str, not {type(base_url).__name__}")
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"base_url must be a URL such as https://wats.example.com, not {base_url!r}")
-    if parts.username or parts.password:
-        raise ValueError("base_url must hold no user or password; the token says who it is")
-    return base_url.rstrip("/")
-
-
-def _checked_token(secret: object) -> str:
-    """The token; its value is in no error."""
-    token = revealed("token", secret).strip()
-    try:
-        decoded = b64decode(token, validate=True)
-    except (binascii.Error, ValueError):
-        decoded = b""
-    if not decoded:
-        raise ValueError(
-            "token must be base64, as WATS shows it; this one is empty, or has characters that are not"
-        )
-    return token

@@ -26,8 +26,8 @@ def unknown_codes(profiles: Iterable[SourceProfile], processes: Iterable[Mapping
         profiles: whose codes are looked up.
         processes: the server's, each with its `code`.
     """
-    known = {process.get("code") for process in processes}
-    listed = ", ".join(str(code) for code in sorted(code for code in known if isinstance(code, int)))
+    known = {code for process in processes if isinstance(code := process.get("code"), int)}
+    listed = ", ".join(map(str, sorted(known)))
     return [
         f"process_codes[{method!r}] = {code} of the SourceProfile for {profile.match!r} is no process of "
         f"the server, which knows {listed or 'none'}"

@@ -7,13 +7,16 @@ import logging
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import trio
+import trustme
 from trio.testing import MockClock
 
+from pywats_events.secrets import env, file
 from pywats_wats import WATSClient, WATSError, WATSRefused, WATSRejected, WATSUnavailable
 
 TOKEN = "c2VjcmV0OnRva2Vu"
@@ -183,12 +186,37 @@ async def test_the_token_is_nowhere_to_be_read(caplog: pytest.LogCaptureFixture)
         ({"base_url": "wats.example.com"}, ValueError, "base_url must be a URL such as https://"),
         ({"base_url": "ftp://wats.example.com"}, ValueError, "base_url must be a URL such as https://"),
         ({"base_url": 5}, TypeError, "base_url must be a str"),
+        ({"base_url": ""}, ValueError, "does not begin with https://"),
+        ({"base_url": "https://"}, ValueError, "has no host"),
+        ({"base_url": "https://."}, ValueError, "has no host, or one that cannot be"),
+        ({"base_url": "https://wats%20.example.com"}, ValueError, "has no host, or one that cannot be"),
+        ({"base_url": "https://[::1"}, ValueError, "has a host or port that cannot be"),
+        ({"base_url": "https://wats:notaport"}, ValueError, "has a host or port that cannot be"),
+        ({"base_url": "https://wats:99999"}, ValueError, "has a host or port that cannot be"),
+        ({"base_url": "https://wats:0"}, ValueError, "has the port 0"),
+        ({"base_url": "https://wats example.com"}, ValueError, "has blanks"),
+        ({"base_url": "https://wats.exam\tple.com"}, ValueError, "has blanks or control characters"),
+        ({"base_url": "https://wats.example.com/?a=b"}, ValueError, "has a query or fragment"),
+        ({"base_url": "https://wats.example.com/#there"}, ValueError, "has a query or fragment"),
         ({"base_url": "https://me:pw@wats.example.com"}, ValueError, "must hold no user or password"),
+        ({"base_url": "https://me:pw/@wats.example.com"}, ValueError, "must hold no user or password"),
         ({"token": ""}, ValueError, "token must be base64"),
         ({"token": "no base64!"}, ValueError, "token must be base64"),
         ({"token": None}, TypeError, r"token must be a str, env\(.*, not NoneType"),
         ({"timeout": 0}, ValueError, "timeout must be more than 0"),
         ({"connections": 0}, ValueError, "connections must be at least 1"),
+        ({"connections": 1.5}, TypeError, "connections must be an int"),
+        ({"connections": True}, TypeError, "connections must be an int"),
+        ({"proxy": 5}, TypeError, r"proxy must be a str, env\(.*, not int"),
+        ({"proxy": "proxy.example.com:3128"}, ValueError, "proxy must be a URL such as http://"),
+        ({"proxy": "socks5://proxy:1080"}, ValueError, "proxy must be a URL such as http://"),
+        ({"proxy": "http://proxy:many"}, ValueError, "this one has a host or port that cannot be"),
+        ({"proxy": env("NO_SUCH_PROXY")}, ValueError, "variable NO_SUCH_PROXY is empty or not set"),
+        ({"ca_file": 5}, TypeError, "ca_file must be a path, not 5"),
+        ({"ca_file": b"ca.pem"}, TypeError, "ca_file must be a path"),
+        ({"ca_file": ""}, ValueError, "ca_file '' cannot be used: .*No such file"),
+        ({"ca_file": "no/such/ca.pem"}, ValueError, "'no/such/ca.pem' cannot be used: .*No such file"),
+        ({"ca_file": Path(__file__)}, ValueError, "test_client.py' cannot be used: it holds no certificate"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(
@@ -196,6 +224,86 @@ def test_what_cannot_work_is_refused_at_once(
 ) -> None:
     with pytest.raises(kind, match=text):
         WATSClient(**{"base_url": URL, "token": TOKEN, **options})
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://wats.example.com/", "http://[::1]:8080/wats", "https://wäts.de"]
+)
+def test_a_base_url_by_which_something_can_be_reached_is_taken(base_url: str) -> None:
+    assert WATSClient(base_url, TOKEN).base_url == base_url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://me:hun/ter2@proxy:1", "me:hun/ter2@proxy", "http://me:hun/ter2 @proxy", "ftp://me:hun/ter2@x"],
+)
+def test_a_proxy_s_password_is_in_no_error(proxy: str) -> None:
+    with pytest.raises(ValueError, match="proxy must be a URL") as refused:
+        WATSClient(URL, TOKEN, proxy=proxy)
+    assert "ter2" not in "".join(traceback.format_exception(refused.value))
+    assert "me:" not in str(refused.value)
+
+
+async def test_a_token_that_is_no_longer_there_suspends_and_is_read_again_once_it_is(tmp_path: Path) -> None:
+    kept, seen = tmp_path / "token", []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.headers["authorization"])
+        status = 200 if seen[-1] == "Basic bmV3OnRva2Vu" else 401
+        return httpx2.Response(status, json={"id": "x"})
+
+    kept.write_text(TOKEN)
+    async with WATSClient(URL, file(kept), transport=httpx2.MockTransport(answer)) as wats:
+        kept.unlink()
+        with pytest.raises(WATSRefused, match="token cannot be read: No such file") as refused:
+            await wats.submit({})
+        assert refused.value.suspend
+        kept.write_text(TOKEN)
+        with pytest.raises(WATSRefused, match="answered 401"):
+            await wats.submit({})
+        kept.write_text("bmV3OnRva2Vu\n")
+        assert await wats.submit({}) == "x"
+    assert seen == [f"Basic {TOKEN}", "Basic bmV3OnRva2Vu"]
+
+
+async def test_a_ca_file_that_is_no_longer_there_suspends(tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    async with client(answering(200, {"id": "x"}), ca_file=ca_file) as wats:
+        ca_file.unlink()
+        with pytest.raises(
+            WATSRefused, match=r"ca_file .*ca\.pem' cannot be used: .*No such file"
+        ) as refused:
+            await wats.submit({})
+        assert refused.value.suspend
+        trustme.CA().cert_pem.write_to_path(ca_file)
+        assert await wats.submit({}) == "x"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required", WATSRefused),
+        (b"HTTP/1.1 403 Forbidden", WATSRefused),
+        (b"HTTP/1.1 503 Service Unavailable", WATSUnavailable),
+    ],
+)
+async def test_a_proxy_that_lets_no_tunnel_through_is_told_apart_by_what_it_says(
+    line: bytes, kind: type[Exception]
+) -> None:
+    async def refuse(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(line + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listener.socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, refuse, [listener])
+        async with WATSClient(URL, TOKEN, proxy=f"http://me:secret@127.0.0.1:{port}") as wats:
+            with pytest.raises(kind, match=line[9:12].decode()) as raised:
+                await wats.submit({})
+        assert "secret" not in "".join(traceback.format_exception(raised.value))
+        nursery.cancel_scope.cancel()
 
 
 def test_a_client_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pywats_wats import SourceProfile, WATSRefused, WATSUnavailable, check_process_codes
+from pywats_events.secrets import file
+from pywats_wats import (
+    ReportHandler,
+    SourceProfile,
+    WATSClient,
+    WATSRefused,
+    WATSUnavailable,
+    check_process_codes,
+)
 from pywats_wats.processes import unknown_codes
 
-KNOWN = [{"code": 10, "name": "ICT"}, {"code": 110, "name": "AOI"}, {"name": "of no code"}]
+KNOWN = [{"code": 10, "name": "ICT"}, {"code": 110, "name": "AOI"}, {"name": "of no code"}, {"code": []}]
 PROFILES = [
     SourceProfile(match="AOI.*", process_codes={"AOI": 110, "SPI": 111}),
     SourceProfile(process_codes={"*": 7}),
@@ -54,3 +63,42 @@ async def test_a_server_that_lets_nobody_in_is_one() -> None:
 def test_a_server_without_processes_knows_no_code() -> None:
     (line,) = unknown_codes([SourceProfile(process_codes={"*": 7})], [])
     assert line.endswith("which knows none")
+
+
+class Reports(Server):
+    """One that takes reports too."""
+
+    async def submit(self, report: object) -> None:
+        raise AssertionError("a check sends nothing")
+
+
+@pytest.mark.parametrize(
+    ("failure", "level", "words"),
+    [
+        (WATSRefused("401: check the token"), "error", "401: check the token"),
+        (WATSUnavailable("no route to host"), "warning", "no route to host; the station will wait for it"),
+        (
+            FileNotFoundError(2, "No such file"),
+            "error",
+            "it cannot be asked: FileNotFoundError: [Errno 2] No",
+        ),
+        (KeyError("code"), "error", "it cannot be asked: KeyError: 'code'"),
+    ],
+)
+async def test_a_check_says_what_failed_whatever_a_service_raises(
+    failure: Exception, level: str, words: str
+) -> None:
+    (finding,) = await ReportHandler(Reports(failure)).check()
+    assert finding.level == level
+    assert words in finding.text
+
+
+async def test_a_check_names_the_server_and_what_is_missing_for_it(tmp_path: Path) -> None:
+    kept = tmp_path / "token"
+    kept.write_text("c2VjcmV0OnRva2Vu")
+    handler = ReportHandler(WATSClient("https://wats.example.com", file(kept)))
+    kept.unlink()
+    (finding,) = await handler.check()
+    assert finding.level == "error"
+    assert finding.what == "WATS at https://wats.example.com"
+    assert f"file {kept} cannot be read" in finding.text
