@@ -47,6 +47,24 @@ def fenced_code(
     lines[:] = turned
 
 
+def tables(_app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Turn the tables of a docstring likewise."""
+    turned: list[str] = []
+    before = ""
+    for line in lines:
+        if line.startswith("|"):
+            if not before.startswith("|"):
+                turned += [".. list-table::", "   :header-rows: 1", ""]
+            cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+            if set("".join(cells)) != {"-"}:
+                turned += [f"   {'* -' if not number else '  -'} {cell}" for number, cell in enumerate(cells)]
+        else:
+            turned.append(line)
+        before = line
+    lines[:] = turned
+
+
 def setup(app: Sphinx) -> None:
     """Look at docstrings before napoleon does."""
     app.connect("autodoc-process-docstring", fenced_code, priority=400)
+    app.connect("autodoc-process-docstring", tables, priority=400)
