@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,8 +43,8 @@ class HandlerSpec:
         filter: given an event, says whether it is taken.
         priority: lower is dispatched to first; default the handler's.
         capacity: events it may hold in memory; default the station's.
-        drain_rate: events per second that it gets at the most of those on the disk, so that the end of an
-            outage is no flood for its server; default as fast as it can.
+        drain_rate: events per second by which those on the disk become less at the most, so that the end
+            of an outage is no flood for its server; default the handler's (those for WATS have one).
         shutdown: seconds of grace for the event in hand.
     """
 
@@ -59,7 +58,7 @@ class HandlerSpec:
     filter: Callable[[Event], bool] | None = None
     priority: int | None = None
     capacity: float | None = None
-    drain_rate: float = inf
+    drain_rate: float | None = None
     shutdown: float = 5.0
 
     def __post_init__(self) -> None:

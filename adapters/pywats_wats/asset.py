@@ -56,7 +56,7 @@ from pywats_wats._fields import bad_id, cut
 from pywats_wats._once import KeptKeys, SeenKeys, checked_seen
 from pywats_wats._services import check_service
 from pywats_wats.profile import Profiles, SourceProfile
-from pywats_wats.report_handler import CONCURRENCY
+from pywats_wats.report_handler import CONCURRENCY, DRAIN_RATE
 
 __all__ = [
     "STATES",
@@ -388,6 +388,7 @@ class AssetHandler(BaseHandler):
         self._ids: dict[str, str] = {}
 
     concurrency = CONCURRENCY
+    drain_rate = DRAIN_RATE
 
     @property
     def event_types(self) -> list[EventType]:

@@ -26,7 +26,7 @@ from pywats_wats._reels import ReelMemory
 from pywats_wats._services import check_service
 from pywats_wats._units import Unit, Units, unit_name
 from pywats_wats.profile import SourceProfile
-from pywats_wats.report_handler import CONCURRENCY, PartOf
+from pywats_wats.report_handler import CONCURRENCY, DRAIN_RATE, PartOf
 
 __all__ = ["MaterialHandler", "MaterialService", "MaterialStatistics", "ReelMemory", "child_calls"]
 
@@ -138,6 +138,7 @@ class MaterialHandler(BaseHandler):
         self.statistics: MaterialStatistics = MaterialStatistics()
 
     concurrency = CONCURRENCY
+    drain_rate = DRAIN_RATE
 
     @property
     def event_types(self) -> list[EventType]:

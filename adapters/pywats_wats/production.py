@@ -31,7 +31,7 @@ from pywats_wats._fields import cut
 from pywats_wats._services import check_service
 from pywats_wats._units import Unit, Units, unit_name
 from pywats_wats.profile import SourceProfile
-from pywats_wats.report_handler import CONCURRENCY, PartOf
+from pywats_wats.report_handler import CONCURRENCY, DRAIN_RATE, PartOf
 
 __all__ = [
     "PHASES",
@@ -237,6 +237,7 @@ class ProductionHandler(BaseHandler):
         self.statistics: ProductionStatistics = ProductionStatistics()
 
     concurrency = CONCURRENCY
+    drain_rate = DRAIN_RATE
 
     @property
     def event_types(self) -> list[EventType]:

@@ -21,7 +21,15 @@ from pywats_wats.report import ATTACHMENTS_LIMIT, Part, is_reported, report_of
 if TYPE_CHECKING:
     from pywats_asyncio import AsyncioBridge
 
-__all__ = ["CONCURRENCY", "WSJF", "PartOf", "ReportHandler", "ReportService", "ReportStatistics"]
+__all__ = [
+    "CONCURRENCY",
+    "DRAIN_RATE",
+    "WSJF",
+    "PartOf",
+    "ReportHandler",
+    "ReportService",
+    "ReportStatistics",
+]
 
 PartOf = Callable[[Event], "Part | Awaitable[Part | None] | None"]
 """Says what a unit is one of; sync or async, None if it does not know."""
@@ -31,6 +39,13 @@ WSJF: Final = EventType.register("wats.report")
 
 CONCURRENCY: Final = 4
 """Calls to the server at once, unless `subscribe` says otherwise."""
+
+DRAIN_RATE: Final = 50.0
+"""Events per second by which a backlog on the disk becomes less, unless `subscribe` says otherwise.
+
+After an outage all stations come back to one server at once: a weekend's 30,000 reports of one of them
+take ten minutes. What comes in meanwhile is sent beside that, so it does not grow.
+"""
 
 _REQUIRED: Final = (
     "id",
@@ -77,7 +92,8 @@ class ReportStatistics(msgspec.Struct):
 class ReportHandler(BaseHandler):
     """Makes a report of each test result and inspection, and hands it to a service.
 
-    Reports of one unit stay in order, and those of others go in parallel, `concurrency` at once.
+    Reports of one unit stay in order, and those of others go in parallel, `concurrency` at once. After an
+    outage the backlog on the disk shrinks by `drain_rate`, 50 a second, at the most.
 
     Args:
         report_service: anything with `async submit(report)`, or a report service of pywats-api: a
@@ -125,6 +141,7 @@ class ReportHandler(BaseHandler):
         self.statistics: ReportStatistics = ReportStatistics()
 
     concurrency = CONCURRENCY
+    drain_rate = DRAIN_RATE
 
     @property
     def event_types(self) -> list[EventType]:

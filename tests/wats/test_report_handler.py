@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, Event, EventType
+from pywats_events.durability import Store
 from pywats_events.models.material_events import InstalledComponent
 from pywats_events.models.result_events import TestResultEvent
 from pywats_events.policies import CircuitBreaker, ErrorPolicy, RetryPolicy
@@ -103,6 +106,48 @@ async def test_three_days_of_outage_lose_nothing_and_keep_the_order_of_each_unit
     assert len(server.reports) == len({report["id"] for report in server.reports}) == 200
     for number in range(7):
         assert ordered[f"SN-{number}"] == [str(one) for one in range(200) if one % 7 == number]
+
+
+def with_store(folder: Path) -> AsyncEventBus:
+    store = Store(folder, commit_after=0.0, min_free=0)
+    return AsyncEventBus(store=store, runtime=virtual_runtime(), **policies())
+
+
+async def test_after_an_outage_the_backlog_goes_to_the_server_at_a_bounded_rate(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    count, server, times = 600, Server(), []
+    server.away = WATSUnavailable("no route to host")
+    handler = ReportHandler(server, profiles=[PROFILE])
+    async with with_store(tmp_path / "store") as bus:
+        bus.subscribe(handler, capacity=10)
+        for number in range(count):
+            await bus.publish(result(f"SN-{number}"))
+        await trio.sleep(DAY)
+        server.away = None
+        while len(server.reports) < count:
+            await trio.sleep(1.0)
+            times.append(len(server.reports))
+        assert bus.error_policy.dead_letter_queue.size == 0
+    sent = [more for before, after in itertools.pairwise([0, *times]) if (more := after - before)]
+    # What waits in memory for a retry, and in the mailbox, goes first.
+    assert sent[0] <= 256 + 10 + 4 + 50
+    assert max(sent[1:]) <= 2 * 50
+    assert sum(sent[1:]) / 50 - 2 <= len(sent[1:])
+
+
+async def test_a_station_that_keeps_up_is_not_held_up_by_the_rate(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    server = Server()
+    async with with_store(tmp_path / "store") as bus:
+        bus.subscribe(ReportHandler(server, profiles=[PROFILE]), capacity=10)
+        begun = trio.current_time()
+        for number in range(600):
+            await bus.publish(result(f"SN-{number}"))
+            await trio.sleep(0.005)  # four times the rate
+        await bus.wait_idle()
+        assert trio.current_time() - begun <= 600 * 0.005 + 0.1
 
 
 async def test_what_the_server_will_never_take_is_a_dead_letter_at_once(autojump_clock: MockClock) -> None:

@@ -257,7 +257,7 @@ class BusCore:
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
         priority: int | None = None,
         capacity: float | None = None,
-        drain_rate: float = inf,
+        drain_rate: float | None = None,
         shutdown: float = 5.0,
     ) -> Subscription:
         """Add a subscription; see `AsyncEventBus.subscribe`."""
@@ -267,13 +267,15 @@ class BusCore:
         check_callable("order_by", order_by)
         check_name(name, or_none=True)
         check_kind("ordered", ordered, bool)
-        checked_rate("drain_rate", drain_rate)
         make = None
         if isinstance(handler, type) or (not hasattr(handler, "handle") and event_types is None):
             if not callable(handler):
                 raise TypeError(f"handler {handler!r} has no `handle` method and makes no handlers")
             make, handler = handler, handler()
         takes = takes_of(handler) if event_types is None else checked_types(event_types, handler)
+        rate = checked_rate(
+            "drain_rate", getattr(handler, "drain_rate", inf) if drain_rate is None else drain_rate
+        )
         name = self._free_name(name or str(getattr(handler, "name", None) or name_of(handler)))
         subscription = Subscription(
             self,
@@ -292,7 +294,7 @@ class BusCore:
         )
         self.subscriptions.append(subscription)
         if self.journaling is not None:
-            self.journaling.join(subscription, drain_rate)
+            self.journaling.join(subscription, rate)
         self._compile()
         watch = getattr(handler, "watch", None)
         if callable(watch):

@@ -137,7 +137,7 @@ class Journaling:
 
         Args:
             subscription: of the bus.
-            rate: events per second that it gets from there at the most.
+            rate: events per second by which that becomes less, at the most.
         """
         cursor = Cursor(subscription.name, subscription.mailbox, self._pager.add, rate)
         subscription.page_with(cursor)

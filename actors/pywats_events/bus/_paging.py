@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from pywats_actors.mailbox import Mailbox
+from pywats_events.bus._drain import Drain
 from pywats_events.settlement import Receipt, Written
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
@@ -45,7 +46,7 @@ class Cursor:
         name: of the subscription.
         mailbox: its own.
         went_behind: called when it has to be read for.
-        rate: events per second that are read for it, at the most.
+        rate: events per second by which its backlog shrinks, at the most (see `_drain`).
 
     Attributes:
         behind: whether its events stay on the disk until the pager reads them.
@@ -55,8 +56,8 @@ class Cursor:
     """
 
     __slots__ = (
+        "_drain",
         "_moved",
-        "_rate",
         "_went_behind",
         "behind",
         "due",
@@ -74,7 +75,7 @@ class Cursor:
         self.name: str = name
         self.mailbox: Mailbox[Receipt] = mailbox
         self._went_behind = went_behind
-        self._rate = rate
+        self._drain = Drain(rate)
         self.due: float = -inf
         """The time (trio's clock) before which its rate does not let it have another page."""
         self.behind: bool = False
@@ -102,6 +103,7 @@ class Cursor:
             self.begin(number - 1, number, kept.commit)
         self.head = number
         self.written = kept.commit
+        self._drain.came_in(trio.current_time())
 
     def begin(self, read: int, head: int, written: Written | None) -> None:
         """Be behind.
@@ -127,7 +129,8 @@ class Cursor:
     @property
     def room(self) -> int:
         """How many events the next page may have."""
-        return int(max(1, min(_MOST, self._rate, self.mailbox.capacity - self.mailbox.size)))
+        allowed = self._drain.allowed(trio.current_time())
+        return int(max(1, min(_MOST, allowed, self.mailbox.capacity - self.mailbox.size)))
 
     @property
     def can_read(self) -> bool:
@@ -142,7 +145,8 @@ class Cursor:
             upto: what `head` was before.
             written: what the commit of that was, if it was not done before; None if it was.
         """
-        self.due = trio.current_time() + len(page.events) / self._rate
+        now = trio.current_time()
+        self.due = now + len(page.events) / self._drain.allowed(now)
         if page.whole and written is None:
             self.read = upto
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
-from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
@@ -190,7 +189,7 @@ class AsyncEventBus:
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
         priority: int | None = None,
         capacity: float | None = None,
-        drain_rate: float = inf,
+        drain_rate: float | None = None,
         shutdown: float = 5.0,
     ) -> Subscription:
         """Have a handler called for the events it takes; before the start or while the bus runs.
@@ -211,8 +210,9 @@ class AsyncEventBus:
             priority: lower is dispatched to first; default the handler's.
             capacity: events it may hold in memory before publishers of its types wait, or, with a store,
                 the others stay on the disk; default the bus's.
-            drain_rate: events per second, more than 0, that it gets at the most of those on the disk, so
-                that the end of an outage is no flood; below the rate of new ones it never catches up.
+            drain_rate: events per second, more than 0, by which those on the disk become less at the most,
+                so that the end of an outage is no flood; as many as come in meanwhile it gets beside
+                them. Default the handler's, or inf.
             shutdown: seconds of grace for the event in hand when the handler is stopped.
 
         Returns:

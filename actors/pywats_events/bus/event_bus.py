@@ -321,7 +321,7 @@ class EventBus:
         filter: Callable[[Event], bool] | None = None,  # noqa: A002 - the name users know
         priority: int | None = None,
         capacity: float | None = None,
-        drain_rate: float = inf,
+        drain_rate: float | None = None,
         shutdown: float = 5.0,
     ) -> Subscription:
         """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`."""

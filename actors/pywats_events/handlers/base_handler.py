@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Hashable
+from math import inf
 from typing import Any, Self
 
 from pywats_events.models.event import Event
@@ -27,12 +28,15 @@ class BaseHandler(abc.ABC):
 
     Attributes:
         concurrency: how many of its events may be in hand at once, unless `subscribe` says otherwise.
+        drain_rate: events per second by which a backlog on the disk becomes less at the most, unless
+            `subscribe` says otherwise; for handlers whose server is not to be flooded.
 
     Raises:
         TypeError: if the priority is no whole number.
     """
 
     concurrency: int = 1
+    drain_rate: float = inf
 
     # Defaults of the class, as subclasses need not call __init__.
     _name: str | None = None

@@ -466,9 +466,53 @@ async def test_a_backlog_comes_from_the_disk_at_the_drain_rate_and_what_is_new_t
         assert times[-1] - new < 0.05
 
 
+async def test_a_drain_rate_below_that_of_new_events_catches_up_all_the_same(
+    folder: Path, autojump_clock: MockClock
+) -> None:
+    gate = Gate()
+    bus = AsyncEventBus(store=quick(folder), runtime=virtual_runtime())
+    reporter = Recording(gate)
+    bus.subscribe(reporter, capacity=10, drain_rate=15)
+    async with bus:
+        for number in range(3000):
+            if number == 200:
+                gate.opened.set()
+            await bus.publish(event_of(number))
+            await trio.sleep(0.05)  # twenty a second
+        assert not bus._core.subscriptions[0].cursor.behind
+        assert len(reporter.handled) > 2950
+        await bus.wait_idle()
+    assert reporter.numbers == list(range(3000))
+
+
+class Gentle(Recording):
+    """A handler whose server is not to be flooded."""
+
+    drain_rate = 20.0
+
+
+@pytest.mark.parametrize(("options", "seconds"), [({}, 5.0), ({"drain_rate": 50}, 2.0)])
+async def test_a_handler_says_its_drain_rate_unless_subscribe_does(
+    folder: Path, options: dict[str, Any], seconds: float, autojump_clock: MockClock
+) -> None:
+    gate = Gate()
+    bus = AsyncEventBus(store=quick(folder), runtime=virtual_runtime())
+    bus.subscribe(Gentle(gate), capacity=10, **options)
+    async with bus:
+        await publish_all(bus, [event_of(number) for number in range(111)])
+        begun = trio.current_time()
+        gate.opened.set()
+        await bus.wait_idle()
+        assert seconds - 1.1 <= trio.current_time() - begun <= seconds + 0.1
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan")])
 async def test_a_drain_rate_is_more_than_nothing(rate: float) -> None:
     with pytest.raises(ValueError, match="drain_rate must be more than 0"):
         AsyncEventBus().subscribe(Recording(), drain_rate=rate)
     with pytest.raises(TypeError, match="drain_rate must be a number"):
         AsyncEventBus().subscribe(Recording(), drain_rate="fast")  # type: ignore[arg-type]
+    gentle = Gentle()
+    gentle.drain_rate = rate
+    with pytest.raises(ValueError, match="drain_rate must be more than 0"):
+        AsyncEventBus().subscribe(gentle)
