@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, Event, EventType
@@ -87,6 +89,60 @@ async def test_a_report_that_wats_would_not_take_is_refused_with_the_reason(
 def test_what_our_handler_makes_has_no_faults() -> None:
     assert faults_of(report()) == []
     assert faults_of([1]) == ["the body must be one report, an object"]
+
+
+STEP = {"name": "x", "group": "M", "status": "P"}
+TEXT = {"status": "P", "value": "a"}
+NUMBER = {"status": "P", "value": 1.0, "compOp": "GE", "lowLimit": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"stepType": "ET_MNLT", "numericMeas": []}, "root.numericMeas must be a list of at least one"),
+        ({"stepType": "ET_NLT", "numericMeas": [NUMBER, NUMBER]}, "root.numericMeas must be a list of one"),
+        ({"stepType": "ET_NLT", "numericMeas": [5]}, "root.numericMeas[0] must be an object, not 5"),
+        ({"stepType": "ET_NLT", "numericMeas": [NUMBER | {"lowLimit": "1"}]}, "lowLimit must be a number"),
+        ({"stepType": "ET_SVT", "stringMeas": [TEXT | {"compOp": "GELE"}]}, "is not known for a text"),
+        ({"stepType": "ET_SVT", "stringMeas": [TEXT | {"compOp": "EQ"}]}, "must have a limit for EQ"),
+        (
+            {"stepType": "ET_SVT", "stringMeas": [TEXT | {"compOp": "LOG", "limit": "a"}]},
+            "have no limit for LOG",
+        ),
+        ({"stepType": []}, "root.stepType [] is not known"),
+        ({"stepType": "SequenceCall"}, "root.seqCall must be an object, not None"),
+    ],
+)
+def test_each_step_is_looked_at(step: dict[str, Any], words: str) -> None:
+    (fault,) = faults_of(report(root=STEP | step))
+    assert words in fault
+
+
+_junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["steps", "stepType", "seqCall", "numericMeas", "stringMeas", "name", "compOp", "text"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["miscInfos", "uut", "subUnits", "binaryData", "result"]), _junk),
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(["steps", "seqCall", "numericMeas", "stringMeas", "name", "status"], _junk)
+    ),
+    st.sampled_from(["SequenceCall", "ET_NLT", "ET_MNLT", "ET_SVT", "ET_PFT"]),
+)
+def test_whatever_is_sent_its_faults_are_told(head: dict[str, Any], root: dict[str, Any], kind: str) -> None:
+    assert all(isinstance(fault, str) for fault in faults_of(report(**head, root=root | {"stepType": kind})))
 
 
 async def test_it_answers_all_calls_about_assets_and_units() -> None:

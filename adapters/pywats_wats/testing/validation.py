@@ -5,6 +5,7 @@ It is written from what the server says of itself, not from the code that makes 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +24,7 @@ _MEASURED: Final = {
     "ET_NLT": "numericMeas", "ET_MNLT": "numericMeas", "ET_PFT": "booleanMeas", "ET_MPFT": "booleanMeas",
     "ET_SVT": "stringMeas", "ET_MSVT": "stringMeas",
 }  # fmt: skip
+_OF_TEXTS: Final = ("EQ", "NE", "LT", "LE", "GT", "GE", "CASESENSIT", "IGNORECASE")
 _DEEPEST: Final = 50
 _NOT_IN_IDS: Final = frozenset("*%?[]^!/\\")
 
@@ -71,13 +73,35 @@ def _of_names(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_lists(report: dict[str, Any]) -> Iterator[str]:
-    for info in report.get("miscInfos") or ():
+    for name in ("miscInfos", "subUnits", "binaryData"):
+        yield from _no_objects(name, report.get(name, []))
+    for info in _objects(report.get("miscInfos")):
         yield from _text("description of miscInfos", info.get("description"), 1, 100)
         yield from _text("text of miscInfos", info.get("text"), 0, 100)
-    yield from _text("uut.user", (report.get("uut") or {}).get("user", ""), 0, 100)
-    for unit in report.get("subUnits") or ():
+    uut = report.get("uut", {})
+    if not isinstance(uut, dict):
+        yield f"uut must be an object, not {uut!r}"
+    else:
+        yield from _text("uut.user", uut.get("user", ""), 0, 100)
+        yield from _text("uut.comment", uut.get("comment", ""), 0, 5000)
+    for unit in _objects(report.get("subUnits")):
         yield from _text("pn of subUnits", unit.get("pn"), 1, 100)
         yield from _text("sn of subUnits", unit.get("sn"), 1, 100)
+        yield from _text("partType of subUnits", unit.get("partType", ""), 0, 50)
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    """Those of a list that are objects; the others have a line each by `_no_objects`."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _no_objects(where: str, values: Any) -> Iterator[str]:
+    if not isinstance(values, list):
+        yield f"{where} must be a list, not {values!r}"
+        return
+    for number, value in enumerate(values):
+        if not isinstance(value, dict):
+            yield f"{where}[{number}] must be an object, not {value!r}"
 
 
 def _text(name: str, value: Any, least: int, most: int) -> Iterator[str]:
@@ -101,22 +125,26 @@ def _of_step(step: Any, where: str, depth: int) -> Iterator[str]:
     kind = step.get("stepType")
     if kind == "SequenceCall":
         yield from _of_sequence(step, where, depth)
-    elif kind in _MEASURED:
-        yield from _of_values(step, str(kind), where)
+    elif isinstance(kind, str) and kind in _MEASURED:
+        yield from _of_values(step, kind, where)
     elif kind != "GenericTest":
         yield f"{where}.stepType {kind!r} is not known"
 
 
 def _of_sequence(step: dict[str, Any], where: str, depth: int) -> Iterator[str]:
-    call = step.get("seqCall") or {}
+    call = step.get("seqCall")
+    if not isinstance(call, dict):
+        yield f"{where}.seqCall must be an object, not {call!r}"
+        return
     for name, most in (("path", 500), ("name", 200), ("version", 30)):
         yield from _text(f"{where}.seqCall.{name}", call.get(name), 0, most)
-    steps = step.get("steps") or ()
-    names = [inner.get("name") for inner in steps if isinstance(inner, dict)]
-    twice = sorted({str(name) for name in names if names.count(name) > 1}) if len(names) < 1000 else []
+    steps = step.get("steps", [])
+    yield from _no_objects(f"{where}.steps", steps)
+    names = Counter(str(inner.get("name")) for inner in _objects(steps))
+    twice = [name for name, count in names.items() if count > 1]
     if twice:
-        yield f"{where} has more than one step {twice[0]!r}"
-    for number, inner in enumerate(steps):
+        yield f"{where} has more than one step {min(twice)!r}"
+    for number, inner in enumerate(_objects(steps)):
         yield from _of_step(inner, f"{where}.steps[{number}]", depth + 1)
 
 
@@ -124,10 +152,11 @@ def _of_values(step: dict[str, Any], kind: str, where: str) -> Iterator[str]:
     name = _MEASURED[kind]
     values = step.get(name)
     several = kind in {"ET_MNLT", "ET_MPFT", "ET_MSVT"}
-    if not isinstance(values, list) or (not several and len(values) != 1):
-        yield f"{where}.{name} must be a list{'' if several else ' of one'}"
+    if not isinstance(values, list) or not values or (not several and len(values) != 1):
+        yield f"{where}.{name} must be a list of {'at least ' if several else ''}one"
         return
-    for number, value in enumerate(values):
+    yield from _no_objects(f"{where}.{name}", values)
+    for number, value in enumerate(_objects(values)):
         place = f"{where}.{name}[{number}]"
         if value.get("status") not in list(_LETTERS):
             yield f"{place}.status must be one of {_LETTERS}, not {value.get('status')!r}"
@@ -135,20 +164,31 @@ def _of_values(step: dict[str, Any], kind: str, where: str) -> Iterator[str]:
             yield f"{place} must have a name"
         if name == "numericMeas":
             yield from _of_number(value, place)
-        elif name == "booleanMeas" and value.get("value") is not (value.get("status") == "P"):
+        elif name == "stringMeas":
+            yield from _of_string(value, place)
+        elif value.get("value") is not (value.get("status") == "P"):
             yield f"{place}.value must be true where its status is P, and only there"
-        elif name == "stringMeas" and not isinstance(value.get("value"), str):
-            yield f"{place}.value must be a text, not {value.get('value')!r}"
 
 
 def _of_number(value: dict[str, Any], place: str) -> Iterator[str]:
-    number = value.get("value")
-    if isinstance(number, bool) or (
-        not isinstance(number, int | float) and number not in {"NaN", "Infinity", "-Infinity"}
-    ):
-        yield f"{place}.value must be a number, not {number!r}"
+    for name in ("value", "lowLimit", "highLimit"):
+        number = value.get(name, 0.0 if name != "value" else None)
+        if isinstance(number, bool) or (
+            not isinstance(number, int | float) and number not in ["NaN", "Infinity", "-Infinity"]
+        ):
+            yield f"{place}.{name} must be a number, not {number!r}"
     limits = _LIMITS.get(str(value.get("compOp")))
     if limits is None:
         yield f"{place}.compOp {value.get('compOp')!r} is not known"
     elif ("lowLimit" in value) is not (limits >= 1) or ("highLimit" in value) is not (limits == 2):
         yield f"{place} must have {limits} limits for {value['compOp']}"
+
+
+def _of_string(value: dict[str, Any], place: str) -> Iterator[str]:
+    if not isinstance(value.get("value"), str):
+        yield f"{place}.value must be a text, not {value.get('value')!r}"
+    comparison = value.get("compOp")
+    if comparison not in ["LOG", *_OF_TEXTS]:
+        yield f"{place}.compOp {comparison!r} is not known for a text"
+    elif isinstance(value.get("limit"), str) is not (comparison != "LOG"):
+        yield f"{place} must have {'no' if comparison == 'LOG' else 'a'} limit for {comparison}"
