@@ -220,5 +220,6 @@ def payload_as(payload: Any, kind: type[T]) -> T:
         payload = payload.as_dict()
     try:
         return msgspec.convert(folded(payload, kind), kind, from_attributes=True)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        # Half a surrogate pair is no text, and no word of an enum is compared with it.
         raise EventValidationError(f"the payload is no {kind.__name__}: {error}") from error

@@ -143,7 +143,7 @@ class Payload(msgspec.Struct, metaclass=_PayloadMeta, frozen=True, kw_only=True)
             return value
         try:
             read = msgspec.convert(_unfolded(field, value), field.kind)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             raise EventValidationError(
                 f"{field.name} of {type(self).__name__}: {error}; it is {value!r}"
             ) from error

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pywats_events import Event, EventType
 from pywats_events.errors import EventValidationError
 from pywats_events.models import (
     AssetFaultEvent,
@@ -296,3 +297,11 @@ def test_what_was_made_unlooked_at_can_be_checked_down_to_its_measurements() -> 
     assert math.isnan(read.value)  # type: ignore[arg-type]
     with pytest.raises(EventValidationError, match="test_socket"):
         TestResultEvent.of_ready("SN1", test_socket="first").checked()
+
+
+@pytest.mark.parametrize("fields", [{"result": "\ud800"}, {"steps": [{"name": "S", "status": "\udfff"}]}])
+def test_half_a_surrogate_pair_is_no_status_and_the_payload_is_at_fault(fields: dict[str, Any]) -> None:
+    with pytest.raises(EventValidationError):
+        TestResultEvent(unit_id="SN-1", **fields)
+    with pytest.raises(EventValidationError):
+        Event(EventType.TEST_RESULT, {"unit_id": "SN-1", **fields}).as_(TestResultEvent)
