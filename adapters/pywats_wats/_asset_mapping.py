@@ -20,6 +20,7 @@ from pywats_events.models.asset_events import (
 )
 from pywats_wats._calls import CountAsset, RecordCalibration, RecordMaintenance
 from pywats_wats._fields import cut
+from pywats_wats._payloads import text_in
 
 __all__ = [
     "LONGEST_COMMENT",
@@ -119,9 +120,7 @@ def state_of_asset(change: AssetStateChangedEvent, states: Mapping[str, int | No
 
 def asset_name(event: Event) -> str:
     """The name of the machine that an event is about; empty if it names none."""
-    payload: Any = event.payload
-    name = payload.get("asset_id") if isinstance(payload, Mapping) else getattr(payload, "asset_id", None)
-    return name if isinstance(name, str) else ""
+    return text_in(event, "asset_id")
 
 
 def asset_serial(event: Event) -> str | None:

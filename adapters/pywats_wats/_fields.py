@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from pywats_events.models.result_events import TestResult
 
-__all__ = ["LETTERS", "bad_id", "cut", "filled", "is_uuid", "number", "seconds", "unique"]
+__all__ = ["LETTERS", "bad_id", "cut", "filled", "is_uuid", "number", "seconds", "unique", "zoned"]
 
 LETTERS: Final = {
     TestResult.PASS: "P",
@@ -23,13 +24,15 @@ LETTERS: Final = {
 LONGEST_ID: Final = 100
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _WILD: Final = frozenset(r"*%?[]^!/\ ".rstrip())
+_NO_TEXT: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Control characters but tab and line feed, halves of surrogate pairs, and what no text may have."""
 
 
 def cut(text: object, length: int) -> str:
-    """A text of at most so many characters, without those that are no text."""
-    clean = "".join(
-        character if character.isprintable() or character in "\n\t" else "?" for character in str(text)
-    )
+    """A text of at most so many characters, without those that are no text; lines end with a line feed."""
+    # A line's end of two characters becomes one, so twice the length is enough.
+    lines = str(text)[: 2 * length + 2].replace("\r\n", "\n").replace("\r", "\n")
+    clean = _NO_TEXT.sub("?", lines)
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
@@ -42,9 +45,13 @@ def bad_id(what: str, value: str | None, *, wildcards: bool = True) -> str | Non
         return f"{what} is missing"
     if len(value) > LONGEST_ID:
         return f"{what} has {len(value)} characters, and WATS takes {LONGEST_ID}"
+    if _NO_TEXT.search(value) or "\n" in value or "\t" in value:
+        return f"{what} {value!r} has control characters"
     wild = sorted(set(value) & _WILD) if wildcards else []
     if wild:
         return f"{what} {value!r} has {' '.join(wild)}, which WATS takes for wildcards and separators"
+    if wildcards and value in {".", ".."}:
+        return f"{what} {value!r} is a step in an address"
     return None
 
 
@@ -58,6 +65,24 @@ def number(value: float) -> float | str:
     if isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def zoned(when: datetime, tz: str | None) -> datetime:
+    """A time with an offset as WATS reads it, in whole minutes.
+
+    Args:
+        when: one without offset is the sender's local time, never UTC.
+        tz: the sender's time zone; None is this machine's.
+    """
+    try:
+        if when.tzinfo is None:
+            when = when.astimezone() if tz is None else when.replace(tzinfo=ZoneInfo(tz))
+        offset = when.utcoffset()
+        whole = offset is not None and offset.total_seconds() % 60 == 0
+        return when if whole else when.astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        # In the first and last year, which are no times anyway.
+        return when.replace(tzinfo=UTC)
 
 
 def seconds(start: datetime | None, end: datetime | None) -> float | None:

@@ -12,7 +12,7 @@ from pywats_events.handlers import surroundings
 from pywats_events.models.material_events import InstalledComponent
 from pywats_supervision.policies._checks import checked_count
 from pywats_wats._fields import bad_id, cut
-from pywats_wats._units import unit_name
+from pywats_wats._payloads import unit_name
 
 if TYPE_CHECKING:  # without a store nobody needs SQLite
     from pywats_events.durability import Shelf, Store

@@ -60,7 +60,7 @@ def _of_short_form(short: InspectionResultEvent) -> TestResultEvent:
 
 def _issue(defect: Mapping[str, Any]) -> TestIssue:
     rest = {name: value for name, value in defect.items() if name != "code"}
-    return TestIssue(kind="defect", code=str(defect.get("code", "")), description=in_words(rest) or None)
+    return TestIssue(kind="defect", code=str(defect.get("code") or ""), description=in_words(rest) or None)
 
 
 def _place(image: str) -> TestAttachment:
@@ -69,10 +69,13 @@ def _place(image: str) -> TestAttachment:
     return TestAttachment(name=place.rstrip("/").rpartition("/")[2] or place, url=place)
 
 
-def in_words(value: object) -> str:
-    """A value of any shape as a text for people."""
+def in_words(value: object, levels: int = 10) -> str:
+    """A value of any shape as a text for people, so many levels deep."""
+    if isinstance(value, Mapping | list | tuple) and not levels:
+        return "…"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {in_words(inner)}" for name, inner in value.items() if inner is not None)
+        named = ((name, inner) for name, inner in value.items() if inner is not None)
+        return ", ".join(f"{name} {in_words(inner, levels - 1)}" for name, inner in named)
     if isinstance(value, list | tuple):
-        return " ".join(in_words(inner) for inner in value)
+        return " ".join(in_words(inner, levels - 1) for inner in value)
     return str(value)

@@ -6,23 +6,23 @@ its path whatever its result. The sender's verdict stands on every level.
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from math import fsum, isfinite
 from typing import Any, Final
 
-import msgspec
-
 from pywats_events.models.result_events import (
     TestAttachment,
-    TestCondition,
     TestIssue,
     TestMeasurement,
     TestResult,
     TestStep,
 )
-from pywats_wats._fields import LETTERS, cut, filled, number, seconds, unique
+from pywats_wats._fields import LETTERS, cut, filled, number, seconds, unique, zoned
+from pywats_wats._results import in_words
 
 __all__ = ["Attachments", "steps_of", "verified"]
 
@@ -33,6 +33,8 @@ MOST_MEASUREMENTS: Final = 5000
 """In a unit; of more, those that passed are summed up."""
 
 _TEXT: Final = 5000
+_BETWEEN: Final = frozenset({"GELE", "GELT", "GTLE", "GTLT"})
+_OF_TEXTS: Final = frozenset({"EQ", "NE", "LT", "LE", "GT", "GE", "CASESENSIT", "IGNORECASE"})
 
 
 def verified(result: TestResult, verification: str | None) -> TestResult:
@@ -81,21 +83,29 @@ class Attachments:
 
 
 def steps_of(
-    steps: Sequence[TestStep], attachments: Attachments, *, all_measurements: bool = False
+    steps: Sequence[TestStep],
+    attachments: Attachments,
+    *,
+    tz: str | None = None,
+    all_measurements: bool = False,
 ) -> list[dict[str, Any]]:
     """The steps of a report.
 
     Args:
         steps: in the sender's order.
         attachments: takes their images and files.
+        tz: time zone of times without offset; None is this machine's.
         all_measurements: keep every one, though they are more than 5,000.
     """
     reduce = not all_measurements and sum(len(step.measurements) for step in steps) > MOST_MEASUREMENTS
     names: dict[str, int] = {}
-    return [_step(step, unique(names, step.name), attachments, reduce=reduce) for step in steps]
+    return [_step(step, unique(names, step.name), attachments, tz, reduce=reduce) for step in steps]
 
 
-def _step(step: TestStep, name: str, attachments: Attachments, *, reduce: bool) -> dict[str, Any]:
+def _step(
+    step: TestStep, name: str, attachments: Attachments, tz: str | None, *, reduce: bool
+) -> dict[str, Any]:
+    start, end = (None if when is None else zoned(when, tz) for when in (step.start_time, step.end_time))
     status = LETTERS[verified(step.status, step.verification)]
     issues = [_issue(issue) for issue in step.issues]
     first, unsent = attachments.of(step)
@@ -116,8 +126,8 @@ def _step(step: TestStep, name: str, attachments: Attachments, *, reduce: bool) 
         **filled(
             errorMessage=cut(step.message or (issues[0] if issues else ""), _TEXT),
             reportText=_lines([*issues, verification, step.comments, *unsent]),
-            start=None if step.start_time is None else step.start_time.isoformat(),
-            totTime=seconds(step.start_time, step.end_time),
+            start=None if start is None else start.isoformat(),
+            totTime=seconds(start, end),
             attachment=first,
         ),
         **({"steps": inner} if inner else {}),
@@ -142,7 +152,9 @@ def _lines(lines: Iterable[str | None]) -> str:
 def _inner(step: TestStep, *, reduce: bool) -> Iterator[dict[str, Any]]:
     names: dict[str, int] = {}
     for condition in step.conditions:
-        yield _condition(condition, unique(names, condition.name))
+        parts = {"Mean": condition.value, "Min": condition.minimum, "Max": condition.maximum}
+        if any(value is not None for value in parts.values()):
+            yield _condition(parts, condition.unit, unique(names, condition.name))
     measurements = list(_reduced(step.measurements) if reduce else step.measurements)
     for group, members in groupby(measurements, key=lambda one: one.group):
         if group is None:
@@ -152,15 +164,14 @@ def _inner(step: TestStep, *, reduce: bool) -> Iterator[dict[str, Any]]:
             yield _several(unique(names, group), list(members))
 
 
-def _condition(condition: TestCondition, name: str) -> dict[str, Any]:
-    parts = {"Mean": condition.value, "Min": condition.minimum, "Max": condition.maximum}
+def _condition(parts: dict[str, float | None], unit: str, name: str) -> dict[str, Any]:
     return {
         "stepType": "ET_MNLT",
         "name": name,
         "group": "S",
         "status": "D",
         "numericMeas": [
-            {"status": "P", "name": part, "value": number(value), "unit": condition.unit, "compOp": "LOG"}
+            {"status": "P", "name": part, "value": number(value), "unit": cut(unit, 20), "compOp": "LOG"}
             for part, value in parts.items()
             if value is not None
         ],
@@ -170,7 +181,7 @@ def _condition(condition: TestCondition, name: str) -> dict[str, Any]:
 def _single(one: TestMeasurement, name: str) -> dict[str, Any]:
     status = LETTERS[one.status]
     step = {"name": name, "group": "M", "status": status}
-    lines = [f"CRD {one.custom_data['CRDs']}" if one.custom_data.get("CRDs") else None]
+    lines = [_designators(one)]
     if isinstance(one.value, bool) or one.kind == "boolean":
         said = (
             f"{_word(one.value)}, expected {_word(one.nominal)}"
@@ -183,10 +194,11 @@ def _single(one: TestMeasurement, name: str) -> dict[str, Any]:
         expected = one.nominal if one.comp_op != "LOG" else None
         value = filled(limit=None if expected is None else cut(expected, _TEXT))
         text = {"status": status, "value": cut(one.value if one.value is not None else "", _TEXT)}
-        values = {"stringMeas": [{**text, "compOp": "EQ" if value else "LOG", **value}]}
+        comparison = one.comp_op if one.comp_op in _OF_TEXTS else "EQ"
+        values = {"stringMeas": [{**text, "compOp": comparison if value else "LOG", **value}]}
         return {"stepType": "ET_SVT", **step, **filled(reportText=_lines(lines)), **values}
     if one.value is None:
-        said = cut(msgspec.json.encode(one.to_dict()).decode(), _TEXT)
+        said = json.dumps(one.to_dict(), ensure_ascii=False)
         return {"stepType": "GenericTest", **step, **filled(reportText=_lines([*lines, said]))}
     numeric, more = _numeric(one)
     return {
@@ -195,6 +207,12 @@ def _single(one: TestMeasurement, name: str) -> dict[str, Any]:
         **filled(reportText=_lines([*lines, more])),
         "numericMeas": [numeric],
     }
+
+
+def _designators(one: TestMeasurement) -> str | None:
+    """The components that a measurement is about, as its sender names them."""
+    crds = one.custom_data.get("CRDs")
+    return f"CRD {in_words(crds)}" if crds else None
 
 
 def _word(value: object) -> str:
@@ -217,16 +235,14 @@ def _numeric(one: TestMeasurement) -> tuple[dict[str, Any], str | None]:
 
 def _compared(comp_op: str, low: float | None, high: float | None) -> tuple[str, dict[str, float]]:
     """How value and limits are compared, and the limits where WATS has them: a single one is the low one."""
-    if low is not None and high is not None and comp_op in {"GELE", "GELT", "GTLE", "GTLT"}:
-        return comp_op, {"lowLimit": low, "highLimit": high}
+    if comp_op in _BETWEEN:
+        if low is not None and high is not None:
+            return comp_op, {"lowLimit": low, "highLimit": high}
+        comp_op = comp_op[:2] if low is not None else comp_op[2:]
     if comp_op in {"EQ", "NE", "GT", "GE"} and low is not None:
         return comp_op, {"lowLimit": low}
     if comp_op in {"LT", "LE"} and (high if high is not None else low) is not None:
         return comp_op, {"lowLimit": high if high is not None else low}  # type: ignore[dict-item]
-    if comp_op == "GELE" and low is not None:
-        return "GE", {"lowLimit": low}
-    if comp_op == "GELE" and high is not None:
-        return "LE", {"lowLimit": high}
     return "LOG", {}
 
 
@@ -249,23 +265,26 @@ def _several(name: str, members: list[TestMeasurement]) -> dict[str, Any]:
     others = [
         f"{member.name}: {member.value}" for member in members if not isinstance(member.value, float | int)
     ]
-    crds = next((member.custom_data["CRDs"] for member in members if member.custom_data.get("CRDs")), None)
+    crds = next((said for member in members if (said := _designators(member))), None)
     return {
-        "stepType": "ET_MNLT",
+        "stepType": "ET_MNLT" if numbers else "GenericTest",
         "name": name,
         "group": "M",
         "status": LETTERS[worst],
-        **filled(reportText=_lines([f"CRD {crds}" if crds else None, *others])),
-        "numericMeas": numbers,
+        **filled(reportText=_lines([crds, *others])),
+        **({"numericMeas": numbers} if numbers else {}),
     }
 
 
-def _reduced(measurements: Iterable[TestMeasurement]) -> Iterator[TestMeasurement]:
-    """All that did not pass, and count, mean, least and greatest per name for the numbers that did."""
+def _reduced(measurements: Sequence[TestMeasurement]) -> Iterator[TestMeasurement]:
+    """All that did not pass, and count, mean, least and greatest per name for the numbers that did.
+
+    A number that is the only one of its name stays as it is: four would be told of it.
+    """
+    alike = Counter((one.name, one.unit) for one in measurements if _is_summed_up(one))
     passed: dict[tuple[str, str], list[float]] = {}
     for one in measurements:
-        countable = isinstance(one.value, float | int) and not isinstance(one.value, bool)
-        if one.status is TestResult.PASS and countable and isfinite(float(one.value or 0.0)):
+        if _is_summed_up(one) and alike[one.name, one.unit] > 1:
             passed.setdefault((one.name, one.unit), []).append(float(one.value or 0.0))
         else:
             yield one
@@ -284,3 +303,9 @@ def _reduced(measurements: Iterable[TestMeasurement]) -> Iterator[TestMeasuremen
                 comp_op="LOG",
                 group=f"{name} (passed)",
             )
+
+
+def _is_summed_up(one: TestMeasurement) -> bool:
+    if isinstance(one.value, bool) or not isinstance(one.value, float | int):
+        return False
+    return one.status is TestResult.PASS and isfinite(one.value)

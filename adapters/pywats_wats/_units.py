@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, Protocol
 from pywats_events import Event
 from pywats_events.errors import EventValidationError
 from pywats_wats._fields import bad_id
+from pywats_wats._payloads import text_in, unit_name
 from pywats_wats.profile import Profiles, SourceProfile
 from pywats_wats.report import Part
 from pywats_wats.report_handler import PartOf
 
-__all__ = ["Unit", "UnitRegister", "Units", "unit_name"]
+__all__ = ["Unit", "UnitRegister", "Units"]
 
 
 class Unit(NamedTuple):
@@ -89,7 +90,7 @@ class Units:
         profile = self.profile_of(event)
 
         def said(name: str) -> str | None:
-            return _text(event, name) or getattr(part, name, None) or getattr(profile, name)
+            return text_in(event, name) or getattr(part, name, None) or getattr(profile, name)
 
         serial, part_number = unit_name(event), said("part_number")
         wrong = [bad_id("the unit's serial number", serial), bad_id("the part number", part_number)]
@@ -147,20 +148,8 @@ class Units:
         return True
 
 
-def unit_name(event: Event) -> str:
-    """The serial number of the unit that an event is about; empty if it names none."""
-    return _text(event, "unit_id")
-
-
-def _text(event: Event, name: str) -> str:
-    """A field of a payload, struct or mapping, that may not be what it has to be."""
-    payload: Any = event.payload
-    value = payload.get(name) if isinstance(payload, Mapping) else getattr(payload, name, None)
-    return value if isinstance(value, str) else ""
-
-
 def _source(event: Event) -> str:
-    return _text(event, "station_id") or event.source.removeprefix("cfx:")
+    return text_in(event, "station_id") or event.source.removeprefix("cfx:")
 
 
 def _is_unknown(error: Exception) -> bool:

@@ -52,7 +52,7 @@ from pywats_wats._calls import (
     WriteToLog,
 )
 from pywats_wats._fault_limit import FaultLimit
-from pywats_wats._fields import bad_id, cut
+from pywats_wats._fields import bad_id, cut, zoned
 from pywats_wats._once import KeptKeys, SeenKeys, checked_seen
 from pywats_wats._services import check_service
 from pywats_wats.profile import Profiles, SourceProfile
@@ -284,7 +284,7 @@ def _time_of(payload: Any) -> float:
     moment: datetime = payload.timestamp
     if isinstance(payload, AssetFaultEvent) and payload.cleared and payload.cleared_time is not None:
         moment = payload.cleared_time
-    return moment.timestamp()
+    return zoned(moment, None).timestamp()
 
 
 def _user(fault: AssetFaultEvent, event: Event) -> str:
@@ -409,8 +409,11 @@ class AssetHandler(BaseHandler):
         """Go by the profiles of the station, unless it was given its own."""
         self._profiles.use(profiles)
 
+    def _profile_of(self, event: Event) -> SourceProfile | None:
+        return self._profiles.find(asset_name(event) or event.source.removeprefix("cfx:"))
+
     def _serial_of(self, event: Event) -> str | None:
-        profile = self._profiles.find(asset_name(event) or event.source.removeprefix("cfx:"))
+        profile = self._profile_of(event)
         return asset_serial(event) if profile is None or profile.asset is None else profile.asset
 
     @property
@@ -435,10 +438,11 @@ class AssetHandler(BaseHandler):
 
         Cancelled: the call under way may have been made; what was made before it is not made again.
         """
+        profile = self._profile_of(event)
         for call in self._decisions.calls_of(event):
-            await self._make(call)
+            await self._make(call, None if profile is None else profile.tz)
 
-    async def _make(self, call: AssetCall) -> None:
+    async def _make(self, call: AssetCall, tz: str | None) -> None:
         service = self._service
         match call:
             case SetAssetState():
@@ -448,9 +452,9 @@ class AssetHandler(BaseHandler):
             case CountAsset():
                 await service.count_asset(call.serial_number, increment=call.increment, total=call.total)
             case RecordMaintenance():
-                await service.maintain(call.serial_number, call.when, call.comment)
+                await service.maintain(call.serial_number, zoned(call.when, tz), call.comment)
             case RecordCalibration():
-                await service.calibrate(call.serial_number, call.when, call.comment)
+                await service.calibrate(call.serial_number, zoned(call.when, tz), call.comment)
             case _:
                 assert_never(call)
 

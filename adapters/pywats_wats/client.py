@@ -143,7 +143,7 @@ class WATSClient:
 
         Cancelled: the server may have it.
         """
-        body = report if isinstance(report, bytes) else msgspec.json.encode(report)
+        body = report if isinstance(report, bytes) else _written(report)
         answer = await self._call("POST", REPORT_PATH, content=body)
         identity = id_of(answer)
         if identity is None:
@@ -306,6 +306,13 @@ class WATSClient:
 
     def __repr__(self) -> str:
         return f"WATSClient({self.base_url!r})"
+
+
+def _written(report: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(report)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WATSRejected(f"the report cannot be written as JSON: {error}") from error
 
 
 def _object(answer: bytes) -> dict[str, Any]:

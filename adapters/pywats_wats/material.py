@@ -22,9 +22,10 @@ from pywats_events.models.material_events import MaterialInstalledEvent
 from pywats_wats._calls import AddChildUnit
 from pywats_wats._fields import bad_id
 from pywats_wats._once import KeptKeys, SeenKeys, checked_seen
+from pywats_wats._payloads import unit_name
 from pywats_wats._reels import ReelMemory
 from pywats_wats._services import check_service
-from pywats_wats._units import Unit, Units, unit_name
+from pywats_wats._units import Unit, Units
 from pywats_wats.profile import SourceProfile
 from pywats_wats.report_handler import CONCURRENCY, DRAIN_RATE, PartOf
 

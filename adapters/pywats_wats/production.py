@@ -28,8 +28,9 @@ from pywats_events.models.production_events import (
 )
 from pywats_wats._calls import SetUnitPhase, SetUnitProcess, UnitCall
 from pywats_wats._fields import cut
+from pywats_wats._payloads import unit_name
 from pywats_wats._services import check_service
-from pywats_wats._units import Unit, Units, unit_name
+from pywats_wats._units import Unit, Units
 from pywats_wats.profile import SourceProfile
 from pywats_wats.report_handler import CONCURRENCY, DRAIN_RATE, PartOf
 

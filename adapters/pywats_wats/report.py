@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pywats_events import Event
 from pywats_events.models.result_events import TestResult, TestResultEvent
-from pywats_wats._fields import LETTERS, bad_id, cut, filled, is_uuid, seconds
+from pywats_wats._fields import LETTERS, bad_id, cut, filled, is_uuid, seconds, zoned
 from pywats_wats._results import in_words, result_in, source_of
 from pywats_wats._steps import Attachments, steps_of, verified
 from pywats_wats.errors import IncompleteReport
@@ -45,6 +45,7 @@ def report_of(
     sub_units: Sequence[dict[str, Any]] = (),
     attachments_limit: int = ATTACHMENTS_LIMIT,
     all_measurements: bool = False,
+    result: TestResultEvent | None = None,
 ) -> dict[str, Any]:
     """The report of a unit's test or inspection.
 
@@ -55,12 +56,13 @@ def report_of(
         sub_units: components of the unit, each with partType, pn, rev and sn.
         attachments_limit: bytes of images and files; of what is over only names are told.
         all_measurements: keep all of more than 5,000 measurements, instead of summing up what passed.
+        result: of the event, if it was read already.
 
     Raises:
         IncompleteReport: if a field that WATS needs is missing or cannot be used; it names all of them.
         EventValidationError: if the payload is no result.
     """
-    result = result_in(event)
+    result = result or result_in(event)
     source = source_of(event, result)
     known = part or Part()
     pn = result.part_number or known.part_number or profile.part_number
@@ -71,7 +73,9 @@ def report_of(
     attachments = Attachments(attachments_limit)
     status = LETTERS[verified(result.result, result.verification)]
     status = "D" if status == "S" else status
-    steps = steps_of(result.steps, attachments, all_measurements=all_measurements)
+    steps = steps_of(result.steps, attachments, tz=profile.tz, all_measurements=all_measurements)
+    start = zoned(result.start_time, profile.tz)
+    end = None if result.end_time is None else zoned(result.end_time, profile.tz)
     return {
         "id": event.id,
         "type": "T",
@@ -83,13 +87,13 @@ def report_of(
         "machineName": machine,
         "location": cut(profile.location, 100),
         "purpose": cut(profile.purpose, 100),
-        "start": result.start_time.isoformat(),
+        "start": start.isoformat(),
         "uut": filled(
             user=cut(result.operator_id or "", 100),
             batchSN=cut(result.batch_sn or "", 100),
             testSocketIndex=result.test_socket,
             fixtureId=cut(result.fixture_id or "", 100),
-            execTime=_exec_time(result),
+            execTime=seconds(start, end) or None,
         ),
         "miscInfos": _misc_infos(event, result, source),
         **({"subUnits": list(sub_units)} if sub_units else {}),
@@ -134,11 +138,6 @@ def _check(
         )
 
 
-def _exec_time(result: TestResultEvent) -> float | None:
-    took = seconds(result.start_time, result.end_time)
-    return took or None
-
-
 def _program(result: TestResultEvent) -> dict[str, str]:
     path = (result.recipe_name or "").strip() or result.process or "-"
     name = path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
@@ -174,6 +173,6 @@ def _misc_infos(event: Event, result: TestResultEvent, source: str) -> list[dict
     ]
 
 
-def is_reported(event: Event) -> bool:
+def is_reported(result: TestResultEvent) -> bool:
     """Whether a result makes a report: that of a unit that was skipped does not."""
-    return result_in(event).result is not TestResult.SKIPPED
+    return result.result is not TestResult.SKIPPED

@@ -10,8 +10,10 @@ import msgspec
 
 from pywats_events import BaseHandler, Event, EventType
 from pywats_events.checks import Finding
+from pywats_events.models.result_events import TestResultEvent
 from pywats_wats._checking import findings
 from pywats_wats._fields import is_uuid
+from pywats_wats._payloads import unit_name
 from pywats_wats._pywats_api import PywatsApiReports, is_of_pywats_api
 from pywats_wats._results import result_in, source_of
 from pywats_wats.errors import IncompleteReport
@@ -152,8 +154,8 @@ class ReportHandler(BaseHandler):
     def unit_of(event: Event) -> str:
         """The serial number that an event is about; its events stay in order."""
         if event.event_type == WSJF:
-            return str(event.payload.get("wsjf", {}).get("sn", ""))
-        return str(event.payload["unit_id"])
+            return str((_report_in(event) or {}).get("sn", ""))
+        return unit_name(event)
 
     @property
     def order_by(self) -> Callable[[Event], str]:
@@ -186,36 +188,38 @@ class ReportHandler(BaseHandler):
         """
         if event.event_type == WSJF:
             await self._service.submit(self._passed_on(event))
-        elif not is_reported(event):
-            self.statistics.skipped += 1
-            return
         else:
-            await self._service.submit(await self._report(event))
+            result = result_in(event)
+            if not is_reported(result):
+                self.statistics.skipped += 1
+                return
+            await self._service.submit(await self._report(event, result))
         self.statistics.submitted += 1
 
-    async def _report(self, event: Event) -> dict[str, Any]:
+    async def _report(self, event: Event, result: TestResultEvent) -> dict[str, Any]:
         part = None if self._part_of is None else self._part_of(event)
         if isawaitable(part):
             part = await part
         try:
             report = report_of(
                 event,
-                self.profile_of(event),
+                self._profiles.of(source_of(event, result)),
                 part,
                 sub_units=() if self._sub_units_of is None else self._sub_units_of(event),
                 attachments_limit=self._attachments_limit,
                 all_measurements=self._all_measurements,
+                result=result,
             )
         except IncompleteReport:
             self.statistics.incomplete += 1
             raise
-        if result_in(event).conflicts:
+        if result.conflicts:
             self.statistics.conflicts += 1
         return report
 
     def _passed_on(self, event: Event) -> Mapping[str, Any]:
-        report = event.payload.get("wsjf") if isinstance(event.payload, Mapping) else None
-        if not isinstance(report, Mapping):
+        report = _report_in(event)
+        if report is None:
             self.statistics.incomplete += 1
             raise IncompleteReport(f"event {event.id} has no report under 'wsjf'", ("wsjf",))
         missing = tuple(field for field in _REQUIRED if report.get(field) in (None, ""))
@@ -230,3 +234,8 @@ class ReportHandler(BaseHandler):
                 f"the id {report['id']!r} of the report in event {event.id} is no UUID", ("id",)
             )
         return report
+
+
+def _report_in(event: Event) -> Mapping[str, Any] | None:
+    report = event.payload.get("wsjf") if isinstance(event.payload, Mapping) else None
+    return report if isinstance(report, Mapping) else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from unicodedata import category
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -220,6 +222,19 @@ def test_an_attachment_without_a_name_gets_one_and_one_without_a_byte_is_only_to
     assert made["reportText"] == "Attachment log.txt: not sent"
 
 
+def test_of_very_many_measurements_one_that_is_alone_of_its_name_stays_as_it_is() -> None:
+    many = [TestMeasurement(f"R{number}", float(number), "Ohm", high_limit=9e9) for number in range(6000)]
+    made = step(TestStep("ict", measurements=many))
+    assert [inner["name"] for inner in made["steps"]] == [f"R{number}" for number in range(6000)]
+    assert made["steps"][7]["numericMeas"][0] == {
+        "status": "P",
+        "value": 7.0,
+        "unit": "Ohm",
+        "compOp": "LE",
+        "lowLimit": 9e9,
+    }
+
+
 def test_very_many_measurements_keep_what_failed_and_sum_up_the_rest() -> None:
     many = [TestMeasurement("Vol", float(number), "ml") for number in range(6000)]
     many[17] = TestMeasurement("Vol", 17.0, "ml", status=TestResult.FAIL)
@@ -301,6 +316,81 @@ def test_a_program_s_path_is_never_blank_since_a_reader_would_make_one_up() -> N
     assert made["root"]["steps"][0]["seqCall"] == {"path": "-", "name": "-", "version": "-"}
 
 
+def test_what_has_no_value_is_no_measurement_without_one() -> None:
+    alone = step(TestStep("S", conditions=[TestCondition("Temperature", None)]))
+    assert (alone["stepType"], "steps" in alone) == ("ET_PFT", False)
+    made = step(TestStep("S", measurements=[TestMeasurement("Y", "off", group="g", kind="text")]))
+    assert made["steps"] == [
+        {"stepType": "GenericTest", "name": "g", "group": "M", "status": "P", "reportText": "Y: off"}
+    ]
+
+
+@pytest.mark.parametrize("comparison", ["NE", "CASESENSIT", "IGNORECASE"])
+def test_a_text_keeps_the_sender_s_comparison(comparison: str) -> None:
+    text = measured(value="a", nominal="b", kind="text", comp_op=comparison)["stringMeas"][0]
+    assert (text["compOp"], text["limit"]) == (comparison, "b")
+
+
+@pytest.mark.parametrize(
+    ("comparison", "low", "high"), [("GTLT", "GT", "LT"), ("GELT", "GE", "LT"), ("GTLE", "GT", "LE")]
+)
+def test_of_two_limits_one_alone_is_compared_by_its_own_half(comparison: str, low: str, high: str) -> None:
+    for limit, half in (({"low_limit": 1.0}, low), ({"high_limit": 1.0}, high)):
+        numeric = measured(value=1.5, comp_op=comparison, **limit)["numericMeas"][0]
+        assert (numeric["compOp"], numeric["lowLimit"]) == (half, 1.0)
+
+
+def test_lines_end_alike_and_a_blank_that_does_not_break_is_a_text() -> None:
+    assert step(TestStep("S", comments="one\r\ntwo\r3\u00a0mm\x07"))["reportText"] == "one\ntwo\n3\u00a0mm?"
+
+
+NAIVE = datetime(2026, 7, 1, 10, 30)  # noqa: DTZ001 - as testers give it
+
+
+def test_a_time_without_offset_is_in_the_sender_s_zone() -> None:
+    oslo = SourceProfile(machine="M", tz="Europe/Oslo", process_codes={"*": 1}, part_number="P", revision="A")
+    later = NAIVE + timedelta(seconds=5)
+    made = report(
+        TestStep("S", start_time=NAIVE, end_time=later.replace(tzinfo=ZoneInfo("Europe/Oslo"))),
+        profile=oslo,
+        start_time=NAIVE,
+        end_time=later,
+    )
+    assert made["start"] == made["root"]["steps"][0]["start"] == "2026-07-01T10:30:00+02:00"
+    assert (made["uut"]["execTime"], made["root"]["steps"][0]["totTime"]) == (5.0, 5.0)
+
+
+def test_a_time_without_offset_and_zone_is_in_this_machine_s() -> None:
+    assert report(start_time=NAIVE)["start"] == NAIVE.astimezone().isoformat()
+
+
+def test_an_offset_is_in_whole_minutes() -> None:
+    odd = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=1, seconds=30)))
+    assert report(start_time=odd)["start"] == "2026-07-01T10:59:30+00:00"
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
+def test_a_time_at_the_end_of_the_calendar_is_told_all_the_same(when: str) -> None:
+    made = report(start_time=datetime.fromisoformat(when))
+    assert datetime.fromisoformat(made["start"]).tzinfo is not None
+
+
+def test_what_is_nested_without_end_is_told_so_many_levels_deep() -> None:
+    nested: Any = "here"
+    for _ in range(2000):
+        nested = [nested]
+    infos = report(custom_data={"SamplingInformation": nested})["miscInfos"]
+    texts = {info["description"]: info["text"] for info in infos}
+    assert texts["Sampling"] == "…"
+
+
+@pytest.mark.parametrize("unit", ["A\nB", "A\x1dB", "A\ud800", "A\x00", ".", ".."])
+def test_a_serial_number_that_is_no_text_or_a_step_in_an_address_makes_no_report(unit: str) -> None:
+    with pytest.raises(IncompleteReport, match=r"control characters|a step in an address") as incomplete:
+        report(unit_id=unit)
+    assert incomplete.value.fields == ("sn",)
+
+
 def test_what_is_no_number_in_a_group_is_told_as_text() -> None:
     group = [
         TestMeasurement("X", 0.1, group="g", comp_op="LOG"),
@@ -347,7 +437,9 @@ def test_whatever_a_result_says_its_report_is_valid_or_says_what_is_missing(
     given_steps: list[TestStep], unit: str, recipe: str | None, revision: str | None, result: TestResult
 ) -> None:
     event = event_of(*given_steps, unit_id=unit, recipe_name=recipe, recipe_revision=revision, result=result)
-    if unit.strip() and len(unit) <= 100 and not set(unit) & set("*%?[]^!/\\"):
+    controls = any(category(one) == "Cc" or one in "\ufffe\uffff" for one in unit)
+    wild = set(unit) & set("*%?[]^!/\\") or unit in {".", ".."}
+    if unit.strip() and len(unit) <= 100 and not wild and not controls:
         check_report(report_of(event, HERE, PART))
     else:
         with pytest.raises(IncompleteReport) as incomplete:
