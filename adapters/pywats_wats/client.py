@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 from urllib.parse import quote
 
 import msgspec
+import trio
 
 from pywats_events.secrets import SecretText, env
 from pywats_supervision._system import current_runtime
@@ -27,6 +28,9 @@ except ImportError as _missing:
     ) from _missing
 
 __all__ = ["WATSClient"]
+
+LARGEST_ANSWER: Final = 16 << 20
+"""Bytes of an answer; the longest that WATS has, the list of processes, has some thousand."""
 
 
 @final
@@ -259,20 +263,23 @@ class WATSClient:
             headers["Content-Type"] = "application/json"
         parameters = {name: value for name, value in query.items() if value is not None}
         try:
-            answer = await client.request(method, path, params=parameters, content=content, headers=headers)
+            async with client.stream(
+                method, path, params=parameters, content=content, headers=headers
+            ) as answer:
+                body = await _body_of(answer, path)
         except httpx2.ProxyError as error:
             raise error_of_proxy(path, str(error)) from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             # Its text is httpx2's and names no header, so no token.
             raise WATSUnavailable(f"{path} was not answered: {type(error).__name__}: {error}") from error
         now = datetime.fromtimestamp(current_runtime().wall_clock() / 1e9, UTC)
-        wrong = error_of(answer.status_code, path, answer.headers, answer.content, now)
+        wrong = error_of(answer.status_code, path, answer.headers, body, now)
         if wrong is not None:
             if isinstance(wrong, WATSRefused):
                 # Who mends it may have put another token in its place.
                 self._authorization = None
             raise wrong
-        return answer.content
+        return body
 
     def _authorized(self) -> str:
         if self._authorization is None:
@@ -306,6 +313,22 @@ class WATSClient:
 
     def __repr__(self) -> str:
         return f"WATSClient({self.base_url!r})"
+
+
+async def _body_of(answer: httpx2.Response, path: str) -> bytes:
+    body = bytearray()
+    # Cancelled rather than left: httpx2's own generators below end in order only when they are.
+    with trio.CancelScope() as scope:
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                scope.cancel()
+    if len(body) > LARGEST_ANSWER:
+        raise WATSRefused(
+            f"{path} was answered {answer.status_code} with more than {LARGEST_ANSWER} bytes, which "
+            "is no answer of WATS; check the base URL and the proxy"
+        )
+    return bytes(body)
 
 
 def _written(report: Mapping[str, Any]) -> bytes:

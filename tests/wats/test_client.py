@@ -6,6 +6,7 @@ import json
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,28 @@ async def test_a_connection_that_fails_is_an_outage(error: type[httpx2.Transport
         with pytest.raises(WATSUnavailable, match=f"was not answered: {error.__name__}: gone") as raised:
             await wats.submit({})
     assert raised.value.outage
+
+
+async def test_an_answer_without_end_is_no_answer_of_wats() -> None:
+    sent = 0
+
+    async def endless(stream: trio.SocketStream) -> None:
+        nonlocal sent
+        await stream.receive_some()
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+            while True:
+                await stream.send_all(b" " * (1 << 20))
+                sent += 1
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, endless, [listener])
+        async with WATSClient(f"http://127.0.0.1:{listener.socket.getsockname()[1]}", TOKEN) as wats:
+            with trio.fail_after(30), pytest.raises(WATSRefused, match="more than 16777216 bytes"):
+                await wats.submit({})
+        nursery.cancel_scope.cancel()
+    assert 16 <= sent < 32
 
 
 async def test_a_server_that_refuses_connections_is_an_outage() -> None:
