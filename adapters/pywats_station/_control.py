@@ -17,7 +17,8 @@ import msgspec
 import trio
 
 from pywats_events import AsyncEventBus, Event, EventBus
-from pywats_events.policies import DeadLetterEntry
+from pywats_events.errors import EventsError
+from pywats_events.policies import DeadLetterEntry, DeadLetterQueue
 from pywats_station._wire import LONGEST_LINE, Question, as_json, plain_snapshot, socket_path, watched
 from pywats_supervision import ChildSpec
 from pywats_supervision._system import current_runtime
@@ -90,7 +91,7 @@ class Control:
                 async for line in self._lines(question):
                     with trio.fail_after(30):
                         await stream.send_all(line)
-            except (ValueError, LookupError, msgspec.MsgspecError) as error:
+            except (ValueError, LookupError, EventsError, msgspec.MsgspecError) as error:
                 with contextlib.suppress(trio.BrokenResourceError):
                     await stream.send_all(as_json({"error": str(error)}))
             except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
@@ -130,32 +131,44 @@ class Control:
             watcher.put(event)
 
     async def _letters(self, question: Question) -> AsyncIterator[bytes]:
-        for letter in await self._found(question):
-            yield as_json(letter.to_dict())
+        for letter_id in await self._found(question):
+            letter = await self._letter(letter_id)
+            if letter is not None:
+                yield as_json(letter.to_dict())
 
     async def _replay(self, question: Question) -> AsyncIterator[bytes]:
-        for letter in reversed(await self._found(question)):
+        for letter_id in reversed(await self._found(question)):
+            letter = await self._letter(letter_id)
+            if letter is None:  # somebody else has dropped or replayed it meanwhile
+                continue
             try:
                 receipt = await _replayed(self._bus, letter)
             except (LookupError, ValueError) as error:
                 yield as_json({"id": letter.id, "error": str(error)})
                 continue
+            del letter
             await receipt.wait_settled()
             outcomes = {name: outcome.value for name, outcome in receipt.outcomes.items()}
-            yield as_json({"id": letter.id, "outcomes": outcomes})
+            yield as_json({"id": letter_id, "outcomes": outcomes})
 
     async def _drop(self, question: Question) -> AsyncIterator[bytes]:
-        ids = [letter.id for letter in await self._found(question)]
-        queue = self._bus.error_policy.dead_letter_queue
-        yield as_json({"dropped": await current_runtime().run_blocking(queue.drop, *ids)})
+        ids = await self._found(question)
+        yield as_json({"dropped": await current_runtime().run_blocking(self._queue.drop, *ids)})
 
-    async def _found(self, question: Question) -> list[DeadLetterEntry]:
-        queue = self._bus.error_policy.dead_letter_queue
-        find = partial(queue.find, **question.where, limit=question.limit)
+    async def _letter(self, letter_id: str) -> DeadLetterEntry | None:
+        return await current_runtime().run_blocking(self._queue.get, letter_id)
+
+    async def _found(self, question: Question) -> list[str]:
+        """The ids of those that are asked for, newest first; all of them may be too much for the memory."""
         try:
-            return await current_runtime().run_blocking(find)
+            select = partial(self._queue.select, **question.where, limit=question.limit)
+            return await current_runtime().run_blocking(lambda: [letter.id for letter in select()])
         except TypeError as error:
             raise ValueError(f"dead letters cannot be found by {', '.join(question.where)}") from error
+
+    @property
+    def _queue(self) -> DeadLetterQueue:
+        return self._bus.error_policy.dead_letter_queue
 
 
 class Watcher:

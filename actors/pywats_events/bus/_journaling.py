@@ -8,9 +8,9 @@ and what was not settled when the process ended comes back the same way (see `_p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 import trio
@@ -18,11 +18,11 @@ import trio
 from pywats_events.bus._paging import Cursor, Pager
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription
 from pywats_events.bus._system_events import SystemEvents
-from pywats_events.durability import Commit, Page, Paged, Replay, Store, StoreClosed
+from pywats_events.durability import Commit, Opened, Page, Paged, Replay, Store, StoreClosed
 from pywats_events.errors import EndedTheProcess
 from pywats_events.models.event import Event
 from pywats_events.settlement import Ledger, Outcome, Receipt, Taker
-from pywats_supervision import TRANSIENT, ChildSpec
+from pywats_supervision import PERMANENT, TRANSIENT, ChildSpec, RestartType
 from pywats_supervision.policies import Backoff
 from pywats_supervision.policies.decision import Failure
 
@@ -30,12 +30,15 @@ __all__ = ["Journaling", "Kept"]
 
 logger: Final = logging.getLogger("pywats_events")
 
+Start: TypeAlias = Callable[[trio.TaskStatus[Any]], Awaitable[None]]
+
 
 class Bus(Protocol):
     """What journaling needs of its bus."""
 
     subscriptions: list[Subscription]
     leaving: list[Subscription]
+    running: bool
     ledger: Ledger
     system: SystemEvents
 
@@ -111,6 +114,8 @@ class Journaling:
         self._starters: tuple[Subscription, ...] | None = None
         """Those who were there at the start, once it is made."""
         self._replayed = trio.Event()
+        self._damage: Opened | None = None
+        """What was found and is to be announced when the bus runs."""
 
     async def open(self) -> None:
         """Open the store; what keeps it from opening is for whoever starts the bus.
@@ -121,6 +126,7 @@ class Journaling:
         Cancelled: it is opened all the same.
         """
         self.store.on_alarm(self._bus.system.store_fills)
+        self.store.on_damage(self._found_damage)
         opened = await self.store.open()
         self._starters = tuple(self._bus.subscriptions)
         if not opened.unsettled:
@@ -129,6 +135,16 @@ class Journaling:
         for subscription in self._starters:
             if subscription.cursor is not None:
                 subscription.cursor.begin(0, self._journal.last_of_earlier, None)
+
+    def _found_damage(self, opened: Opened) -> None:
+        self._damage = opened
+        if self._bus.running:
+            self._tell_damage()
+
+    def _tell_damage(self) -> None:
+        damage, self._damage = self._damage, None
+        if damage is not None:
+            self._bus.system.store_damaged(damage)
 
     def join(self, subscription: Subscription, rate: float) -> None:
         """Have a subscription leave on the disk what it has no room for.
@@ -242,17 +258,32 @@ class Journaling:
 
     def writer(self) -> ChildSpec:
         """The child that writes batches."""
-        return ChildSpec("journal", self.store.run, policy=Backoff(**OUTERMOST))
+        return self._child("journal", self.store.run)
+
+    def _child(self, name: str, start: Start, restart: RestartType = PERMANENT) -> ChildSpec:
+        """A child that all events depend on: each of its failures is told, also under a bare bus."""
+
+        async def run(task_status: trio.TaskStatus[Any]) -> None:
+            try:
+                await start(task_status)
+            except Exception as error:  # a failure of a child, raised again
+                text = "%r, which works on the store in %s, failed and is started again: %s"
+                logger.error(text, name, self.store.path, error)  # noqa: TRY400 - the supervisor has the traceback
+                raise
+
+        return ChildSpec(name, run, restart=restart, policy=Backoff(**OUTERMOST))
 
     def paging(self) -> tuple[ChildSpec, ...]:
         """The children that read for those that are behind, and tell when the replay is done."""
         return (
-            ChildSpec("pager", self._pager.run, policy=Backoff(**OUTERMOST)),
-            ChildSpec("replay", self._replay, restart=TRANSIENT, policy=Backoff(**OUTERMOST)),
+            self._child("pager", self._pager.run),
+            self._child("replay", self._replay, TRANSIENT),
         )
 
-    async def _replay(self) -> None:
+    async def _replay(self, task_status: trio.TaskStatus[None]) -> None:
         """Say who is missing, and when all that came back is on its way. Cancelled: it begins anew."""
+        task_status.started()
+        self._tell_damage()
         if self._replayed.is_set():
             return
         self._tell_missing(await self._journal.handlers_of_earlier())

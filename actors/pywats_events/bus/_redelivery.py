@@ -6,17 +6,20 @@ and no journal has to know of it.
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+from typing import Final, Protocol
 
 import trio
 
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.errors import BusStopped
+from pywats_events.errors import BusStopped, EventsError
 from pywats_events.policies.dead_letter_queue import DeadLetterEntry
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Ledger, Outcome, Receipt
 
 __all__ = ["Redelivery"]
+
+logger: Final = logging.getLogger("pywats_events")
 
 
 class Bus(Protocol):
@@ -55,6 +58,7 @@ class Redelivery:
         self._under_way[letter.id] = receipt
         try:
             await self._room_at(taker)
+            self._bus.error_policy.dead_letter_queue.mark_replayed(letter.id)
         except BaseException:
             del self._under_way[letter.id]
             raise
@@ -89,4 +93,8 @@ class Redelivery:
         """It has come to an outcome; one that was handed back is still the dead letter that it was."""
         del self._under_way[letter.id]
         if not receipt.handed_back and Outcome.DROPPED not in receipt.outcomes.values():
-            self._bus.error_policy.dead_letter_queue.drop(letter.id)
+            try:
+                self._bus.error_policy.dead_letter_queue.drop(letter.id)
+            except EventsError as error:
+                text = "dead letter %s was replayed and stays one, as it cannot be taken out: %s"
+                logger.error(text, letter.id, error)  # noqa: TRY400 - the error says it all

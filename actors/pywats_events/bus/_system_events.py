@@ -21,7 +21,7 @@ from pywats_supervision import ChildSpec
 from pywats_supervision.policies.decision import Failure
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
-    from pywats_events.durability import Alarm
+    from pywats_events.durability import Alarm, Opened
 
 __all__ = ["LANE", "SystemEvents"]
 
@@ -116,6 +116,17 @@ class SystemEvents(Performer[Event]):
                 "hours_left": None if alarm.hours_left == inf else alarm.hours_left,
                 "size": alarm.size,
                 "bound": alarm.bound,
+            },
+        )
+
+    def store_damaged(self, opened: Opened) -> None:
+        """The store was damaged."""
+        self.announce(
+            EventType.STORE_DAMAGED,
+            {
+                "damage": opened.damage,
+                "set_aside": None if opened.set_aside is None else str(opened.set_aside),
+                "cut": opened.cut,
             },
         )
 

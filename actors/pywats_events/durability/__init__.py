@@ -7,6 +7,7 @@ from pywats_events.durability.dead_letters import SQLiteDeadLetterQueue
 from pywats_events.durability.errors import (
     NotAStore,
     StoreClosed,
+    StoreDamaged,
     StoreError,
     StoreInUse,
     StoreTooNew,
@@ -32,6 +33,7 @@ __all__ = [
     "Spool",
     "Store",
     "StoreClosed",
+    "StoreDamaged",
     "StoreError",
     "StoreInUse",
     "StoreState",

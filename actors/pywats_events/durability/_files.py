@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from pywats_events.durability._faults import is_busy, is_corrupt, unavailable
 from pywats_events.durability.errors import StoreInUse, StoreUnavailable
 
 __all__ = ["Folder"]
 
 logger: Final = logging.getLogger("pywats_events")
+
+_PARTIAL: Final = ".part"
 
 
 class Folder:
@@ -29,7 +32,10 @@ class Folder:
         self.database: Path = path / "store.db"
         self.log: Path = path / "store.db-wal"
         self.payloads: Path = path / "large"
+        self._lock_file = path / "lock"
         self._lock: sqlite3.Connection | None = None
+        self.was_held: bool = False
+        """Whether its last holder was killed before it could leave it."""
 
     def enter(self) -> None:
         """Make the folder if need be, and hold it until `leave`.
@@ -43,45 +49,51 @@ class Folder:
         """
         try:
             self.payloads.mkdir(parents=True, exist_ok=True)
-            lock = sqlite3.connect(
-                self.path / "lock", timeout=0, isolation_level=None, check_same_thread=False
-            )
+            try:
+                self._lock = self._taken()
+            except sqlite3.DatabaseError as error:
+                if not is_corrupt(error):
+                    raise
+                self._empty_lock()
+                self._lock = self._taken()
         except (OSError, sqlite3.Error) as error:
             raise self._unwritable(error) from error
+
+    def _taken(self) -> sqlite3.Connection:
+        lock = sqlite3.connect(self._lock_file, timeout=0, isolation_level=None, check_same_thread=False)
         try:
-            self._take(lock)
+            self.was_held = _take(lock)
         except sqlite3.Error as error:
             holder = _holder(lock)
             lock.close()
-            if _is_busy(error):
+            if is_busy(error):
                 raise StoreInUse(
                     f"the store in {self.path} is in use by {holder}: two stations cannot share one; "
                     "stop the other one, or give this one a folder of its own"
                 ) from None
-            raise self._unwritable(error) from error
-        self._lock = lock
+            raise
+        return lock
 
-    def _take(self, lock: sqlite3.Connection) -> None:
-        # Who holds it needs to survive no power cut, and costs no sync.
-        lock.execute("PRAGMA synchronous=OFF")
-        lock.execute("BEGIN IMMEDIATE")
-        lock.execute("CREATE TABLE IF NOT EXISTS holder (pid INTEGER)")
-        lock.execute("DELETE FROM holder")
-        lock.execute("INSERT INTO holder VALUES (?)", (os.getpid(),))
-        lock.execute("COMMIT")
-        lock.execute("BEGIN IMMEDIATE")
+    def _empty_lock(self) -> None:
+        """Empty a damaged lock file where it is, so that whoever should hold it goes on holding it."""
+        logger.warning("the lock file in %s was damaged, as a power cut may do, and is made anew", self.path)
+        os.truncate(self._lock_file, 0)
+        self._lock_file.with_name("lock-journal").unlink(missing_ok=True)
 
     def _unwritable(self, error: Exception) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"the store's folder {self.path} cannot be written to: {error}; "
-            "give this user the right to write there, or the store another folder"
-        )
+        return unavailable(f"the store's folder {self.path} cannot be written to", error)
 
     def leave(self) -> None:
         """Let others have it."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if self._lock is None:
+            return
+        try:
+            self._lock.execute("DELETE FROM holder")
+            self._lock.execute("COMMIT")
+        except sqlite3.Error as error:
+            logger.warning("the lock file in %s cannot be written to: %s", self.path, error)
+        self._lock.close()
+        self._lock = None
 
     def set_aside(self, stamp: str) -> Path:
         """Rename the database, and what belongs to it, so that a new one can be begun.
@@ -92,14 +104,28 @@ class Folder:
         Returns:
             The database's new path.
         """
-        aside = self.path / f"store-corrupt-{stamp}.db"
+        name, number = stamp, 1
+        while any(self.path.glob(f"*-corrupt-{name}*")):
+            number += 1
+            name = f"{stamp}-{number}"
+        aside = self.path / f"store-corrupt-{name}.db"
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self.database}{suffix}", f"{aside}{suffix}")
-        os.replace(self.payloads, self.path / f"large-corrupt-{stamp}")
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self.payloads, self.path / f"large-corrupt-{name}")
         self.payloads.mkdir()
         sync_folder(self.path)
         return aside
+
+    @property
+    def has_lost_its_database(self) -> bool:
+        """Whether there is a log or a payload, and no database that they could belong to."""
+        if self.database.exists() and self.database.stat().st_size:
+            return False
+        if self.log.exists() and self.log.stat().st_size:
+            return True
+        return any(path.suffix != _PARTIAL for path in self.payloads.iterdir())
 
     def payload(self, seq: int) -> Path:
         """Where the payload of an event is that is too large for the database."""
@@ -107,25 +133,53 @@ class Folder:
 
     def write_payloads(self, payloads: Iterable[tuple[int, bytes]]) -> None:
         """Write payloads so that they are there after a power cut, under whole names only."""
+        self.payloads.mkdir(exist_ok=True)
         for seq, data in payloads:
             target = self.payload(seq)
-            partial = target.with_suffix(".part")
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            partial = target.with_suffix(_PARTIAL)
+            try:
+                with partial.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                # It may have taken the last room there was, which others need to settle.
+                _delete(partial)
+                raise
             os.replace(partial, target)
         sync_folder(self.payloads)
+
+    def set_payload_aside(self, seq: int) -> Path:
+        """Rename a payload that cannot be read, so that nobody deletes it; says to what."""
+        aside = self.path / f"large-unreadable-{seq:016x}"
+        os.replace(self.payload(seq), aside)
+        return aside
 
     def drop_payloads(self, seqs: Iterable[int]) -> None:
         """Delete payloads; one that cannot be deleted now is swept when the store is opened again."""
         for seq in seqs:
             _delete(self.payload(seq))
 
-    def sweep(self, wanted: set[int]) -> int:
-        """Delete the payloads, whole or partial, that no row speaks of; says how many."""
+    def sweep_partial(self) -> int:
+        """Delete the payloads that an end of the process left half written; says how many."""
+        return sum(_delete(path) for path in self.payloads.glob(f"*{_PARTIAL}"))
+
+    def sweep(self, wanted: set[int], stamp: str | None) -> int:
+        """Delete the payloads that no row speaks of; says how many.
+
+        Args:
+            wanted: the numbers that rows speak of.
+            stamp: if rows are lost, so that theirs are moved aside under it instead.
+        """
         names = {self.payload(seq).name for seq in wanted}
-        return sum(_delete(path) for path in self.payloads.iterdir() if path.name not in names)
+        orphans = [path for path in self.payloads.iterdir() if path.name not in names]
+        if stamp is None:
+            return sum(_delete(path) for path in orphans)
+        aside = self.path / f"large-corrupt-{stamp}"
+        for path in orphans:
+            aside.mkdir(exist_ok=True)
+            os.replace(path, aside / path.name)
+        return len(orphans)
 
     def payload_bytes(self) -> int:
         """How many bytes the payloads beside the database take."""
@@ -153,8 +207,18 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _take(lock: sqlite3.Connection) -> bool:
+    """Take the lock; says whether somebody was killed who held it."""
+    # Who holds it needs to survive no power cut: that costs no sync, and no room for a journal.
+    lock.execute("PRAGMA synchronous=OFF")
+    lock.execute("PRAGMA journal_mode=MEMORY")
+    lock.execute("BEGIN IMMEDIATE")
+    lock.execute("CREATE TABLE IF NOT EXISTS holder (pid INTEGER)")
+    deleted = lock.execute("DELETE FROM holder").rowcount
+    lock.execute("INSERT INTO holder VALUES (?)", (os.getpid(),))
+    lock.execute("COMMIT")
+    lock.execute("BEGIN IMMEDIATE")
+    return deleted > 0
 
 
 def _holder(lock: sqlite3.Connection) -> str:

@@ -6,7 +6,12 @@ So a commit costs each of a thousand callers a thousandth of an fsync, and under
 each other without a pause.
 
 While the disk is full or fails, that is a state and no crash: what was appended is kept, together with
-what comes to it, and tried again; nobody is told that it is done; new work waits in `wait_room`.
+what comes to it, and tried again; nobody is told that it is done; new work waits in `wait_room`. What
+settles makes room: it overtakes a payload that does not fit.
+
+Damage is a state too, whoever finds it: every call in the thread passes `in_thread`, and whoever reads by
+a connection of its own reports to `cannot_read`. The writer ends with it, the database is set aside, and
+what was not written yet goes into the new one.
 
 HOT: tests/benchmarks/bench_store.py.
 """
@@ -14,7 +19,6 @@ HOT: tests/benchmarks/bench_store.py.
 from __future__ import annotations
 
 import enum
-import errno
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -22,10 +26,11 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from pywats_events.durability._database import Batch, Database, is_corrupt
+from pywats_events.durability._database import Batch, Database
+from pywats_events.durability._faults import is_corrupt, is_full, unavailable
 from pywats_events.durability._lending import Lender
 from pywats_events.durability._statements import Kind
-from pywats_events.durability.errors import StoreClosed, StoreUnavailable
+from pywats_events.durability.errors import StoreClosed, StoreDamaged, StoreUnavailable
 from pywats_supervision._system import current_runtime
 
 __all__ = ["Commit", "GroupCommit", "StoreState"]
@@ -34,7 +39,6 @@ logger: Final = logging.getLogger("pywats_events")
 
 T = TypeVar("T")
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
 _LOOK_BYTES: Final = 16 << 20
@@ -49,6 +53,8 @@ class StoreState(enum.Enum):
     """Its bound or the disk's is reached: it takes nothing new until something is settled or freed."""
     FAILING = "failing"
     """The last write failed for another reason; it is tried again."""
+    DAMAGED = "damaged"
+    """Something in it cannot be read: it is being set aside, and a new one begun."""
 
 
 class Commit:
@@ -148,7 +154,6 @@ class GroupCommit:
         self._bounded = False
         self._pause = _FIRST_PAUSE
         self._token: trio.lowlevel.TrioToken | None = None
-        self._damage: sqlite3.Error | None = None
         self.closed: bool = True
         self._ended = False
 
@@ -267,12 +272,61 @@ class GroupCommit:
         """Call `function(*args)` in the one thread that uses the database.
 
         Cancelled: it is waited for all the same.
+
+        Raises:
+            StoreDamaged: if the database is damaged.
+            sqlite3.Error: if it cannot be read or written to for another reason.
+            OSError: if a payload cannot be.
         """
         self.lender.entered()
         try:
             return await current_runtime().run_blocking(function, *args, limiter=self._limiter)
+        except sqlite3.Error as error:
+            if is_corrupt(error):
+                raise self._damaged(error) from error
+            raise
         finally:
             self.lender.left()
+
+    async def reading(self, function: Callable[..., T], *args: Any) -> T:
+        """Read in that thread.
+
+        Cancelled: nothing has happened.
+
+        Raises:
+            StoreUnavailable: if it cannot be read; StoreDamaged if it is damaged.
+        """
+        try:
+            return await self.in_thread(function, *args)
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(self._what, error) from error
+
+    @property
+    def _what(self) -> str:
+        return f"the store in {self._database.folder.path} cannot be read"
+
+    def cannot_read(self, error: sqlite3.Error) -> StoreUnavailable:
+        """The error for one who reads by a connection of its own; from any thread.
+
+        Args:
+            error: why it cannot. Damage has the database set aside.
+        """
+        token = self._token
+        if is_corrupt(error) and token is not None:
+            if _is_here(token):
+                return self._damaged(error)
+            token.run_sync_soon(self._damaged, error)
+        return unavailable(self._what, error)
+
+    def _damaged(self, error: sqlite3.Error) -> StoreUnavailable:
+        """Have the writer end, so that the database is set aside."""
+        if self._database.damage is None and self._database.is_open:
+            self._database.damage = str(error)
+            self.last_error = str(error)
+            self._enter(StoreState.DAMAGED)
+            self._first.set()
+            self._enough.set()
+        return unavailable(self._what, error)
 
     async def write_batches(self) -> None:
         """Write one batch after the other, until they come to `_LOOK_BYTES`.
@@ -283,16 +337,12 @@ class GroupCommit:
         Cancelled: the batch at the disk is waited for; what was appended since is not written.
 
         Raises:
-            sqlite3.DatabaseError: if the database is corrupt.
+            StoreDamaged: if the database is damaged.
         """
-        self._token = trio.lowlevel.current_trio_token()
         written = 0
         while written < _LOOK_BYTES:
             if self._at_disk is None:
                 await self._wait_filled()
-            if self._damage is not None:
-                damage, self._damage = self._damage, None
-                raise damage
             written += await self.write_one()
 
     async def _wait_filled(self) -> None:
@@ -311,43 +361,80 @@ class GroupCommit:
             return self._at_disk
         self._waiting.append(self._commit)
         self._at_disk_count += self._count
+        self._begin_batch()
+        return self._at_disk
+
+    def _begin_batch(self) -> None:
         self._open, self._commit, self._count = Batch(), Commit(), 0
         if self._first.is_set():
             self._first = trio.Event()
         if self._enough.is_set():
             self._enough = trio.Event()
-        return self._at_disk
 
     async def write_one(self) -> int:
         """Write what there is, as often as it takes; says how many bytes that were, about.
 
         Cancelled: as for `write_batches`.
+
+        Raises:
+            StoreDamaged: if the database is damaged.
         """
         while True:
+            if self._database.damage is not None:
+                raise StoreDamaged(f"{self._what}: it is damaged ({self._database.damage}), and is set aside")
             batch = self._take()
             try:
                 await self.in_thread(self._database.write, batch)
             except (sqlite3.Error, OSError) as error:
-                if is_corrupt(error):
-                    raise
                 self._failed(error)
             else:
                 break
-            await trio.sleep(self._pause)
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            await self._make_room(batch)
         self._written()
         if self._database.checkpoint_due:
-            await self.in_thread(self._checkpoint)
+            await self.in_thread(self._checkpoint, logging.WARNING)
         return batch.size
 
-    def _checkpoint(self) -> None:
+    async def _make_room(self, batch: Batch) -> None:
+        """Wait until a batch that failed is worth another try, and do what may help it."""
+        if self.state is StoreState.FULL:
+            # A log whose pages are all in the database is written from its beginning again.
+            await self.in_thread(self._checkpoint, logging.DEBUG)
+        await trio.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        if batch.payloads and batch.can_follow and self._count and not self._open.payloads:
+            await self._overtake(batch)
+
+    async def _overtake(self, batch: Batch) -> None:
+        """Write what came since, ahead of a batch whose payload does not fit."""
+        ahead, commit, count = self._open, self._commit, self._count
+        self._begin_batch()
+        batch.give_up(ahead)
+        written = False
+        try:
+            await self.in_thread(self._database.write, ahead)
+            written = True
+        except (sqlite3.Error, OSError) as error:
+            self._failed(error)
+        finally:
+            if not written:
+                batch.absorb(ahead)
+                self._waiting.append(commit)
+                self._at_disk_count += count
+        if written:
+            self.commits += 1
+            self._pause = _FIRST_PAUSE
+            commit.resolve()
+
+    def _checkpoint(self, level: int) -> None:
         try:
             self._database.checkpoint()
         except (sqlite3.Error, OSError) as error:
             if is_corrupt(error):
                 raise
             # What was written is safe in the log, and the next checkpoint takes it along.
-            logger.warning("the store in %s could not move its log: %s", self._database.folder.path, error)
+            text = "the store in %s could not move its log: %s"
+            logger.log(level, text, self._database.folder.path, error)
 
     def _written(self) -> None:
         self._at_disk, self._at_disk_count = None, 0
@@ -361,9 +448,8 @@ class GroupCommit:
         self._tell_room()
 
     def _failed(self, error: Exception) -> None:
-        full = _code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in _FULL
         self.last_error = f"{type(error).__name__}: {error}"
-        self._enter(StoreState.FULL if full else StoreState.FAILING)
+        self._enter(StoreState.FULL if is_full(error) else StoreState.FAILING)
 
     def set_bounded(self, bounded: bool) -> None:
         """Say that the bound on its size or on the free disk is reached, or no longer."""
@@ -373,7 +459,7 @@ class GroupCommit:
             self._tell_room()
 
     def _enter(self, state: StoreState) -> None:
-        if state is self.state:
+        if state is self.state or (self._database.damage is not None and state is not StoreState.DAMAGED):
             return
         self.state = state
         if state is StoreState.HEALTHY:
@@ -388,16 +474,13 @@ class GroupCommit:
         for listener in self.on_state:
             listener(state)
 
-    def found_damage(self, error: sqlite3.Error) -> None:
-        """Have the writer raise what a reader found, so that the database is opened and checked anew."""
-        self._damage = error
-        self._database.suspect = True
-        self._first.set()
-        self._enough.set()
-
     def open(self) -> None:
-        """Take operations, again if it was closed."""
+        """Take operations, again if it was closed, or if the database was damaged and is a new one."""
         self.closed = self._ended = False
+        self._token = trio.lowlevel.current_trio_token()
+        if self.state is StoreState.DAMAGED:
+            self.last_error = None
+            self.set_bounded(self._bounded)
 
     def close(self) -> None:
         """Take nothing more, and tell those who wait for what was not written."""
@@ -415,7 +498,3 @@ def _is_here(token: trio.lowlevel.TrioToken) -> bool:
         return trio.lowlevel.current_trio_token() is token
     except RuntimeError:
         return False
-
-
-def _code(error: Exception) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -11,7 +11,7 @@ from typing import Final
 
 from pywats_events.durability.errors import NotAStore, StoreTooNew
 
-__all__ = ["APPLICATION_ID", "VERSION", "prepare"]
+__all__ = ["APPLICATION_ID", "VERSION", "check_ours", "prepare"]
 
 APPLICATION_ID: Final = 0x57415453
 """Stands in the file's head and tells a store from other SQLite databases."""
@@ -51,15 +51,15 @@ VERSION: Final = len(_MIGRATIONS)
 """Of the tables that this code reads and writes."""
 
 
-def prepare(connection: sqlite3.Connection, path: str) -> int:
-    """Check whose database it is, and bring it to today's version; in one transaction per version.
+def check_ours(connection: sqlite3.Connection, path: str) -> int:
+    """Check whose database it is.
 
     Args:
-        connection: in autocommit mode.
+        connection: one that may only read will do.
         path: of the file, for errors.
 
     Returns:
-        The version that it had; 0 for a new one.
+        Its version; 0 for a new one.
 
     Raises:
         NotAStore: if another program made it.
@@ -80,9 +80,27 @@ def prepare(connection: sqlite3.Connection, path: str) -> int:
             "station, move this folder away and start with an empty one; what is not settled in the folder "
             "moved away is replayed when the newer version opens it"
         )
+    return int(version)
+
+
+def prepare(connection: sqlite3.Connection, path: str) -> int:
+    """Check whose database it is, and bring it to today's version; in one transaction per version.
+
+    Args:
+        connection: in autocommit mode.
+        path: of the file, for errors.
+
+    Returns:
+        The version that it had; 0 for a new one.
+
+    Raises:
+        NotAStore: if another program made it.
+        StoreTooNew: if a newer version of this package made it.
+    """
+    version = check_ours(connection, path)
     for number in range(version, VERSION):
         connection.executescript(
             f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} "
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number + 1}; COMMIT;"
         )
-    return int(version)
+    return version

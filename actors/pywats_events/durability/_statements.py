@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-__all__ = ["Kind", "clean", "execute"]
+__all__ = ["KEYED", "Kind", "clean", "execute"]
 
 _CHUNKS: Final = (256, 32, 4, 1)
 
@@ -63,6 +63,21 @@ class Kind(enum.Enum):
         row = f"({', '.join('?' * columns)})"
         return f"{head}{', '.join([row] * rows)}{tail}"
 
+
+KEYED: Final = frozenset(
+    {
+        Kind.SEEN_UPTO,
+        Kind.LETTER,
+        Kind.LETTER_REPLAYED,
+        Kind.LETTER_DROP,
+        Kind.SHELVE,
+        Kind.UNSHELVE,
+        Kind.SPOOL,
+        Kind.UNSPOOL,
+        Kind.REMEMBER,
+    }
+)
+"""Those whose rows may be changed or taken out by later ones, so that no later batch may come first."""
 
 _SQL: Final = {(kind, size): kind.sql(size) for kind in Kind for size in _CHUNKS}
 

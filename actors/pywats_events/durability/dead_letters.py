@@ -10,12 +10,19 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
+from msgspec.structs import replace
+
 from pywats_events.durability._database import Batch, Database
+from pywats_events.durability._faults import checked, unavailable
 from pywats_events.durability._files import Folder
+from pywats_events.durability._schema import check_ours
 from pywats_events.durability._statements import Kind, clean
 from pywats_events.durability.errors import StoreUnavailable
 from pywats_events.errors import EventsError
@@ -25,12 +32,26 @@ from pywats_events.policies.dead_letter_queue import DeadLetterEntry, DeadLetter
 
 __all__ = ["SQLiteDeadLetterQueue", "StoredError"]
 
-_COLUMNS: Final = (
-    "n, id, at, event_id, event_type, handler, attempts, source, error_type, error, traceback, event, raw"
+_COLUMNS: Final = "id, at, handler, attempts, source, error_type, error, traceback, event, raw, replayed"
+_KINDS: Final = (
+    str,
+    int,
+    str | None,
+    int,
+    str | None,
+    str,
+    str,
+    str,
+    bytes | None,
+    bytes | None,
+    int | None,
 )
+_PAGE: Final = 1000
+"""Numbers that are read at a time; the dead letters themselves are read one by one."""
 
 
 _Rows: TypeAlias = Sequence[tuple[Kind, tuple[Any, ...]]]
+_Row: TypeAlias = tuple[Any, ...]
 
 
 class StoredError(Exception):
@@ -38,9 +59,11 @@ class StoredError(Exception):
 
 
 class _Writes(Protocol):
-    """How a queue's changes are written."""
+    """How a queue's changes are written, and who hears that it cannot be read."""
 
     def add_from_anywhere(self, rows: _Rows, written: Callable[[], object]) -> None: ...
+
+    def cannot_read(self, error: sqlite3.Error) -> StoreUnavailable: ...
 
 
 class _AtOnce:
@@ -56,10 +79,13 @@ class _AtOnce:
         try:
             self._database.write(batch)
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(
-                f"the store in {self._database.folder.path} cannot be written to: {error}"
+            raise unavailable(
+                f"the store in {self._database.folder.path} cannot be written to", error
             ) from error
         written()
+
+    def cannot_read(self, error: sqlite3.Error) -> StoreUnavailable:
+        return unavailable(f"the store in {self._database.folder.path} cannot be read", error)
 
 
 class _Nowhere:
@@ -71,12 +97,17 @@ class _Nowhere:
     def add_from_anywhere(self, rows: _Rows, written: Callable[[], object]) -> None:
         raise StoreUnavailable(f"the dead letters in {self._path} were opened for reading only")
 
+    def cannot_read(self, error: sqlite3.Error) -> StoreUnavailable:
+        return unavailable(f"the store in {self._path} cannot be read", error)
+
 
 class SQLiteDeadLetterQueue(DeadLetterQueue):
     """The dead letters of a store, oldest first; for any thread.
 
     Made by `Store`, as `store.dead_letters`; hand it to `ErrorPolicy`. Before the store is opened it
-    can be added to, and holds nothing from earlier lives.
+    can be added to, and holds nothing from earlier lives. What reads raises StoreUnavailable if the
+    database cannot be read, and StoreDamaged if it is damaged. Each is a row of the database, whatever
+    its size.
 
     Args:
         path: of the database, for reading.
@@ -98,6 +129,7 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
         self._own: Database | None = None
         self._reader: sqlite3.Connection | None = None
         self._keeps_reader = True
+        self._loaded = False
         self._numbers: dict[int, None] = {}
         self._unwritten: dict[int, DeadLetterEntry] = {}
         self._last = 0
@@ -113,7 +145,8 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
     ) -> SQLiteDeadLetterQueue:
         """Open the dead letters of a store's folder by themselves, without a bus; `close` them in the end.
 
-        Each change is written by the call that makes it, in the calling thread.
+        Each change is written by the call that makes it, in the calling thread. That is no life of the
+        store: what the end of the last one left is there for the next as it was.
 
         Args:
             folder: of the store.
@@ -122,8 +155,10 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
             read_only: also while a station has the store open; what changes something then raises.
 
         Raises:
-            StoreUnavailable: if there is nothing to read, or the folder cannot be written to.
+            StoreUnavailable: if there is no store, or it cannot be opened; StoreDamaged if it is damaged.
             StoreInUse: if a station has it open, and it is not to be read only.
+            StoreTooNew: if a newer version of this package made it.
+            NotAStore: if another program made the database.
         """
         place = Folder(Path(folder))
         if read_only:
@@ -132,17 +167,27 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
             queue = cls(place.database, _Nowhere(place.path), max_size, on_add)
         else:
             database = Database(place, lambda: str(_nanoseconds(now()) // 1_000_000))
-            database.open()
+            database.open_between_lives()
             queue = cls(place.database, _AtOnce(database), max_size, on_add)
             queue._own = database
-        queue.load()
+        try:
+            queue._check_ours()
+            queue.load()
+        except BaseException:
+            queue.close()
+            raise
         return queue
+
+    def _check_ours(self) -> None:
+        with self._guard, self._reading() as reader:
+            if check_ours(reader, str(self._path)) == 0:
+                raise StoreUnavailable(f"there is no store in {self._path.parent}")
 
     def close(self) -> None:
         """Close what `open` opened."""
         self.release()
         if self._own is not None:
-            self._own.close(self._own.meta("life", 1))
+            self._own.abandon()
 
     # Writing
 
@@ -163,7 +208,7 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
                 raise
             if oldest is not None:
                 self._forget([oldest])
-                self._pushed_out += 1
+                self._count_pushed_out(entry)
 
     def _write(self, rows: _Rows, numbers: Sequence[int] = ()) -> None:
         self._writes.add_from_anywhere(rows, lambda: self._written(numbers))
@@ -187,11 +232,12 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
     def pop(self) -> DeadLetterEntry | None:
         """Take the oldest out; None if there is none."""
         with self._guard:
-            found = next(self._found(newest_first=False), None)
-            if found is None:
+            number = next(iter(self._numbers), None)
+            if number is None:
                 return None
-            self._drop([found[0]])
-            return found[1]
+            found = self._entry(number)
+            self._drop([number])
+            return found
 
     def clear(self) -> int:
         """Forget all; says how many there were."""
@@ -204,12 +250,15 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
             return self._drop(self._numbers_of(ids))
 
     def mark_replayed(self, *ids: str) -> int:
-        """Write down that some were handed out once more, now; says how many there were."""
+        """Note that some were handed out once more, now; says how many there were."""
         with self._guard:
             numbers = self._numbers_of(ids)
             if numbers:
-                at = _nanoseconds(now())
-                self._write([(Kind.LETTER_REPLAYED, (at, number)) for number in numbers])
+                at = now()
+                for number in numbers:
+                    if number in self._unwritten:
+                        self._unwritten[number] = replace(self._unwritten[number], replayed_at=at)
+                self._write([(Kind.LETTER_REPLAYED, (_nanoseconds(at), number)) for number in numbers])
             return len(numbers)
 
     def _numbers_of(self, ids: Iterable[str]) -> list[int]:
@@ -226,8 +275,11 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
         """Take over what the database holds; called when the store has opened it."""
         with self._guard:
             self._keeps_reader = True
-            mine = self._numbers
-            self._numbers = {n: None for (n,) in self._rows("SELECT n FROM letters ORDER BY n")} | mine
+            numbers = [n for (n,) in checked(self._rows("SELECT n FROM letters ORDER BY n"), int)]
+            if self._loaded:  # then this is the same life, and what was dropped in it stays so
+                numbers = [number for number in numbers if number in self._numbers]
+            self._loaded = True
+            self._numbers = dict.fromkeys([*numbers, *self._unwritten])
             self._last = max(self._numbers, default=0)
 
     def release(self) -> None:
@@ -241,65 +293,71 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
             self._reader.close()
             self._reader = None
 
-    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self._reader is None:
-            if not self._path.exists():
-                return []
-            self._reader = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False
-            )
-        rows = self._reader.execute(sql, values).fetchall()
-        if not self._keeps_reader:
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection for reading; damage that is found with it goes the way of all damage."""
+        try:
+            if self._reader is None:
+                self._reader = sqlite3.connect(
+                    f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False
+                )
+                self._reader.text_factory = partial(str, encoding="utf-8", errors="replace")
+            yield self._reader
+        except sqlite3.Error as error:
             self._close_reader()
-        return rows
+            raise self._writes.cannot_read(error) from error
+        finally:
+            if not self._keeps_reader:
+                self._close_reader()
 
-    def _found(
-        self, where: dict[str, str] | None = None, *, newest_first: bool
-    ) -> Iterator[tuple[int, DeadLetterEntry]]:
-        """Number and dead letter of those that have some values, in order; read in pages."""
-        where = where or {}
-        unwritten = dict(self._unwritten)
-        fresh = [(n, one) for n, one in unwritten.items() if _matches(one, where)]
+    def _rows(self, sql: str, values: Sequence[Any] = (), kinds: tuple[Any, ...] = (int,)) -> list[_Row]:
+        if self._reader is None and not self._path.exists():
+            return []
+        with self._reading() as reader:
+            return checked(reader.execute(sql, values).fetchall(), *kinds)
+
+    def _entry(self, number: int) -> DeadLetterEntry | None:
+        """One by its number; None if it has gone."""
+        if number not in self._numbers:
+            return None
+        unwritten = self._unwritten.get(number)
+        if unwritten is not None:
+            return unwritten
+        rows = self._rows(f"SELECT {_COLUMNS} FROM letters WHERE n = ?", (number,), _KINDS)  # noqa: S608 - names of ours
+        return _entry(rows[0]) if rows else None
+
+    def _found(self, where: dict[str, str], *, newest_first: bool) -> Iterator[DeadLetterEntry]:
+        """Those that have some values, in order; each is read when its turn comes."""
+        where = {column: clean(value) for column, value in where.items()}
+        with self._guard:
+            unwritten = dict(self._unwritten)
+        fresh = [n for n, one in unwritten.items() if _matches(one, where)]
+        numbers = (n for n in self._matching(where, newest_first=newest_first) if n not in unwritten)
+        for number in chain(reversed(fresh), numbers) if newest_first else chain(numbers, fresh):
+            with self._guard:
+                one = self._entry(number)
+            if one is not None:
+                yield one
+
+    def _matching(self, where: dict[str, str], *, newest_first: bool) -> Iterator[int]:
+        """The numbers of those on the disk that have some values, in order; read in pages."""
         condition = "".join(f" AND {column} = ?" for column in where)
         order, beyond, last = ("DESC", "<", 2**63 - 1) if newest_first else ("ASC", ">", -1)
-        if newest_first:
-            yield from reversed(fresh)
+        sql = (
+            f"SELECT n FROM letters WHERE n {beyond} ?{condition} "  # noqa: S608 - names of ours
+            f"ORDER BY n {order} LIMIT {_PAGE}"
+        )
         while True:
-            page = self._rows(
-                f"SELECT {_COLUMNS} FROM letters WHERE n {beyond} ?{condition} "  # noqa: S608 - names of ours
-                f"ORDER BY n {order} LIMIT 100",
-                (last, *where.values()),
-            )
-            for row in page:
-                last = row[0]
-                if last in self._numbers and last not in unwritten:
-                    yield last, _entry(row)
+            with self._guard:
+                page = self._rows(sql, (last, *where.values()))
+            for (last,) in page:
+                yield last
             if not page:
-                break
-        if not newest_first:
-            yield from fresh
+                return
 
     def peek(self) -> DeadLetterEntry | None:
         """The oldest; None if there is none."""
-        with self._guard:
-            found = next(self._found(newest_first=False), None)
-        return None if found is None else found[1]
-
-    def _find(self, where: dict[str, str], limit: int | None) -> list[DeadLetterEntry]:
-        where = {column: clean(value) for column, value in where.items()}
-        entries: list[DeadLetterEntry] = []
-        with self._guard:
-            for _, entry in self._found(where, newest_first=True):
-                if limit is not None and len(entries) >= limit:
-                    break
-                entries.append(entry)
-        return entries
-
-    def replayed_at(self, letter_id: str) -> datetime | None:
-        """When a dead letter was last handed out once more; None if never, or that is not written yet."""
-        with self._guard:
-            rows = self._rows("SELECT replayed FROM letters WHERE id = ?", (letter_id,))
-        return time_of(rows[0][0]) if rows and rows[0][0] is not None else None
+        return next(iter(self), None)
 
     @property
     def size(self) -> int:
@@ -313,16 +371,6 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
 
     def __len__(self) -> int:
         return len(self._numbers)
-
-    def __iter__(self) -> Iterator[DeadLetterEntry]:
-        """Those that are there now, oldest first."""
-        found = self._found(newest_first=False)
-        while True:
-            with self._guard:
-                one = next(found, None)
-            if one is None:
-                return
-            yield one[1]
 
 
 def _nanoseconds(moment: datetime) -> int:
@@ -351,12 +399,12 @@ def _row(number: int, entry: DeadLetterEntry) -> tuple[Any, ...]:
         clean(entry.traceback_text),
         encoded,
         raw,
-        None,
+        None if entry.replayed_at is None else _nanoseconds(entry.replayed_at),
     )
 
 
 def _entry(row: tuple[Any, ...]) -> DeadLetterEntry:
-    _, letter_id, at, _, _, handler, attempts, source, error_type, error, trace, encoded, raw = row
+    letter_id, at, handler, attempts, source, error_type, error, trace, encoded, raw, replayed = row
     event: Event | None = None
     if encoded is not None:
         try:
@@ -374,6 +422,7 @@ def _entry(row: tuple[Any, ...]) -> DeadLetterEntry:
         source=source,
         timestamp=time_of(at),
         id=letter_id,
+        replayed_at=None if replayed is None else time_of(replayed),
     )
 
 

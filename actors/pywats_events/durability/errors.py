@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pywats_events.errors import EventsError
 
-__all__ = ["NotAStore", "StoreClosed", "StoreError", "StoreInUse", "StoreTooNew", "StoreUnavailable"]
+__all__ = [
+    "NotAStore",
+    "StoreClosed",
+    "StoreDamaged",
+    "StoreError",
+    "StoreInUse",
+    "StoreTooNew",
+    "StoreUnavailable",
+]
 
 
 class StoreError(EventsError):
@@ -17,6 +25,10 @@ class StoreUnavailable(StoreError):
 
 class StoreClosed(StoreUnavailable):
     """The store is not open, or was closed before this was written."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """The database is damaged, wherever that was found: it is set aside, and a new one begun."""
 
 
 class StoreInUse(StoreError):

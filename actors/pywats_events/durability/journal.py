@@ -10,27 +10,24 @@ HOT: tests/benchmarks/bench_store.py.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from math import inf
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 import msgspec
 
-from pywats_events.durability._database import Database, is_corrupt
+from pywats_events.durability._database import Database
+from pywats_events.durability._faults import checked, is_lost
 from pywats_events.durability._group_commit import Commit, GroupCommit
 from pywats_events.durability._recovery import CAREFUL_FROM, UNCLEAN_ENDS, Counts, Replay, ends_of, verdict
 from pywats_events.durability._statements import Kind, clean
-from pywats_events.durability.errors import StoreUnavailable
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.settlement import Outcome
 
 __all__ = ["Journal", "Page", "Paged", "Replay"]
 
 logger: Final = logging.getLogger("pywats_events")
-
-T = TypeVar("T")
 
 _PAGE_BYTES: Final = 16 << 20
 _TEXTS: Final = 1000
@@ -269,7 +266,7 @@ class Journal:
         Cancelled: nothing has happened, and the same page comes again.
         """
         upto = min(upto, self._next - 1)
-        rows, damaged, last, whole = await self._read_page(handler, after, int(upto), limit)
+        rows, damaged, last, whole = await self._commits.reading(self._read, handler, after, int(upto), limit)
         strange = [row for row in rows if self._is_strange(row)]
         found = verdict([(seq, row) for seq, row, _, _ in strange], {s: d for s, _, d, _ in strange})
         marks = [self._commits.add(Kind.TAKE, (seq, ends, 1)) for seq, ends in found.mark]
@@ -351,7 +348,7 @@ class Journal:
         found: set[str] = set()
         first: int | None = 0
         while first is not None:
-            texts, first = await self._reading(self._read_handlers, first)
+            texts, first = await self._commits.reading(self._read_handlers, first)
             for text in texts:
                 with suppress(msgspec.DecodeError):  # becomes a dead letter when its page is read
                     found.update(_NAMES.decode(text))
@@ -361,7 +358,7 @@ class Journal:
         """In the thread: the lists of handlers in one window, and where the next one begins."""
         end, until = first + _WINDOW, self._counts.fresh_until
         sql = "SELECT DISTINCT handlers FROM journal WHERE seq >= ? AND seq < ?"
-        texts = [text for (text,) in self._database.rows(sql, first, min(end, until))]
+        texts = [text for (text,) in checked(self._database.rows(sql, first, min(end, until)), str)]
         sql = "SELECT min(seq) FROM journal WHERE seq >= ? AND seq < ?"
         ((following,),) = self._database.rows(sql, end, until)
         return texts, following
@@ -390,19 +387,6 @@ class Journal:
         del self._entries[event_id]
         return entry.counted
 
-    async def _read_page(
-        self, handler: str | None, after: int, upto: int, limit: int
-    ) -> tuple[list[_Row], list[_Damaged], int, bool]:
-        return await self._reading(self._read, handler, after, upto, limit)
-
-    async def _reading(self, read: Callable[..., T], *args: Any) -> T:
-        try:
-            return await self._commits.in_thread(read, *args)
-        except (sqlite3.Error, OSError) as error:
-            if isinstance(error, sqlite3.Error) and is_corrupt(error):
-                self._commits.found_damage(error)
-            raise StoreUnavailable(f"the journal cannot be read: {error}") from error
-
     def _read(
         self, handler: str | None, after: int, upto: int, limit: int
     ) -> tuple[list[_Row], list[_Damaged], int, bool]:
@@ -411,29 +395,56 @@ class Journal:
         A look at a long journal that holds little for this handler keeps nobody from writing for long.
         """
         connection = self._database.connection
-        (start,) = connection.execute("SELECT min(seq) FROM journal WHERE seq > ?", (after,)).fetchone()
-        (newest,) = connection.execute("SELECT max(seq) FROM journal").fetchone()
+        ((start,),) = self._database.rows("SELECT min(seq) FROM journal WHERE seq > ?", after)
+        ((newest,),) = self._database.rows("SELECT max(seq) FROM journal")
         if start is None or start > upto:
             return [], [], after, True
         end = min(upto, newest)
         last = min(end, start + _WINDOW - 1)
         needle = "[" if handler is None else msgspec.json.encode(clean(handler)).decode()
-        rows = connection.execute(_PAGE_SQL, (start, last, needle, handler, limit))
         page: list[_Row] = []
         damaged: list[_Damaged] = []
         size = 0
-        for seq, event_id, source, key, handlers, encoded, large, marked, settled in rows:
-            try:
-                data = self._database.folder.payload(seq).read_bytes() if large else encoded
-                names = _NAMES.decode(handlers)
-            except (msgspec.DecodeError, FileNotFoundError) as error:
-                damaged.append((seq, event_id, source, encoded or b"", bool(large), error))
-            else:
-                replay = Replay(event_id, source, key, data, names, ends_of(seq, marked, self._counts))
-                page.append((seq, replay, _NAMES.decode(settled), bool(large)))
-                size += len(data)
-            if len(page) + len(damaged) == limit or size >= _PAGE_BYTES:
-                last = seq
-                break
-        rows.close()
+        with closing(connection.execute(_PAGE_SQL, (start, last, needle, handler, limit))) as rows:
+            for row in rows:
+                ((seq, event_id, source, key, handlers, encoded, large, marked, settled),) = checked(
+                    (row,), int, str, str, str | None, str, object, int, int | None, str
+                )
+                try:
+                    data = self._payload(seq, encoded, large=bool(large))
+                    names = _NAMES.decode(handlers)
+                except (msgspec.DecodeError, OSError) as error:
+                    if isinstance(error, OSError) and not is_lost(error):
+                        raise
+                    raw = encoded if isinstance(encoded, bytes) else b""
+                    damaged.append((seq, event_id, source, raw, bool(large), error))
+                else:
+                    replay = Replay(event_id, source, key, data, names, ends_of(seq, marked, self._counts))
+                    page.append((seq, replay, _NAMES.decode(settled), bool(large)))
+                    size += len(data)
+                if len(page) + len(damaged) == limit or size >= _PAGE_BYTES:
+                    last = seq
+                    break
         return page, damaged, last, last >= end
+
+    def _payload(self, seq: int, encoded: object, *, large: bool) -> bytes:
+        """An event's bytes.
+
+        Raises:
+            OSError: if its file cannot be read; one that never will be is set aside.
+            msgspec.DecodeError: if its row holds none.
+        """
+        if not large:
+            if not isinstance(encoded, bytes):
+                raise msgspec.DecodeError("its row holds no event")
+            return encoded
+        folder = self._database.folder
+        try:
+            return folder.payload(seq).read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if is_lost(error):
+                aside = folder.set_payload_aside(seq)
+                raise OSError(error.errno, f"{error.strerror}; what there is was moved to {aside}") from error
+            raise

@@ -7,8 +7,10 @@ long, and is read from the database.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from pywats_events.durability._database import Database
+from pywats_events.durability._faults import checked
 from pywats_events.durability._group_commit import Commit, GroupCommit
 from pywats_events.durability._statements import Kind
 
@@ -111,6 +113,11 @@ class Shelf:
         self._values = {**values, **self._values}
         self._trim()
 
+    def write_again(self) -> None:
+        """Write all of it into a database that has nothing of it."""
+        for key, (at, value) in self._values.items():
+            self._commits.add(Kind.SHELVE, (self.owner, key, at, value))
+
 
 class Spool:
     """Values of one owner in order, for the trio thread; made by `Store.spool`.
@@ -159,22 +166,22 @@ class Spool:
     async def peek(self, count: int, skip: int = 0) -> list[bytes]:
         """The first values that are on the disk, in order; they stay.
 
-        Cancelled: nothing has happened.
-
         Args:
             count: at most so many.
             skip: leave out so many at the front, which were peeked at before.
+
+        Raises:
+            StoreUnavailable: if they cannot be read; StoreDamaged if the store is damaged.
+
+        Cancelled: nothing has happened.
         """
-        start = self._first + skip
-        rows = await self._commits.in_thread(
-            self._database.rows,
-            "SELECT n, value FROM spools WHERE owner = ? AND n >= ? ORDER BY n LIMIT ?",
-            self.owner,
-            start,
-            count,
-        )
+        rows = await self._commits.reading(self._rows, self._first + skip, count)
         # Some may have been taken out while the thread was reading.
         return [value for number, value in rows if number >= self._first]
+
+    def _rows(self, start: int, count: int) -> list[tuple[Any, ...]]:
+        sql = "SELECT n, value FROM spools WHERE owner = ? AND n >= ? ORDER BY n LIMIT ?"
+        return checked(self._database.rows(sql, self.owner, start, count), int, bytes)
 
     def pop(self, count: int = 1) -> None:
         """Take out the first values.

@@ -78,3 +78,8 @@ class SeenEvents:
         self._next = self._order[-1][0] + 1 if self._order else 1
         # What that appends goes with the first batch.
         self._trim(self._wall_clock())
+
+    def write_again(self) -> None:
+        """Write all of it into a database that has nothing of it."""
+        for number, event_id, at in self._order:
+            self._commits.add(Kind.SEEN, (number, clean(event_id), at))

@@ -13,16 +13,17 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from pywats_events.durability._capacity import Alarm, Sample, alarm_between, bound_of, fullness, hours_left
 from pywats_events.durability._database import Database, Opened, Usage
+from pywats_events.durability._faults import checked, unavailable
 from pywats_events.durability._files import Folder
 from pywats_events.durability._group_commit import Commit, GroupCommit, StoreState
 from pywats_events.durability.dead_letters import SQLiteDeadLetterQueue
-from pywats_events.durability.errors import StoreUnavailable
+from pywats_events.durability.errors import StoreDamaged
 from pywats_events.durability.journal import Journal
 from pywats_events.durability.keepsakes import Shelf, Spool
 from pywats_events.durability.seen_events import SeenEvents
@@ -104,6 +105,7 @@ class Store:
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
         self._level = 0.0
         self._alarm_listeners: list[Callable[[Alarm], object]] = []
+        self._damage_listeners: list[Callable[[Opened], object]] = []
         self._shelves: dict[str, Shelf] = {}
         self._spools: dict[str, Spool] = {}
 
@@ -127,6 +129,13 @@ class Store:
         It must neither wait nor raise.
         """
         self._alarm_listeners.append(listener)
+
+    def on_damage(self, listener: Callable[[Opened], object]) -> None:
+        """Have `listener(opened)` called on the trio thread when opening has found damage.
+
+        It must neither wait nor raise.
+        """
+        self._damage_listeners.append(listener)
 
     @property
     def has_room(self) -> bool:
@@ -154,7 +163,7 @@ class Store:
         Cancelled: it is opened all the same.
 
         Returns:
-            What was found, such as a corrupt database that was set aside.
+            What was found, such as a damaged database that was set aside.
 
         Raises:
             StoreUnavailable: if the folder cannot be written to.
@@ -163,34 +172,34 @@ class Store:
             NotAStore: if another program made the database.
         """
         if self.opened is None or not self._database.is_open:
+            again = self.opened is not None
             self.opened = await self._commits.in_thread(self._open)
             self._commits.open()
-            if self.opened.set_aside is not None:
-                logger.error(
-                    "the store in %s was corrupt (%s); it was moved to %s and a new one begun",
-                    self.path,
-                    self.opened.damage,
-                    self.opened.set_aside,
-                )
-            elif self.opened.cut:
-                logger.error(
-                    "the last %d pages of the log in %s were damaged and are lost", self.opened.cut, self.path
-                )
+            if again and self.opened.set_aside is not None:
+                self._write_again()
+            if self.opened.set_aside is not None or self.opened.cut:
+                for listener in self._damage_listeners:
+                    listener(self.opened)
         return self.opened
 
     def _open(self) -> Opened:
         try:
-            opened = self._database.open()
+            return self._database.open(self._load)
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(
-                f"the store in {self.path} cannot be opened: {error}; see that the folder can be "
-                "written to, and that the disk is not full"
-            ) from error
+            raise unavailable(f"the store in {self.path} cannot be opened", error) from error
+
+    def _load(self) -> None:
         if self.opened is None:
             self.journal.begin(self._database.meta("fresh", 1), self._database.meta("life", 1))
-            self.seen.load(self._database.rows("SELECT n, id, at FROM seen ORDER BY n"))
+            rows = self._database.rows("SELECT n, id, at FROM seen ORDER BY n")
+            self.seen.load(checked(rows, int, str, int))
         self.dead_letters.load()
-        return opened
+
+    def _write_again(self) -> None:
+        """Write into a new database what memory still knows of the one that was set aside."""
+        self.seen.write_again()
+        for shelf in self._shelves.values():
+            shelf.write_again()
 
     async def shelf(self, owner: str, *, max_count: int = 10_000, max_age: float = inf) -> Shelf:
         """The shelf of an owner, with what it kept in earlier lives; of an open store.
@@ -202,14 +211,15 @@ class Store:
             max_count: how many keys are kept, at least 1.
             max_age: seconds after which a value that was not put again is forgotten.
 
+        Raises:
+            StoreUnavailable: if it cannot be read; StoreDamaged if it is damaged.
+
         Cancelled: nothing has happened.
         """
         _check("max_count", max_count, 1, None)
         _check("max_age", max_age, 0, None)
         if owner not in self._shelves:
-            rows = await self._commits.in_thread(
-                self._database.rows, "SELECT key, at, value FROM shelves WHERE owner = ? ORDER BY at", owner
-            )
+            rows = await self._commits.reading(self._shelf_rows, owner)
             if owner not in self._shelves:  # else somebody else has asked for it meanwhile
                 shelf = Shelf(owner, self._commits, _wall_clock, max_count=max_count, max_age=max_age)
                 shelf.load({key: (at, value) for key, at, value in rows})
@@ -220,6 +230,10 @@ class Store:
         self._shelves[owner].bound(max_count=max_count, max_age=max_age)
         return self._shelves[owner]
 
+    def _shelf_rows(self, owner: str) -> list[tuple[Any, ...]]:
+        sql = "SELECT key, at, value FROM shelves WHERE owner = ? ORDER BY at"
+        return checked(self._database.rows(sql, owner), str, int, bytes)
+
     async def spool(self, owner: str) -> Spool:
         """The spool of an owner, with what it held in earlier lives; of an open store.
 
@@ -228,13 +242,16 @@ class Store:
         Args:
             owner: a name, such as that of a transport.
 
+        Raises:
+            StoreUnavailable: if it cannot be read; StoreDamaged if it is damaged.
+
         Cancelled: nothing has happened.
         """
         if owner in self._spools:
             await trio.lowlevel.checkpoint()
             return self._spools[owner]
         sql = "SELECT min(n), max(n) FROM spools WHERE owner = ?"
-        ((first, last),) = await self._commits.in_thread(self._database.rows, sql, owner)
+        ((first, last),) = await self._commits.reading(self._database.rows, sql, owner)
         spool = Spool(owner, self._commits, self._database, _wall_clock, first or 1, last or 0)
         return self._spools.setdefault(owner, spool)
 
@@ -247,7 +264,8 @@ class Store:
         Cancelled: what was appended is written, within `close_within` seconds, and the store closed.
 
         Raises:
-            sqlite3.DatabaseError: if the database turns out to be corrupt; run again, and it is set aside.
+            StoreDamaged: if the database turns out to be damaged: it is set aside; run again with a new one.
+            StoreError: if it cannot be opened.
         """
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
@@ -273,11 +291,11 @@ class Store:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._close_within):
                 await self.close()
             self._commits.close()
-            self._database.abandon()
+            self._let_go()
             raise
-        except sqlite3.DatabaseError:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._close_within):
-                await self._commits.in_thread(self._database.abandon)
+        except StoreDamaged:
+            with trio.CancelScope(shield=True):
+                await self._commits.in_thread(self._let_go)
             raise
 
     async def _look(self) -> None:
@@ -325,15 +343,27 @@ class Store:
     async def close(self) -> None:
         """Write what was appended and close it, marked as closed in order; without effect on a closed one.
 
+        A damaged one is set aside.
+
         Cancelled: it stays open, and may be closed again.
         """
         if self._database.is_open:
-            if self._commits.pending:
-                await self._commits.write_one()
-            await self._commits.in_thread(self._close)
+            try:
+                if self._commits.pending:
+                    await self._commits.write_one()
+                await self._commits.in_thread(self._close)
+            except StoreDamaged:
+                await self._commits.in_thread(self._let_go)
             self._commits.close()
 
+    def _let_go(self) -> None:
+        self.dead_letters.release()
+        self._database.abandon()
+
     def _close(self) -> None:
+        if self._database.damage is not None:
+            self._let_go()
+            return
         self.dead_letters.release()
         try:
             self._database.close(self.journal.following)

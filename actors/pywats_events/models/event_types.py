@@ -87,6 +87,7 @@ class EventType(str, metaclass=_Kinds):
     CIRCUIT_CLOSED: ClassVar[EventType]
     EVENT_DEAD_LETTER: ClassVar[EventType]
     STORE_ALARM: ClassVar[EventType]
+    STORE_DAMAGED: ClassVar[EventType]
     CUSTOM: ClassVar[EventType]
 
     def __new__(cls, value: str) -> EventType:
@@ -205,6 +206,7 @@ _BUILT_IN: Final = {
     "CIRCUIT_CLOSED": "system.circuit_closed",
     "EVENT_DEAD_LETTER": "system.dead_letter",
     "STORE_ALARM": "system.store_alarm",
+    "STORE_DAMAGED": "system.store_damaged",
     "CUSTOM": "custom",
 }
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os  # noqa: TC003 - named in a signature
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime  # noqa: TC003 - msgspec resolves annotations at run time
-from pathlib import Path  # noqa: TC003 - named in a signature
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +28,9 @@ from pywats_supervision._system import new_lock
 __all__ = ["DeadLetterEntry", "DeadLetterQueue"]
 
 logger: Final = logging.getLogger("pywats_events")
+
+_ZERO: Final = timedelta()
+_TELL_EVERY: Final = timedelta(minutes=1)
 
 
 class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -42,6 +47,7 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         source: where such input came from.
         timestamp: when it became a dead letter, in UTC.
         id: of the dead letter.
+        replayed_at: when it was last handed out once more, in UTC; None if it was not.
     """
 
     event: Event | None
@@ -53,6 +59,7 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     source: str | None = None
     timestamp: datetime = msgspec.field(default_factory=now)
     id: str = msgspec.field(default_factory=new_id)
+    replayed_at: datetime | None = None
 
     @property
     def handler(self) -> str | None:
@@ -95,6 +102,7 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             "attempts": self.attempts,
             "retry_count": self.retry_count,
             "timestamp": self.timestamp.isoformat(),
+            "replayed_at": None if self.replayed_at is None else self.replayed_at.isoformat(),
         }
 
     def _event_written(self) -> dict[str, Any] | str | None:
@@ -111,7 +119,8 @@ class DeadLetterQueue:
     """Dead letters in memory, oldest first; for any thread.
 
     Args:
-        max_size: how many are kept, at least 1; one more pushes the oldest out, and is counted.
+        max_size: how many are kept, at least 1; one more pushes the oldest out, which is counted and, once
+            a minute at the most, logged.
         on_add: called with each new dead letter on the thread that adds it, and should not wait.
             What it raises is logged: the dead letter is kept whatever happens.
 
@@ -131,6 +140,7 @@ class DeadLetterQueue:
             raise TypeError(f"on_add must be a callable that takes a dead letter, or None, not {on_add!r}")
         self._max_size = max_size
         self._pushed_out = 0
+        self._told_pushed_out: datetime | None = None
         self._on_add = on_add
         self._entries: deque[DeadLetterEntry] = deque()
         self._guard = new_lock()
@@ -191,7 +201,19 @@ class DeadLetterQueue:
             self._entries.append(entry)
             if len(self._entries) > self._max_size:
                 self._entries.popleft()
-                self._pushed_out += 1
+                self._count_pushed_out(entry)
+
+    def _count_pushed_out(self, by: DeadLetterEntry) -> None:
+        """Count that a new one has pushed the oldest out, and say so if that was not said lately."""
+        self._pushed_out += 1
+        if self._told_pushed_out is None or not (_ZERO <= by.timestamp - self._told_pushed_out < _TELL_EVERY):
+            self._told_pushed_out = by.timestamp
+            logger.warning(
+                "there are more than %d dead letters: the oldest are dropped, %d so far; find out why "
+                "there are so many, replay or drop them, or keep more",
+                self._max_size,
+                self._pushed_out,
+            )
 
     def _tell(self, entry: DeadLetterEntry) -> None:
         if self._on_add is None:
@@ -252,6 +274,29 @@ class DeadLetterQueue:
         Raises:
             ValueError: if the limit is negative.
         """
+        found = self.select(
+            letter_id=letter_id,
+            event_id=event_id,
+            event_type=event_type,
+            handler=handler,
+            source=source,
+            error_type=error_type,
+            limit=limit,
+        )
+        return list(found)
+
+    def select(
+        self,
+        *,
+        letter_id: str | None = None,
+        event_id: str | None = None,
+        event_type: str | None = None,
+        handler: str | None = None,
+        source: str | None = None,
+        error_type: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[DeadLetterEntry]:
+        """The same one by one, so that no more than one has to be in memory; see `find`."""
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more dead letters, or None, not {limit}")
         given = {
@@ -262,13 +307,26 @@ class DeadLetterQueue:
             "source": source,
             "error_type": error_type,
         }
-        return self._find({name: value for name, value in given.items() if value is not None}, limit)
+        where = {name: value for name, value in given.items() if value is not None}
+        return islice(self._found(where, newest_first=True), limit)
 
-    def _find(self, where: dict[str, str], limit: int | None) -> list[DeadLetterEntry]:
-        """Those that have some values; a queue of another kind looks elsewhere."""
-        found = [entry for entry in self if all(getattr(entry, name) == where[name] for name in where)]
-        found.reverse()
-        return found[:limit]
+    def _found(self, where: dict[str, str], *, newest_first: bool) -> Iterator[DeadLetterEntry]:
+        """Those that are there now and have some values; a queue of another kind looks elsewhere."""
+        with self._guard:
+            entries = tuple(self._entries)
+        for entry in reversed(entries) if newest_first else entries:
+            if all(getattr(entry, name) == value for name, value in where.items()):
+                yield entry
+
+    def mark_replayed(self, *ids: str) -> int:
+        """Note that some were handed out once more, now; says how many there were."""
+        with self._guard:
+            at, found = now(), 0
+            for number, entry in enumerate(self._entries):
+                if entry.id in ids:
+                    self._entries[number] = msgspec.structs.replace(entry, replayed_at=at)
+                    found += 1
+        return found
 
     def drop(self, *ids: str) -> int:
         """Forget some, by the ids of the dead letters; says how many there were."""
@@ -278,10 +336,10 @@ class DeadLetterQueue:
             self._entries = deque(kept)
         return dropped
 
-    def export(self, path: Path) -> int:
+    def export(self, path: str | os.PathLike[str]) -> int:
         """Write all, oldest first, as lines of JSON (`DeadLetterEntry.to_dict`); says how many."""
         count = 0
-        with path.open("w", encoding="utf-8") as file:
+        with Path(path).open("w", encoding="utf-8") as file:
             for entry in self:
                 file.write(json.dumps(entry.to_dict(), default=str))
                 file.write("\n")
@@ -309,9 +367,8 @@ class DeadLetterQueue:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[DeadLetterEntry]:
-        """Those that are there now, oldest first."""
-        with self._guard:
-            return iter(tuple(self._entries))
+        """Those that are there, oldest first."""
+        return self._found({}, newest_first=False)
 
     def __repr__(self) -> str:
         return f"DeadLetterQueue({len(self)} of {self._max_size}, {self._pushed_out} pushed out)"

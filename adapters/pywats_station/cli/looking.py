@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
@@ -81,22 +81,23 @@ async def _events(folder: Path, count: int | None, show: Callable[[dict[str, Any
 
 def list_letters(where: str, filters: dict[str, str], limit: int, *, json: bool) -> None:
     """The newest dead letters."""
-    found = [letter.to_dict() for letter in _queue(where).find(**filters, limit=limit)]
+    found = _queue(where).select(**filters, limit=limit)
     if json:
         for letter in found:
-            _write(letter)
+            _write(letter.to_dict())
         return
-    table = Table("id", "when", "handler", "event", "attempts", "error")
+    table = Table("id", "when", "handler", "event", "attempts", "replayed", "error")
     for letter in found:
         table.add_row(
-            letter["id"],
-            letter["timestamp"][:19],
-            letter["handler_name"] or f"from {letter['source']}",
-            letter["event_type"] or "no event",
-            str(letter["attempts"]),
-            f"{letter['error_type']}: {letter['error_message'][:160]}",
+            letter.id,
+            letter.timestamp.isoformat()[:19],
+            letter.handler or f"from {letter.source}",
+            letter.event_type or "no event",
+            str(letter.attempts),
+            "" if letter.replayed_at is None else letter.replayed_at.isoformat()[:19],
+            f"{letter.error_type}: {str(letter.error)[:160]}",
         )
-    Console().print(table if found else "no dead letters")
+    Console().print(table if table.rows else "no dead letters")
 
 
 def show_letters(where: str, ids: Sequence[str]) -> None:
@@ -150,16 +151,14 @@ def _queue(where: str) -> SQLiteDeadLetterQueue:
 
 def _chosen(
     queue: SQLiteDeadLetterQueue, ids: Sequence[str], filters: dict[str, Any]
-) -> list[DeadLetterEntry]:
+) -> Iterator[DeadLetterEntry]:
     if not ids:
-        return queue.find(**filters)
-    found = []
+        yield from queue.select(**filters)
     for one in ids:
         letter = queue.get(one)
         if letter is None:
             raise LookupError(f"there is no dead letter {one}")
-        found.append(letter)
-    return found
+        yield letter
 
 
 def _check_chosen(ids: Sequence[str], filters: dict[str, str], *, everything: bool) -> None:

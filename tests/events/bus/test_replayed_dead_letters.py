@@ -89,7 +89,10 @@ async def test_a_bus_that_ends_meanwhile_keeps_it(autojump_clock: MockClock) -> 
         letter = await the_letter(bus)
         await bus.replay_dead_letter(letter)
         await bus.stop(timeout=0)
-        assert bus.error_policy.dead_letter_queue.get(letter.id) is letter
+        kept = bus.error_policy.dead_letter_queue.get(letter.id)
+        assert kept is not None
+        assert kept.event is letter.event
+        assert kept.replayed_at is not None
     with pytest.raises(BusNotRunning):
         await bus.replay_dead_letter(letter)
 

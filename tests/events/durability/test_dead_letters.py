@@ -21,6 +21,11 @@ def event(number: int = 1, kind: EventType = EventType.TEST_RESULT) -> Event:
     return Event(kind, {"number": number}, "cfx", id=f"event-{number}")
 
 
+async def make_store(path: Path) -> None:
+    async with running(Store(path)):
+        pass
+
+
 class TestBySeveralCallsEachWritten(DeadLetterStoreConformance):
     """Opened by itself: each change is on the disk when the call returns."""
 
@@ -32,7 +37,9 @@ class TestBySeveralCallsEachWritten(DeadLetterStoreConformance):
             queue.close()
 
     def make_queue(self, max_size: int = 1000) -> DeadLetterQueue:
-        queue = SQLiteDeadLetterQueue.open(self.path / str(len(self.queues)), max_size)
+        folder = self.path / str(len(self.queues))
+        trio.run(make_store, folder)
+        queue = SQLiteDeadLetterQueue.open(folder, max_size)
         self.queues.append(queue)
         return queue
 
@@ -127,15 +134,13 @@ async def test_some_can_be_dropped_marked_as_replayed_and_exported(tmp_path: Pat
         assert queue.drop(second.id, "unknown") == 1
         before = datetime.now(UTC).replace(microsecond=0)
         assert queue.mark_replayed(third.id) == 1
-        assert queue.export(tmp_path / "letters.jsonl") == 2
+        assert [one.replayed_at is not None for one in queue] == [False, True]
+        assert queue.export(str(tmp_path / "letters.jsonl")) == 2
     lines = (tmp_path / "letters.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["event_id"] for line in lines] == ["event-0", "event-2"]
     async with open_again(tmp_path) as store:
-        replayed = store.dead_letters.replayed_at(third.id)
-        assert replayed is not None
-        assert replayed >= before
-        assert store.dead_letters.replayed_at(first.id) is None
         assert [one.id for one in store.dead_letters] == [first.id, third.id]
+        assert [one.replayed_at and one.replayed_at >= before for one in store.dead_letters] == [None, True]
 
 
 async def test_other_threads_add_and_drop_while_the_store_writes(tmp_path: Path) -> None:

@@ -49,14 +49,16 @@ def run_and_kill(path: Path, life: int, after: float) -> list[str]:
     """The events that a life of the program said are accepted, before it was killed."""
     command = [sys.executable, "-c", PROGRAM, str(path), f"l{life}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
     try:
-        process.communicate(timeout=0.4 + after)
+        process.communicate(timeout=after)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
     else:
         pytest.fail("the program ended by itself")
     told, _ = process.communicate()
-    lines = told.splitlines(keepends=True)
+    lines = [first, *told.splitlines(keepends=True)]
     return [line.split()[1] for line in lines if line.endswith("\n")]
 
 

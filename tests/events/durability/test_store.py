@@ -19,6 +19,7 @@ from pywats_events.durability import (
     Alarm,
     NotAStore,
     Store,
+    StoreDamaged,
     StoreError,
     StoreInUse,
     StoreState,
@@ -239,7 +240,7 @@ async def test_a_database_that_turns_out_to_be_corrupt_is_set_aside_in_the_next_
             store._database.write = fail  # type: ignore[method-assign]
             commit = store.journal.accept("e1", "cfx", None, b"", ("A",))
             await trio.sleep_forever()
-    assert caught.group_contains(sqlite3.DatabaseError)
+    assert caught.group_contains(StoreDamaged)
     async with running(store):
         await commit.wait()
     async with open_again(tmp_path) as store:
@@ -297,7 +298,7 @@ async def test_damage_that_is_found_in_reading_sets_the_store_aside_too(tmp_path
             with pytest.raises(StoreUnavailable, match="cannot be read"):
                 await store.journal.page(None, 0)
             await trio.sleep_forever()
-    assert caught.group_contains(sqlite3.DatabaseError)
+    assert caught.group_contains(StoreDamaged)
     async with running(store):
         assert store.opened is not None
         assert store.opened.set_aside is not None

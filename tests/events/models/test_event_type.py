@@ -40,6 +40,7 @@ TABLE = {
     "CIRCUIT_CLOSED": "system.circuit_closed",
     "EVENT_DEAD_LETTER": "system.dead_letter",
     "STORE_ALARM": "system.store_alarm",
+    "STORE_DAMAGED": "system.store_damaged",
     "CUSTOM": "custom",
 }
 
