@@ -52,7 +52,8 @@ async def open_again(path: Path, **options: float) -> AsyncIterator[Store]:
 
 def image(store: Store, target: Path) -> None:
     """Copy a store's files as they are now: what a power cut would leave."""
-    shutil.copytree(store.path, target, ignore=shutil.ignore_patterns("lock*", "*-shm"), dirs_exist_ok=True)
+    ignore = shutil.ignore_patterns("lock*", "*-shm", "reserve")
+    shutil.copytree(store.path, target, ignore=ignore, dirs_exist_ok=True)
 
 
 class Disk:

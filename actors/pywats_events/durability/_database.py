@@ -35,7 +35,9 @@ _PAGE: Final = 8192
 # Of what is appended, and of the pages that a small commit takes: about what goes to the log.
 _CHECKPOINT_BYTES: Final = 16 << 20
 _COMMIT_BYTES: Final = 5 * _PAGE
-_LEAST_CHECKPOINT: Final = 64 * _PAGE
+# What settles has to be written when the disk is full, and the log to be moved before.
+_RESERVE_BYTES: Final = 32 << 20
+_RESERVE_PART: Final = 32
 _SHRINK_FROM: Final = 64 << 20
 # A larger database would take too long to check; SQLite finds what is corrupt where it is read.
 _CHECK_UNTIL: Final = 1 << 30
@@ -121,11 +123,13 @@ class Usage(msgspec.Struct, frozen=True):
         size: bytes of the database that are in use, and of the payloads beside it.
         free: bytes free on its disk.
         disk: bytes of its disk.
+        reserved: whether it holds the room that it needs to settle when the disk is full.
     """
 
     size: int
     free: int
     disk: int
+    reserved: bool = True
 
 
 class Database:
@@ -233,7 +237,7 @@ class Database:
         unsettled = self._begin_life(clean)
         wanted = {seq for (seq,) in self.rows("SELECT seq FROM journal WHERE large")}
         load()
-        self.usage()
+        self.usage()  # which takes the reserve
         orphans += self.folder.sweep(wanted, self._stamp() if cut else None)
         return Opened(clean=clean, version=version, cut=cut, unsettled=unsettled, orphans=orphans)
 
@@ -353,18 +357,25 @@ class Database:
 
     def checkpoint(self) -> None:
         """Move what is in the write-ahead log into the database."""
-        self._logged = 0
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._logged = 0
 
     def usage(self) -> Usage:
         """How much room it takes and has."""
         (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
         (spare,) = self.connection.execute("PRAGMA freelist_count").fetchone()
         disk = shutil.disk_usage(self.folder.path)
-        # The log needs room of its own, and the same again to be moved into the database.
-        self._checkpoint_at = min(_CHECKPOINT_BYTES, max(_LEAST_CHECKPOINT, disk.free // 4))
+        reserve = min(_RESERVE_BYTES, disk.total // _RESERVE_PART)
+        # Pages that are not in use are as good as free disk.
+        reserved = self.folder.keep_reserve(reserve, disk.free) or spare * _PAGE >= reserve
+        self._checkpoint_at = min(_CHECKPOINT_BYTES, reserve // 2)
         size = (pages - spare) * _PAGE + self.folder.payload_bytes()
-        return Usage(size=size, free=disk.free, disk=disk.total)
+        return Usage(size=size, free=disk.free, disk=disk.total, reserved=reserved)
+
+    def relieve(self) -> None:
+        """Make room on a full disk: without the reserve, and with a log that begins anew."""
+        self.folder.give_up_reserve()
+        self.checkpoint()
 
     def close(self, following: int) -> None:
         """Close it, marked as closed in order; without effect on a closed one.

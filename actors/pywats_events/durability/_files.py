@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ __all__ = ["Folder"]
 logger: Final = logging.getLogger("pywats_events")
 
 _PARTIAL: Final = ".part"
+_CHUNK: Final = 1 << 20
 
 
 class Folder:
@@ -32,6 +34,7 @@ class Folder:
         self.database: Path = path / "store.db"
         self.log: Path = path / "store.db-wal"
         self.payloads: Path = path / "large"
+        self.reserve: Path = path / "reserve"
         self._lock_file = path / "lock"
         self._lock: sqlite3.Connection | None = None
         self.was_held: bool = False
@@ -180,6 +183,34 @@ class Folder:
             aside.mkdir(exist_ok=True)
             os.replace(path, aside / path.name)
         return len(orphans)
+
+    def keep_reserve(self, size: int, free: int) -> bool:
+        """Hold some room of the disk, to be given up when there is no other; says whether it is held.
+
+        Args:
+            size: bytes of it.
+            free: bytes free on the disk; it is taken only of twice as much.
+        """
+        if self.reserve.exists():
+            return True
+        if free < 2 * size:
+            return False
+        try:
+            with self.reserve.open("wb") as file:
+                if sys.platform == "linux":
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    for start in range(0, size, _CHUNK):
+                        file.write(bytes(min(_CHUNK, size - start)))
+        except OSError as error:
+            logger.warning("the store in %s cannot hold its reserve: %s", self.path, error)
+            self.give_up_reserve()
+            return False
+        return True
+
+    def give_up_reserve(self) -> None:
+        """Give that room to whoever needs it."""
+        _delete(self.reserve)
 
     def payload_bytes(self) -> int:
         """How many bytes the payloads beside the database take."""

@@ -152,6 +152,7 @@ class GroupCommit:
         self._enough = trio.Event()
         self._room = trio.Event()
         self._bounded = False
+        self._relieved = False
         self._pause = _FIRST_PAUSE
         self._token: trio.lowlevel.TrioToken | None = None
         self.closed: bool = True
@@ -329,7 +330,7 @@ class GroupCommit:
         return unavailable(self._what, error)
 
     async def write_batches(self) -> None:
-        """Write one batch after the other, until they come to `_LOOK_BYTES`.
+        """Write one batch after the other, until they come to `_LOOK_BYTES`, or there was no room.
 
         Then it is time to see how much room is left. It may be called again, also after it raised: the
         batch in hand comes first.
@@ -344,6 +345,9 @@ class GroupCommit:
             if self._at_disk is None:
                 await self._wait_filled()
             written += await self.write_one()
+            if self._relieved:
+                self._relieved = False
+                return
 
     async def _wait_filled(self) -> None:
         await self._first.wait()
@@ -392,14 +396,13 @@ class GroupCommit:
             await self._make_room(batch)
         self._written()
         if self._database.checkpoint_due:
-            await self.in_thread(self._checkpoint, logging.WARNING)
+            await self.in_thread(self._checkpoint)
         return batch.size
 
     async def _make_room(self, batch: Batch) -> None:
         """Wait until a batch that failed is worth another try, and do what may help it."""
         if self.state is StoreState.FULL:
-            # A log whose pages are all in the database is written from its beginning again.
-            await self.in_thread(self._checkpoint, logging.DEBUG)
+            await self.in_thread(self._relieve)
         await trio.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         if batch.payloads and batch.can_follow and self._count and not self._open.payloads:
@@ -426,15 +429,26 @@ class GroupCommit:
             self._pause = _FIRST_PAUSE
             commit.resolve()
 
-    def _checkpoint(self, level: int) -> None:
+    def _checkpoint(self) -> None:
         try:
             self._database.checkpoint()
         except (sqlite3.Error, OSError) as error:
             if is_corrupt(error):
                 raise
             # What was written is safe in the log, and the next checkpoint takes it along.
-            text = "the store in %s could not move its log: %s"
-            logger.log(level, text, self._database.folder.path, error)
+            logger.warning("the store in %s could not move its log: %s", self._database.folder.path, error)
+            if is_full(error):
+                self._relieve()
+
+    def _relieve(self) -> None:
+        """In the thread: make room to settle with; nothing new is taken until a look finds more."""
+        self._bounded = self._relieved = True
+        try:
+            self._database.relieve()
+        except (sqlite3.Error, OSError) as error:
+            if is_corrupt(error):
+                raise
+            logger.debug("the store in %s could not move its log: %s", self._database.folder.path, error)
 
     def _written(self) -> None:
         self._at_disk, self._at_disk_count = None, 0

@@ -307,7 +307,7 @@ class Store:
         if not self._samples or now.at - self._samples[-1].at >= _SAMPLE_EVERY:
             self._samples.append(now)
         part = fullness(now, self._max_size, self._min_free)
-        self._commits.set_bounded(part >= 1.0)
+        self._commits.set_bounded(part >= 1.0 or not usage.reserved)
         level = alarm_between(self._level, part)
         if level != self._level:
             self._level = level

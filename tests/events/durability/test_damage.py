@@ -46,7 +46,8 @@ async def fill(path: Path) -> None:
             shelf.put(f"key {number}", bytes(1000))
             commit = spool.append(bytes(1000))
         await commit.wait()
-        shutil.copytree(store.path, path / "killed", ignore=shutil.ignore_patterns("*-shm"))
+        shutil.copytree(store.path, path / "killed", ignore=shutil.ignore_patterns("*-shm", "reserve"))
+    store.folder.give_up_reserve()
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ async def test_a_disk_that_fails_is_a_state_and_everything_is_there_afterwards(
         assert no_room.cancelled_caught
         await second.wait()
         assert first.done
-        assert store.state is StoreState.HEALTHY
+        await wait_for(StoreState.HEALTHY, store)
         await store.room()
     async with open_again(tmp_path) as store:
         assert [one.event_id for one in await replays(store)] == ["e1", "e2"]
