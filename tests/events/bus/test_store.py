@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 import trio
 
 from pywats_events import AsyncEventBus, Event, EventBus, EventType
-from pywats_events.durability import SQLiteDeadLetterQueue, Store, StoreInUse, StoreState
+from pywats_events.durability import SQLiteDeadLetterQueue, Store, StoreDamaged, StoreInUse, StoreState
 from pywats_events.durability._database import Usage
 from pywats_events.errors import BusFull, EndedTheProcess
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
@@ -20,7 +21,7 @@ from pywats_events.settlement import Outcome
 from pywats_events.testing import ROUTER, crash, running_async_bus
 from pywats_events.transports import MockTransport
 from support.handlers import Recording, event_of
-from support.stores import Disk, image, sqlite_error
+from support.stores import Disk, image, open_again, sqlite_error
 
 DEADLINE = 20
 """Seconds that a test on the real clock waits at most."""
@@ -444,3 +445,94 @@ async def test_a_store_that_fills_is_a_system_event_which_is_in_no_journal(folde
     assert [event.payload["level"] for event in listener.handled] == [0.5, 0.8, 0.95, 0.0]
     assert listener.handled[0].payload["size"] == int((1 << 30) * 0.55)
     assert listener.handled[0].source == "default"
+
+
+def set_aside(folder: Path) -> list[Path]:
+    return list(folder.glob("store-corrupt-*.db"))
+
+
+def write_garbage(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "store.db").write_bytes(b"no database at all" * 1000)
+
+
+async def test_damage_that_is_found_while_a_bus_runs_is_told_and_a_new_store_begun(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = quick(folder)
+    listener = Recording(event_type=EventType.STORE_DAMAGED)
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def damaged(*_: object) -> None:
+        raise error
+
+    handler = Recording()
+    async with AsyncEventBus(store=store) as bus:
+        bus.subscribe(listener)
+        bus.subscribe(handler)
+        await (await store.shelf("machine")).put("state", b"idle").wait()
+        first = event_of(1)
+        await (await bus.publish(first)).wait_settled()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(store, "_shelf_rows", damaged)
+            with pytest.raises(StoreDamaged, match="malformed"):
+                await store.shelf("other")
+        with trio.fail_after(DEADLINE):
+            while not listener.handled:
+                await trio.sleep(0.01)
+            await (await bus.publish(event_of(2))).wait_settled()
+        await (await bus.publish(first)).wait_settled()  # a repeat, which is still known
+        assert store.state is StoreState.HEALTHY
+    assert handler.numbers == [1, 2]
+    (told,) = listener.handled
+    assert told.payload["damage"] == "database disk image is malformed"
+    assert Path(told.payload["set_aside"]) in set_aside(folder)
+    assert "'journal', which works on the store" in caplog.text
+    async with open_again(folder) as store:  # what memory knew is in the new one
+        assert (await store.shelf("machine")).get("state") == b"idle"
+        assert first.id in store.seen
+
+
+async def test_damage_that_is_found_at_the_start_is_told_to_whoever_listens(folder: Path) -> None:
+    write_garbage(folder)
+    listener = Recording(event_type=EventType.STORE_DAMAGED)
+    bus = AsyncEventBus(store=quick(folder))
+    bus.subscribe(listener)
+    async with bus:
+        with trio.fail_after(DEADLINE):
+            while not listener.handled:
+                await trio.sleep(0.01)
+    (told,) = listener.handled
+    assert "not a database" in told.payload["damage"]
+
+
+async def test_a_payload_that_is_out_of_reach_is_told_and_replayed_when_it_is_back(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = quick(folder, large=10)
+    async with AsyncEventBus(store=store) as bus:
+        bus.subscribe(Recording(never, name="Blocking"))
+        await (await bus.publish(event_of(1))).wait_secured()
+        await bus.stop(timeout=0)
+    read = Path.read_bytes
+    refused = [True]
+
+    def read_bytes(path: Path) -> bytes:
+        if path.parent.name == "large" and refused[0]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    handler = Recording(name="Blocking")
+    bus = AsyncEventBus(store=quick(folder, large=10))
+    bus.subscribe(handler)
+    async with bus:
+        with trio.fail_after(DEADLINE):
+            while "'pager', which works on the store" not in caplog.text:
+                await trio.sleep(0.01)
+            assert "Permission denied" in caplog.text
+            refused[0] = False
+            await bus.wait_replayed()
+            await bus.wait_idle()
+    assert handler.numbers == [1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +12,20 @@ import pytest
 import trio
 
 from pywats_events import Event, EventType
-from pywats_events.durability import SQLiteDeadLetterQueue, Store, StoreInUse, StoreUnavailable
+from pywats_events.durability import (
+    NotAStore,
+    SQLiteDeadLetterQueue,
+    Store,
+    StoreDamaged,
+    StoreInUse,
+    StoreTooNew,
+    StoreUnavailable,
+)
+from pywats_events.durability._schema import APPLICATION_ID
 from pywats_events.policies import DeadLetterQueue
 from pywats_events.settlement import Outcome
 from pywats_events.testing.conformance import DeadLetterStoreConformance
-from support.stores import Disk, open_again, running, sqlite_error
+from support.stores import Disk, kill, open_again, replays, running, sqlite_error
 
 
 def event(number: int = 1, kind: EventType = EventType.TEST_RESULT) -> Event:
@@ -187,3 +198,78 @@ async def test_they_can_be_read_while_a_station_has_them_open_and_not_changed(tm
             other.clear()
         assert len(other) == 1
         other.close()
+
+
+async def end_uncleanly(path: Path) -> int:
+    """One life that ends without closing; says at how many ends in a row its event was in hand."""
+    async with running(Store(path)) as store:
+        (found,) = await replays(store)
+        await store.journal.take("event-1").wait()
+        kill(store)
+    return found.ends
+
+
+async def test_looking_between_two_lives_leaves_the_store_as_the_first_one_left_it(tmp_path: Path) -> None:
+    async with running(Store(tmp_path)) as store:
+        store.dead_letters.add(event(), ValueError("x"), "A")
+        await store.journal.accept("event-1", "cfx", None, b"", ("A",)).wait()
+        kill(store)
+    for ends in range(1, 4):
+        assert await end_uncleanly(tmp_path) == ends
+        queue = SQLiteDeadLetterQueue.open(tmp_path)
+        assert queue.drop(*(one.id for one in queue)) == (ends == 1)
+        queue.close()
+
+
+@pytest.mark.parametrize("read_only", [True, False], ids=["to look", "to change"])
+def test_what_is_no_store_of_ours_is_told_and_left_as_it_is(tmp_path: Path, read_only: bool) -> None:
+    def opening(*, refused: type[Exception], said: str) -> None:
+        before = {one: one.read_bytes() for one in tmp_path.rglob("*") if one.name == "store.db"}
+        with pytest.raises(refused, match=said):
+            SQLiteDeadLetterQueue.open(tmp_path, read_only=read_only)
+        assert {one: one.read_bytes() for one in tmp_path.rglob("*") if one.name == "store.db"} == before
+        assert list(tmp_path.glob("*corrupt*")) == []
+
+    opening(refused=StoreUnavailable, said="there is no store in")
+    assert list(tmp_path.iterdir()) == []
+    database = tmp_path / "store.db"
+    connection = sqlite3.connect(database)
+    connection.execute("CREATE TABLE songs (name TEXT)")
+    connection.close()
+    opening(refused=NotAStore, said="another program")
+    connection = sqlite3.connect(database)
+    connection.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 99;")
+    connection.close()
+    opening(refused=StoreTooNew, said="version 99")
+    database.write_bytes(b"no database at all" * 1000)
+    opening(refused=StoreDamaged, said="set aside when a station opens it")
+
+
+async def test_large_ones_are_read_one_at_a_time(tmp_path: Path) -> None:
+    size, count = 4 << 20, 12
+    async with running(Store(tmp_path)) as store:
+        for number in range(count):
+            store.dead_letters.add(None, ValueError("x"), raw=bytes(size), source=f"s{number}")
+            await store.commit().wait()
+    queue = SQLiteDeadLetterQueue.open(tmp_path, read_only=True)
+    tracemalloc.start()
+    try:
+        assert sum(len(one.raw or b"") for one in queue) == size * count
+        assert [one.source for one in queue.select(limit=2)] == ["s11", "s10"]
+        queue.export(tmp_path / "letters.jsonl")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        queue.close()
+    assert peak < 10 * size
+
+
+async def test_one_pushed_out_by_too_many_is_counted_and_told_once_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(Store(tmp_path, max_dead_letters=3)) as store:
+        for number in range(10):
+            store.dead_letters.add(event(number), ValueError("x"), "A")
+        assert (len(store.dead_letters), store.dead_letters.pushed_out) == (3, 7)
+    (told,) = [one.getMessage() for one in caplog.records if "dead letters" in one.getMessage()]
+    assert "more than 3 dead letters" in told

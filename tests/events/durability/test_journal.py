@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
 import pytest
 import trio
 
-from pywats_events.durability import Store, StoreClosed
+from pywats_events.durability import Store, StoreClosed, StoreUnavailable
 from pywats_events.settlement import Outcome
 from support.stores import kill, open_again, replays, running
 
@@ -171,6 +172,52 @@ async def test_an_event_that_the_disk_has_damaged_becomes_a_dead_letter(tmp_path
             ("inbox/2.json", b"two", "DecodeError"),
         ]
         assert [one.event_id for one in await replays(store)] == ["e3"]
+
+
+async def test_a_row_without_event_and_a_file_that_never_can_be_read_do_not_hold_up_the_rest(
+    tmp_path: Path,
+) -> None:
+    async with running(Store(tmp_path)) as store:
+        store.journal.accept("e1", "one", None, b"one", ("A",))
+        store.journal.accept("e2", "two", None, BIG, ("A",))
+        store.journal.accept("e3", "three", None, b"three", ("A",))
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("UPDATE journal SET encoded = NULL WHERE event_id = 'e1'")
+    connection.commit()
+    connection.close()
+    (path,) = (tmp_path / "large").iterdir()
+    path.unlink()
+    path.mkdir()
+    (path / "found").write_bytes(b"by a repair of the file system")
+    async with open_again(tmp_path) as store:
+        assert [one.event_id for one in await replays(store)] == ["e3"]
+        assert [(one.source, one.error_type) for one in store.dead_letters] == [
+            ("one", "DecodeError"),
+            ("two", "IsADirectoryError"),
+        ]
+    async with open_again(tmp_path) as store:
+        assert store.opened is not None
+        assert (store.opened.clean, store.opened.unsettled) == (True, 1)
+    kept = tmp_path / "large-unreadable-0000000000000002" / "found"
+    assert kept.read_bytes() == b"by a repair of the file system"
+
+
+async def test_a_file_that_cannot_be_read_for_now_is_tried_again_and_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(Store(tmp_path)) as store:
+        await store.journal.accept("e1", "one", None, BIG, ("A",)).wait()
+    async with open_again(tmp_path) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_bytes", _refused)
+            with pytest.raises(StoreUnavailable, match=r"cannot be read.*Permission denied"):
+                await store.journal.page("A", 0)
+        assert [one.encoded for one in await replays(store)] == [BIG]
+        assert store.dead_letters.is_empty
+
+
+def _refused(path: Path) -> bytes:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
 async def test_a_store_that_is_not_open_takes_no_event(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from pywats_events.durability import (
 from pywats_events.durability._database import Usage
 from pywats_events.durability._schema import VERSION
 from pywats_events.settlement import Outcome
+from support.programs import missing
 from support.stores import image, kill, open_again, replays, running
 
 STORES = Path(__file__).parent / "stores"
@@ -93,20 +94,74 @@ async def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Pa
         await Store(tmp_path / "file" / "store").open()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may write everywhere")
-def test_a_folder_that_is_read_only_is_told_with_what_to_do(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+OPEN = """
+import sys, trio
+from pywats_events.durability import Store, StoreUnavailable
+
+try:
+    trio.run(Store(sys.argv[1]).open)
+except StoreUnavailable as error:
+    print(error)
+"""
+
+# Root may write everywhere, unless that right is taken from it (PR_CAPBSET_DROP, CAP_DAC_OVERRIDE).
+AS_ANYBODY = """
+import ctypes, os, sys
+
+if os.geteuid() == 0 and ctypes.CDLL(None).prctl(24, 1, 0, 0, 0):
+    sys.exit("the right to write everywhere cannot be given up")
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def open_as_anybody(path: Path) -> str:
+    """What is said to a user who has only the rights that the files give."""
+    if sys.platform != "linux" and (os.name == "nt" or os.geteuid() == 0):
+        missing("this user may write everywhere")
+    command = [sys.executable, "-c", AS_ANYBODY, "-c", OPEN, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["", "lock", "store.db"], ids=["folder", "lock file", "database"])
+async def test_what_is_read_only_is_told_with_what_to_do(tmp_path: Path, name: str) -> None:
+    await filled(tmp_path / "store")
+    place = tmp_path / "store" / name
+    rights = place.stat().st_mode
+    place.chmod(0o500 if place.is_dir() else 0o400)
     try:
-        with pytest.raises(StoreUnavailable, match="the right to write"):
-            trio.run(Store(tmp_path).open)
+        said = open_as_anybody(tmp_path / "store")
     finally:
-        tmp_path.chmod(0o700)
+        place.chmod(rights)
+        for suffix in ("-wal", "-shm"):  # SQLite gives them the rights of their database
+            (tmp_path / "store" / f"store.db{suffix}").unlink(missing_ok=True)
+    assert str(tmp_path / "store") in said
+    assert "give this user the right to write there" in said
+    assert open_as_anybody(tmp_path / "store") == ""
 
 
-async def test_a_lock_file_that_is_read_only_is_told_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "lock").mkdir()
-    with pytest.raises(StoreUnavailable, match="cannot be written to"):
+@pytest.mark.parametrize("name", ["lock", "store.db", "large"])
+async def test_what_stands_in_the_place_of_a_file_is_told_by_name(tmp_path: Path, name: str) -> None:
+    if name == "large":
+        (tmp_path / name).write_text("no folder")
+    else:
+        (tmp_path / name).mkdir()
+    with pytest.raises(StoreUnavailable, match=r"another folder") as caught:
         await Store(tmp_path).open()
+    assert str(tmp_path) in str(caught.value)
+    assert name != "large" or f"move {tmp_path / name} away" in str(caught.value)
+
+
+async def test_a_damaged_lock_file_is_made_anew_and_who_holds_it_goes_on_holding_it(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    (tmp_path / "lock").write_bytes(b"no lock" * 1000)
+    async with running(Store(tmp_path)):
+        (tmp_path / "lock").write_bytes(b"no lock" * 1000)
+        with pytest.raises(StoreInUse):
+            await Store(tmp_path).open()
+    async with open_again(tmp_path) as store:
+        assert len(await replays(store)) == 20
 
 
 @pytest.mark.parametrize(
