@@ -10,14 +10,16 @@ import errno
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from types import UnionType
 from typing import Any, Final, TypeAlias
 
 from pywats_events.durability.errors import StoreDamaged, StoreUnavailable
 
-__all__ = ["checked", "corrupt", "is_busy", "is_corrupt", "is_full", "is_lost", "unavailable"]
+__all__ = ["NULL", "checked", "corrupt", "is_busy", "is_corrupt", "is_full", "is_lost", "unavailable"]
 
-_Kind: TypeAlias = type | UnionType
+_Kind: TypeAlias = type | tuple[type, ...]
+
+NULL: Final = type(None)
+"""The type of a value that may not be there."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -83,9 +85,8 @@ def checked(rows: Iterable[tuple[Any, ...]], *kinds: _Kind) -> list[tuple[Any, .
     """
     found = list(rows)
     for row in found:
-        for value, kind in zip(row, kinds, strict=True):
-            if not isinstance(value, kind):
-                raise corrupt(f"a row holds a value of type {type(value).__name__} in place of {kind}")
+        if not all(map(isinstance, row, kinds)):
+            raise corrupt(f"a row holds values of the types {', '.join(type(one).__name__ for one in row)}")
     return found
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from msgspec.structs import replace
 
 from pywats_events.durability._database import Batch, Database
-from pywats_events.durability._faults import checked, unavailable
+from pywats_events.durability._faults import NULL, checked, unavailable
 from pywats_events.durability._files import Folder
 from pywats_events.durability._schema import check_ours
 from pywats_events.durability._statements import Kind, clean
@@ -34,17 +34,8 @@ __all__ = ["SQLiteDeadLetterQueue", "StoredError"]
 
 _COLUMNS: Final = "id, at, handler, attempts, source, error_type, error, traceback, event, raw, replayed"
 _KINDS: Final = (
-    str,
-    int,
-    str | None,
-    int,
-    str | None,
-    str,
-    str,
-    str,
-    bytes | None,
-    bytes | None,
-    int | None,
+    *(str, int, (str, NULL), int, (str, NULL), str, str, str),
+    *((bytes, NULL), (bytes, NULL), (int, NULL)),
 )
 _PAGE: Final = 1000
 """Numbers that are read at a time; the dead letters themselves are read one by one."""

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from pywats_events.durability._database import Database
-from pywats_events.durability._faults import checked, is_lost
+from pywats_events.durability._faults import NULL, checked, is_lost
 from pywats_events.durability._group_commit import Commit, GroupCommit
 from pywats_events.durability._recovery import CAREFUL_FROM, UNCLEAN_ENDS, Counts, Replay, ends_of, verdict
 from pywats_events.durability._statements import Kind, clean
@@ -33,6 +33,7 @@ _PAGE_BYTES: Final = 16 << 20
 _TEXTS: Final = 1000
 _NAMES: Final = msgspec.json.Decoder(tuple[str, ...])
 _WINDOW: Final = 4096
+_KINDS: Final = (int, str, str, (str, NULL), str, object, int, (int, NULL), str)
 _PAGE_SQL: Final = (
     "SELECT j.seq, j.event_id, j.source, j.key, j.handlers, j.encoded, j.large, h.ends, "
     "(SELECT json_group_array(handler) FROM settled s WHERE s.seq = j.seq) "
@@ -407,9 +408,9 @@ class Journal:
         size = 0
         with closing(connection.execute(_PAGE_SQL, (start, last, needle, handler, limit))) as rows:
             for row in rows:
-                ((seq, event_id, source, key, handlers, encoded, large, marked, settled),) = checked(
-                    (row,), int, str, str, str | None, str, object, int, int | None, str
-                )
+                seq, event_id, source, key, handlers, encoded, large, marked, settled = checked(
+                    (row,), *_KINDS
+                )[0]
                 try:
                     data = self._payload(seq, encoded, large=bool(large))
                     names = _NAMES.decode(handlers)
