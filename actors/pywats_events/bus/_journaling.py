@@ -140,6 +140,30 @@ class Journaling:
         self._damage = opened
         if self._bus.running:
             self._tell_damage()
+            if opened.set_aside is not None:
+                self._end_lost()
+
+    def _end_lost(self) -> None:
+        """Settle what was only on the disk, in a database that was set aside: nobody will read it here."""
+        lost = 0
+        for subscription in (*self._bus.subscriptions, *self._bus.leaving):
+            cursor = subscription.cursor
+            if cursor is None or not cursor.behind:
+                continue
+            for event_id in self._journal.lost(cursor.name, cursor.read, cursor.head):
+                lost += 1
+                receipt = self._open.get(event_id)
+                if self._journal.count(event_id):
+                    self._bus.ledger.accepted += 1
+                commit = self._journal.settle(event_id, cursor.name, Outcome.DROPPED)
+                if receipt is not None:
+                    commit.add_done_callback(partial(receipt.ended, cursor.name, Outcome.DROPPED))
+                elif event_id not in self._journal:
+                    commit.add_done_callback(Receipt(None, (), self._bus.ledger, 1).one_less)
+        if lost:
+            logger.error(
+                "%d events waited for their handlers on the disk only; they are in the store set aside", lost
+            )
 
     def _tell_damage(self) -> None:
         damage, self._damage = self._damage, None

@@ -233,6 +233,11 @@ class GroupCommit:
             self._open.add(kind, row)
         self._counted(64).add_done_callback(written)
 
+    def is_unwritten(self, seq: int) -> bool:
+        """Whether an accepted event still has to be written."""
+        at_disk = self._at_disk
+        return seq in self._open.accepted or (at_disk is not None and seq in at_disk.accepted)
+
     @property
     def pending(self) -> int:
         """Operations that are not known to be on the disk."""

@@ -320,6 +320,22 @@ class Journal:
         entry = self._entries.get(event_id)
         return 0 if entry is None else entry.seq
 
+    def lost(self, handler: str, after: int, upto: int) -> list[str]:
+        """The events in hand that a handler had on the disk only, when that was set aside.
+
+        Args:
+            handler: whose events.
+            after: the number of the event before the first.
+            upto: that of the last.
+        """
+        return [
+            event_id
+            for event_id, entry in self._entries.items()
+            if after < entry.seq <= upto
+            and handler in entry.pending
+            and not self._commits.is_unwritten(entry.seq)
+        ]
+
     def is_careful(self, event_id: str) -> bool:
         """Whether an event in hand has to be taken (see `take`) before a handler gets it."""
         entry = self._entries.get(event_id)

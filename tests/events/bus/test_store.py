@@ -447,6 +447,12 @@ async def test_a_store_that_fills_is_a_system_event_which_is_in_no_journal(folde
     assert listener.handled[0].source == "default"
 
 
+def malformed() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
 def set_aside(folder: Path) -> list[Path]:
     return list(folder.glob("store-corrupt-*.db"))
 
@@ -461,11 +467,9 @@ async def test_damage_that_is_found_while_a_bus_runs_is_told_and_a_new_store_beg
 ) -> None:
     store = quick(folder)
     listener = Recording(event_type=EventType.STORE_DAMAGED)
-    error = sqlite3.DatabaseError("database disk image is malformed")
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
     def damaged(*_: object) -> None:
-        raise error
+        raise malformed()
 
     handler = Recording()
     async with AsyncEventBus(store=store) as bus:
@@ -492,6 +496,44 @@ async def test_damage_that_is_found_while_a_bus_runs_is_told_and_a_new_store_beg
     async with open_again(folder) as store:  # what memory knew is in the new one
         assert (await store.shelf("machine")).get("state") == b"idle"
         assert first.id in store.seen
+
+
+async def test_what_waited_on_the_disk_of_a_damaged_store_is_told_and_holds_up_nothing(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = quick(folder)
+    listener = Recording(event_type=EventType.STORE_DAMAGED)
+    go = trio.Event()
+
+    async def wait(_: Event) -> None:
+        await go.wait()
+
+    slow, fast = Recording(wait, name="slow"), Recording(name="fast")
+    async with AsyncEventBus(store=store) as bus:
+        bus.subscribe(listener)
+        bus.subscribe(slow, capacity=5)
+        bus.subscribe(fast)
+        receipts = [await bus.publish(event_of(number)) for number in range(30)]
+        held = receipts[20:25]
+        del receipts
+        with trio.fail_after(DEADLINE):
+            while len(fast.handled) < 30 or store._commits.pending:
+                await trio.sleep(0.01)
+            store._commits.cannot_read(malformed())
+            while not listener.handled:
+                await trio.sleep(0.01)
+            last = await bus.publish(event_of(99))
+            go.set()
+            await last.wait_settled()
+            await bus.wait_idle()
+            for receipt in held:
+                await receipt.wait_settled()
+                assert receipt.outcomes["slow"] is Outcome.DROPPED
+    assert slow.numbers[-1] == 99
+    assert fast.numbers == [*range(30), 99]
+    lost = 31 - len(slow.handled)
+    assert lost > 20
+    assert f"{lost} events waited for their handlers on the disk only" in caplog.text
 
 
 async def test_damage_that_is_found_at_the_start_is_told_to_whoever_listens(folder: Path) -> None:
