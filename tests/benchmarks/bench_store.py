@@ -176,12 +176,14 @@ def recover(folder: Path) -> None:
 
 
 def most_memory() -> float:
-    """The most MB that this process has had in memory so far."""
+    """The most MB that this process has had in memory so far; 0 where that is not known."""
     if sys.platform == "linux":  # where getrusage tells the parent's too
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1e3  # type: ignore[index] # always there
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return 0.0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 

@@ -209,6 +209,7 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
         (("run", "missing.py"), 1, "there is no file missing.py"),
         (("tree", "."), 4, "no station is running with the data folder"),
         (("dead-letters", "list", "."), 1, "there is no store in"),
+        (("dead-letters", "drop", ".", "--all"), 1, "there is no store in"),
         (("dead-letters", "replay", ".", "some-id"), 4, "no station is running"),
         (("simulate", "Nonsense()"), 1, "a policy is written as RetryPolicy(max_retries=5)"),
         (("simulate", "RetryPolicy(max_retries=-1)"), 1, "max_retries"),

@@ -8,7 +8,8 @@ and what was not settled when the process ended comes back the same way (see `_p
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakValueDictionary
@@ -22,7 +23,7 @@ from pywats_events.durability import Commit, Opened, Page, Paged, Replay, Store,
 from pywats_events.errors import EndedTheProcess
 from pywats_events.models.event import Event
 from pywats_events.settlement import Ledger, Outcome, Receipt, Taker
-from pywats_supervision import PERMANENT, TRANSIENT, ChildSpec, RestartType
+from pywats_supervision import TRANSIENT, ChildSpec
 from pywats_supervision.policies import Backoff
 from pywats_supervision.policies.decision import Failure
 
@@ -284,36 +285,40 @@ class Journaling:
         """The child that writes batches."""
         return self._child("journal", self.store.run)
 
-    def _child(self, name: str, start: Start, restart: RestartType = PERMANENT) -> ChildSpec:
-        """A child that all events depend on: each of its failures is told, also under a bare bus."""
-
-        async def run(task_status: trio.TaskStatus[Any]) -> None:
-            try:
+    def _child(self, name: str, start: Start) -> ChildSpec:
+        async def run(task_status: trio.TaskStatus[Any]) -> None:  # noqa: ASYNC128 - handed on
+            with self._told(name):
                 await start(task_status)
-            except Exception as error:  # a failure of a child, raised again
-                text = "%r, which works on the store in %s, failed and is started again: %s"
-                logger.error(text, name, self.store.path, error)  # noqa: TRY400 - the supervisor has the traceback
-                raise
 
-        return ChildSpec(name, run, restart=restart, policy=Backoff(**OUTERMOST))
+        return ChildSpec(name, run, policy=Backoff(**OUTERMOST))
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Tell the failure of a child that all events depend on, also under a bare bus."""
+        try:
+            yield
+        except Exception as error:  # a failure of a child, raised again
+            text = "%r, which works on the store in %s, failed and is started again: %s"
+            logger.error(text, name, self.store.path, error)  # noqa: TRY400 - the supervisor has the traceback
+            raise
 
     def paging(self) -> tuple[ChildSpec, ...]:
         """The children that read for those that are behind, and tell when the replay is done."""
         return (
             self._child("pager", self._pager.run),
-            self._child("replay", self._replay, TRANSIENT),
+            ChildSpec("replay", self._replay, restart=TRANSIENT, policy=Backoff(**OUTERMOST)),
         )
 
-    async def _replay(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _replay(self) -> None:
         """Say who is missing, and when all that came back is on its way. Cancelled: it begins anew."""
-        task_status.started()
         self._tell_damage()
         if self._replayed.is_set():
             return
-        self._tell_missing(await self._journal.handlers_of_earlier())
-        for subscription in self._starters or ():
-            if subscription.cursor is not None:
-                await subscription.cursor.wait_read(self._journal.last_of_earlier)
+        with self._told("replay"):
+            self._tell_missing(await self._journal.handlers_of_earlier())
+            for subscription in self._starters or ():
+                if subscription.cursor is not None:
+                    await subscription.cursor.wait_read(self._journal.last_of_earlier)
         self._replayed.set()
 
     def _tell_missing(self, names: frozenset[str]) -> None:
