@@ -12,8 +12,9 @@ from pywats_files.config import FolderConfig
 
 __all__ = ["Kind", "Patterns", "Seen", "Stability", "batches", "free_name", "is_marked", "oldest"]
 
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What a name must not have: it would deceive whoever reads a log; nor bytes that are no text."""
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a name must not have: it would deceive whoever reads a log, as also what turns the direction of
+writing does (Unicode's Bidi_Control); nor bytes that are no text."""
 
 
 class Seen(NamedTuple):
@@ -123,12 +124,33 @@ def batches(files: Sequence[Seen], *, most_files: int, most_bytes: int) -> Itera
         yield group
 
 
-def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
-    """The name, or the first `name-2.ext`, `name-3.ext` ... that is free."""
-    if not is_taken(name):
-        return name
-    stem, dot, ending = name.partition(".") if not name.startswith(".") else (name, "", "")
-    number = 2
-    while is_taken(f"{stem}-{number}{dot}{ending}"):
+def free_name(
+    name: str, is_taken: Callable[[str], bool], *, room: int = 255, length: Callable[[str], int] = len
+) -> str:
+    """The name, or the first `name-2.ext`, `name-3.ext` ... that is free; cut short where it has no room.
+
+    Args:
+        name: of a file.
+        is_taken: whether there is a file of a name.
+        room: the length of a name, at the most.
+        length: of a name, as its file system counts it.
+    """
+    stem, ending = _parted(name, room, length)
+    number = 1
+    while True:
+        tail = ending if number == 1 else f"-{number}{ending}"
+        end = len(stem)
+        while end and length(stem[:end] + tail) > room:
+            end -= 1
+        if not is_taken(stem[:end] + tail):
+            return stem[:end] + tail
         number += 1
-    return f"{stem}-{number}{dot}{ending}"
+
+
+def _parted(name: str, room: int, length: Callable[[str], int]) -> tuple[str, str]:
+    """Stem and ending: from the first point on, or from the last one if that is most of the name."""
+    if not name.startswith("."):
+        for at in (name.find("."), name.rfind(".")):
+            if at >= 0 and length(name[at:]) <= room // 2:
+                return name[:at], name[at:]
+    return name, ""

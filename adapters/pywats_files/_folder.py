@@ -12,16 +12,19 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pywats_files._decisions import Patterns, Seen, free_name, is_marked, oldest
 from pywats_files._ledger import Ledger
-from pywats_files._platform import READING, WINDOWS, is_being_written, lock
+from pywats_files._platform import READING, WINDOWS, is_being_written, length_of, lock, longest_name
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.errors import FileChanged, FolderInUse, FolderLost
 
-__all__ = ["Folder", "NotNow", "Sight", "seen_of"]
+__all__ = ["Folder", "NotNow", "Sight", "check_unchanged", "seen_of"]
+
+ERROR: Final = ".error.txt"
+"""What is added to the name of a failed file for that of the one that says why."""
 
 
 class NotNow(Exception):
@@ -39,13 +42,13 @@ class Sight(NamedTuple):
         in_hand: files of an earlier life that are still in hand.
         waiting: the oldest of those that are waiting, in order of time.
         files: how many are waiting.
-        refused: those that are never taken.
+        troubles: what is wrong with others.
     """
 
     in_hand: list[Seen]
     waiting: list[Seen]
     files: int
-    refused: list[Trouble]
+    troubles: list[Trouble]
 
 
 class Folder:
@@ -66,6 +69,7 @@ class Folder:
         self._identity: tuple[int, int] | None = None
         self._ledger: Ledger | None = None
         self._names_in_hand: set[str] = set()
+        self._longest = 0
 
     # Having the folder
 
@@ -90,6 +94,7 @@ class Folder:
             self._lock = lock(config.state_path / "lock")
             self._ledger = Ledger(config.state_path / "ledger", config.remember)
             self._names_in_hand = set(os.listdir(self._hand))
+            self._longest = min(longest_name(self._done), longest_name(self._failed))
         except BlockingIOError as error:
             raise FolderInUse(f"another watcher has the folder {self._path}") from error
         except OSError as error:
@@ -125,9 +130,9 @@ class Folder:
             FolderLost: if it cannot be read.
         """
         self.check()
-        refused: list[Trouble] = []
+        troubles: list[Trouble] = []
         try:
-            counted = _Counted(self._waiting(refused))
+            counted = _Counted(self._waiting(troubles))
             waiting = oldest(counted, most)
             with os.scandir(self._hand) as entries:
                 in_hand = sorted(
@@ -137,9 +142,9 @@ class Folder:
                 )
         except OSError as error:
             raise FolderLost(f"the folder {self._path} cannot be read: {error}") from error
-        return Sight(in_hand, waiting, counted.count, refused)
+        return Sight(in_hand, waiting, counted.count, troubles)
 
-    def _waiting(self, refused: list[Trouble]) -> Iterator[Seen]:
+    def _waiting(self, troubles: list[Trouble]) -> Iterator[Seen]:
         with os.scandir(self._path) as entries:
             for entry in entries:
                 kind = self._patterns.kind(entry.name)
@@ -147,15 +152,18 @@ class Folder:
                     continue
                 try:
                     found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        continue
+                    reason = kind.refused or _not_a_file(found)
+                    if reason is not None:
+                        troubles.append(Trouble("refused", entry.name, reason))
+                    elif self._config.finished != "marker" or self._is_marked(entry.name, found.st_mtime_ns):
+                        yield seen_of(entry.name, found)
                 except FileNotFoundError:
                     continue
-                reason = kind.refused or _not_a_file(found)
-                if stat.S_ISDIR(found.st_mode):
-                    continue
-                if reason is not None:
-                    refused.append(Trouble("refused", entry.name, reason))
-                elif self._config.finished != "marker" or self._is_marked(entry.name, found.st_mtime_ns):
-                    yield seen_of(entry.name, found)
+                except OSError as error:
+                    self.check()
+                    troubles.append(Trouble("unreadable", entry.name, str(error)))
 
     def _is_marked(self, name: str, mtime_ns: int) -> bool:
         try:
@@ -181,9 +189,8 @@ class Folder:
             found = os.fstat(descriptor)
             if seen_of(name, found) != seen or not stat.S_ISREG(found.st_mode):
                 raise NotNow(None)
-            # Whoever renames a file, or marks it, has said that it is finished.
-            if self._config.finished == "stable" and is_being_written(descriptor):
-                raise NotNow(Trouble("held", name, "its writer still has it open"))
+            if is_being_written(descriptor):
+                raise NotNow(_held(name))
             if WINDOWS:
                 os.close(descriptor)  # an open file cannot be renamed there
                 descriptor = -1
@@ -200,14 +207,19 @@ class Folder:
         return descriptor
 
     def reopen(self, name: str) -> int:
-        """The open descriptor of a file that is in hand since an earlier life.
+        """The open descriptor of a file that is in hand already.
 
         Raises:
+            NotNow: if somebody has it open for writing.
             OSError: if it cannot be opened.
         """
         if self._config.finished == "marker" and not os.path.lexists(f"{self._path}/{name}"):
             _remove(f"{self._path}/{name}{self._config.marker}")
-        return os.open(f"{self._hand}/{name}", READING)
+        descriptor = os.open(f"{self._hand}/{name}", READING)
+        if is_being_written(descriptor):
+            os.close(descriptor)
+            raise NotNow(_held(name))
+        return descriptor
 
     def path_in_hand(self, name: str) -> str:
         """Where a file is while it is in hand."""
@@ -233,32 +245,41 @@ class Folder:
         """Move a file out of hand: to `done`, or with an error to `failed`, the error beside it.
 
         Raises:
-            FileChanged: if it was written to since it was read; it is back in the folder.
-            OSError: if it cannot be moved; it is still in hand.
+            FileChanged: if it was written to since it was read; it is still in hand.
+            OSError: if it cannot be moved; likewise.
         """
-        hand = f"{self._hand}/{seen.name}"
+        name = seen.name
+        hand = f"{self._hand}/{name}"
         try:
             found = os.stat(hand, follow_symlinks=False)
         except FileNotFoundError:
             self.check()
-            self._names_in_hand.discard(seen.name)
+            self._names_in_hand.discard(name)
             return  # somebody has taken it away: a person, for we are alone
-        changed = seen_of(seen.name, found) != seen
-        if error is not None and not changed:
-            self._put_to_failed(hand, seen.name, error)
+        check_unchanged(seen, found)
+        if error is None:
+            os.rename(hand, self._free(self._done, name))
         else:
-            os.rename(hand, _free(self._path if changed else self._done, seen.name))
-        self._names_in_hand.discard(seen.name)
-        if changed:
-            raise FileChanged(f"{seen.name} was written to after it was taken; it is taken again")
+            self._put_to_failed(hand, name, error)
+        self._names_in_hand.discard(name)
 
     def _put_to_failed(self, hand: str, name: str, error: str) -> None:
-        target = _free(self._failed, name)
+        target = self._free(self._failed, name, beside=ERROR)
         temporary = f"{self._config.state_path}/error.new"
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{error}\n")
-        os.replace(temporary, f"{target}.error.txt")
+        os.replace(temporary, f"{target}{ERROR}")
         os.rename(hand, target)
+
+    def _free(self, place: str, name: str, *, beside: str = "") -> str:
+        """A path for a file of that name, with room for another beside it whose name is longer by that."""
+        found = free_name(
+            name,
+            lambda other: os.path.lexists(f"{place}/{other}"),
+            room=self._longest - len(beside),
+            length=length_of,
+        )
+        return f"{place}/{found}"
 
 
 class _Counted:
@@ -279,16 +300,22 @@ def seen_of(name: str, found: os.stat_result) -> Seen:
     return Seen(found.st_mtime_ns, name, found.st_size, 0 if WINDOWS else found.st_ino)
 
 
+def check_unchanged(seen: Seen, found: os.stat_result) -> None:
+    """Raise FileChanged if a file in hand is not what it was: whoever has it open writes on."""
+    if seen_of(seen.name, found) != seen:
+        raise FileChanged("it was written to after it was taken; it is read again")
+
+
+def _held(name: str) -> Trouble:
+    return Trouble("held", name, "its writer still has it open")
+
+
 def _not_a_file(found: os.stat_result) -> str | None:
     if stat.S_ISREG(found.st_mode):
         return None
     if stat.S_ISLNK(found.st_mode):
         return "it is a link, and only files are taken"
     return "it is neither a file nor a folder"
-
-
-def _free(place: str, name: str) -> str:
-    return f"{place}/{free_name(name, lambda other: os.path.lexists(f'{place}/{other}'))}"
 
 
 def _remove(path: str) -> None:

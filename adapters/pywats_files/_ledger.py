@@ -32,6 +32,7 @@ class Ledger:
         self._path = path
         self._remember = remember
         self._known: dict[bytes, None] = {}
+        self._unwritten: list[bytes] = []
         if remember:
             self._read()
 
@@ -59,17 +60,19 @@ class Ledger:
         """Remember contents; blocks.
 
         Raises:
-            OSError: if they cannot be written; they are remembered by this process.
+            OSError: if they cannot be written; this process knows them, and the next call writes them.
         """
         new = [digest for digest in digests if digest not in self._known] if self._remember else []
-        if not new:
-            return
         self._known.update(dict.fromkeys(new))
+        self._unwritten += new
+        if not self._unwritten:
+            return
         if len(self._known) > 2 * self._remember:
             self._rewrite()
-            return
-        with open(self._path, "ab", buffering=0) as file:
-            file.write(_written(new))
+        else:
+            with open(self._path, "ab") as file:  # buffered, which writes all or raises
+                file.write(_written(self._unwritten))
+        self._unwritten.clear()
 
     def _rewrite(self) -> None:
         """Keep the newest, in a new file put in the place of the old one."""

@@ -5,7 +5,9 @@ It outlives the lives of its watcher: what one life has published is not publish
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 
 import trio
 
@@ -25,6 +27,7 @@ class OpenFile:
         published: how many of its events are in the bus.
         complete: whether all are.
         ended: whether all are secured.
+        stuck: whether it could not be put aside; that is tried again.
         twins: files with the same content that were taken meanwhile: they share its fate.
     """
 
@@ -38,6 +41,7 @@ class OpenFile:
         "error",
         "published",
         "seen",
+        "stuck",
         "twins",
     )
 
@@ -48,6 +52,7 @@ class OpenFile:
         self.published = 0
         self.complete = False
         self.ended = False
+        self.stuck = False
         self.twins: list[OpenFile] = []
         self._done = done
         self._pending = 0
@@ -76,12 +81,18 @@ class OpenFile:
 
 
 class OpenFiles:
-    """All files in hand that this process knows."""
+    """All files in hand that this process knows.
+
+    Attributes:
+        stuck: how many could not be put aside, and are tried again.
+    """
 
     def __init__(self) -> None:
+        self.stuck: int = 0
         self._by_name: dict[str, OpenFile] = {}
         self._by_digest: dict[bytes, OpenFile] = {}
         self._due: list[OpenFile] = []
+        self._later: deque[tuple[float, OpenFile]] = deque()
         self._change = trio.Event()
 
     def changed(self) -> None:
@@ -102,7 +113,10 @@ class OpenFiles:
         Cancelled: nothing has happened.
         """
         while not self._due:
-            await self._change.wait()
+            with trio.move_on_at(self._later[0][0] if self._later else inf):
+                await self._change.wait()
+            while self._later and self._later[0][0] <= trio.current_time():
+                self._due.append(self._later.popleft()[1])
 
     def take_due(self, most: int) -> list[OpenFile]:
         """Some of those that are to be put aside; they are not due any more."""
@@ -110,8 +124,15 @@ class OpenFiles:
         return taken
 
     def put_back(self, files: Iterable[OpenFile]) -> None:
-        """They are due again: they could not be put aside."""
+        """They are due again: nobody came to put them aside."""
         self._due.extend(files)
+
+    def put_off(self, file: OpenFile, until: float) -> None:
+        """It could not be put aside: it is due again at a time no earlier than that of those before."""
+        self.stuck += not file.stuck
+        file.stuck = True
+        self._later.append((until, file))
+        self.changed()
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -121,8 +142,8 @@ class OpenFiles:
         return frozenset(name for name, file in self._by_name.items() if file.complete)
 
     def under_way(self) -> bool:
-        """Whether there are any whose events are all published, and that are not put aside."""
-        return any(file.complete for file in self._by_name.values())
+        """Whether there are any whose events are all published, and that are not put aside, nor stuck."""
+        return any(file.complete and not file.stuck for file in self._by_name.values())
 
     def open_at_end(self, seen: Seen, error: str | None) -> None:
         """A file that has no events to be published: it is to be put aside at once."""
@@ -155,6 +176,7 @@ class OpenFiles:
 
     def forget(self, file: OpenFile) -> None:
         """It is put aside."""
+        self.stuck -= file.stuck
         self._leave(file)
         self.changed()
 

@@ -12,7 +12,7 @@ if sys.platform != "win32":
 else:
     import msvcrt
 
-__all__ = ["READING", "WINDOWS", "is_being_written", "lock"]
+__all__ = ["READING", "WINDOWS", "is_being_written", "length_of", "lock", "longest_name"]
 
 WINDOWS: Final = sys.platform == "win32"
 READING: Final = (
@@ -23,6 +23,9 @@ READING: Final = (
     | getattr(os, "O_CLOEXEC", 0)
 )
 """How a file is opened that somebody else put there: no link is followed, no pipe is waited for."""
+
+LONGEST: Final = 255
+"""Of a name, nearly everywhere; FAT says six times as much, and means characters."""
 
 
 def lock(path: Path) -> int:
@@ -45,6 +48,20 @@ def lock(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def longest_name(folder: str) -> int:
+    """How long the name of a file in a folder may be, as `length_of` counts.
+
+    Raises:
+        OSError: if the folder is away.
+    """
+    return LONGEST if WINDOWS else min(LONGEST, os.pathconf(folder, "PC_NAME_MAX"))
+
+
+def length_of(name: str) -> int:
+    """The length of a name as the file system counts it: bytes, on Windows units of UTF-16."""
+    return len(name.encode("utf-16-le", "surrogatepass")) // 2 if WINDOWS else len(os.fsencode(name))
 
 
 def is_being_written(descriptor: int) -> bool:

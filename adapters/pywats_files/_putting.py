@@ -26,7 +26,7 @@ class Putting:
         folder: where they are.
         files: those in hand.
         retry_after: seconds until it is tried again to move one that could not be.
-        gone: told of each file that is out of hand, and of what was wrong with it.
+        gone: told of each file that it is done with, and of what was wrong with it.
         tell: told what else goes wrong.
 
     Attributes:
@@ -66,17 +66,14 @@ class Putting:
             finally:
                 if fates is None:
                     self._files.put_back(batch)
-            stuck = []
+            again = trio.current_time() + self._retry_after
             for file, trouble in zip(batch, fates, strict=True):
                 if trouble is not None and trouble.kind == "stuck":
                     self._tell(trouble)
-                    stuck.append(file)
+                    self._files.put_off(file, again)
                 else:
                     self._files.forget(file)
                     self._gone(file, trouble)
-            if stuck:
-                self._files.put_back(stuck)
-                await trio.sleep(self._retry_after)
 
     def _put(self, batch: list[OpenFile]) -> list[Trouble | None]:
         """In a thread: remember what is done, then move each."""

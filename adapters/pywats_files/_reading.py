@@ -13,11 +13,11 @@ from typing import BinaryIO, Final, NamedTuple
 from pywats_events import Event
 from pywats_events.models._clock import now
 from pywats_files._decisions import Patterns, Seen
-from pywats_files._folder import Folder, NotNow, seen_of
+from pywats_files._folder import Folder, NotNow, check_unchanged, seen_of
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.converters import FileInfo
-from pywats_files.errors import FileNotReady, FileRefused
+from pywats_files.errors import FileChanged, FileNotReady, FileRefused
 
 __all__ = ["Later", "Pages", "Reader", "Taken", "told"]
 
@@ -43,16 +43,14 @@ class Taken(NamedTuple):
     Attributes:
         seen: the file itself.
         digest: of its content.
-        pages: its events, a page at a time.
+        pages: its events, a page at a time; None if something is wrong with it, or its content is done.
         error: what is wrong with it.
-        repeat: whether its content is done already.
     """
 
     seen: Seen
     digest: bytes = b""
     pages: Pages | None = None
     error: str | None = None
-    repeat: bool = False
 
 
 class Pages:
@@ -123,7 +121,7 @@ class Reader:
 
         Args:
             files: as they were seen.
-            in_hand: whether they are in hand already, since an earlier life.
+            in_hand: whether they are in hand already: since an earlier life, or to be read again.
 
         Raises:
             FolderLost: if the folder is away.
@@ -139,6 +137,8 @@ class Reader:
             return None
         except NotNow as reason:
             return Later(seen.name, reason.trouble)
+        except FileChanged as error:
+            return Later(seen.name, Trouble("changed", seen.name, str(error)))
         except FileNotReady as error:
             return Later(seen.name, Trouble("waiting", seen.name, str(error)))
         except OSError as error:
@@ -158,6 +158,7 @@ class Reader:
             if seen.size >= LARGE:
                 return self._large(seen, pattern, os.dup(descriptor))
             data = file.read(seen.size)
+            check_unchanged(seen, os.fstat(descriptor))
         digest = hashlib.blake2b(data, digest_size=16).digest()
         return self._converted(seen, pattern, digest, io.BytesIO(data))
 
@@ -167,6 +168,7 @@ class Reader:
             digest = hashlib.blake2b(digest_size=16)
             while data := stream.read(AT_ONCE):
                 digest.update(data)
+            check_unchanged(seen, os.fstat(descriptor))
             stream.seek(0)
         except BaseException:
             stream.close()
@@ -176,7 +178,7 @@ class Reader:
     def _converted(self, seen: Seen, pattern: str, digest: bytes, stream: BinaryIO) -> Taken:
         if self._folder.is_done(digest):
             stream.close()
-            return Taken(seen, digest, repeat=True)
+            return Taken(seen, digest)
         try:
             events = self._events(pattern, stream, seen, digest)
             return Taken(

@@ -27,8 +27,10 @@ MANY: Final = 10_000
 BATCH: Final = 64
 """Files taken by one visit to a thread."""
 BATCH_BYTES: Final = 4 * 1024 * 1024
+MANY_STUCK: Final = 10_000
+"""Files that cannot be put aside from which on no more are taken."""
 SOON: Final = 0.5
-"""Seconds until a file is looked at again that changed under our eyes."""
+"""Seconds until a file is looked at again that changed, or was closed, under our eyes."""
 
 
 class Taking:
@@ -69,6 +71,7 @@ class Taking:
         self._backlog = backlog
         self._stability = Stability(config.stable_for)
         self._again: dict[str, float] = {}
+        self._held: set[str] = set()
         self._reader = Reader(config, folder)
         self._fetched = 0
         self._refused = False
@@ -90,8 +93,10 @@ class Taking:
             self.news = trio.Event()
             sight: Sight = await self.threads.run(self._folder.look, self._files.names(), MANY)
             self._backlog.seen(sight.files, trio.current_time())
-            for trouble in sight.refused:
+            for trouble in sight.troubles:
                 self._tell(trouble)
+            if self._held:
+                self._held.intersection_update(seen.name for seen in (*sight.in_hand, *sight.waiting))
             in_hand, waiting = self._not_again(sight.in_hand), self._not_again(sight.waiting)
             due = inf
             if self._config.finished == "stable":
@@ -105,7 +110,7 @@ class Taking:
                     await self.news.wait()
 
     async def drain(self) -> None:
-        """Wait until what was taken is put aside, but for files that a stopping bus does not take.
+        """Wait until what was taken is put aside, but for what cannot be, or what a stopping bus refuses.
 
         Cancelled: nothing has happened.
         """
@@ -124,7 +129,9 @@ class Taking:
         return [seen for seen in files if seen.name not in self._again]
 
     async def _wait_room(self) -> None:
-        while self.closing or len(self._files) >= self._config.in_flight:
+        """Wait until few enough are in hand; those that are stuck hold up nobody, unless they are many."""
+        files, most = self._files, self._config.in_flight
+        while self.closing or len(files) - files.stuck >= most or files.stuck >= max(most, MANY_STUCK):
             await self._files.wait_changed()
 
     async def _take_all(self, files: list[Seen], *, in_hand: bool) -> None:
@@ -164,7 +171,7 @@ class Taking:
     async def _publish_all(self, found: list[Taken | Later]) -> None:
         for taken in found:
             if isinstance(taken, Later):
-                self._put_off(taken)
+                self.put_off(taken)
             else:
                 self.files_taken += 1
                 await self._publish(taken)
@@ -174,11 +181,16 @@ class Taking:
         self._backlog.worked_off(len(found), trio.current_time())
         self._files.changed()
 
-    def _put_off(self, later: Later) -> None:
-        delay = SOON if later.trouble is None else self._config.retry_after
+    def put_off(self, later: Later) -> None:
+        """Look at a file again after a while; that its writer still has it open is told the second time."""
+        trouble = later.trouble
+        if trouble is not None and trouble.kind == "held" and later.name not in self._held:
+            self._held.add(later.name)  # many rename a file, and close it then
+            trouble = None
+        delay = SOON if trouble is None else self._config.retry_after
         self._again[later.name] = trio.current_time() + delay
-        if later.trouble is not None:
-            self._tell(later.trouble)
+        if trouble is not None:
+            self._tell(trouble)
 
     async def _publish(self, taken: Taken) -> None:
         """Publish a file's events; those that an earlier life has published are left out."""

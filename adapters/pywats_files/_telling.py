@@ -33,7 +33,7 @@ class Trouble(NamedTuple):
         kind: "failed": it is in `failed`; "refused": it is never taken; "unreadable": it is tried
             again; "held": its writer has it open, it is tried again; "waiting": its converter says that
             it is not ready, it is tried again; "changed": it was written to
-            after it was taken, and is taken again; "stuck": it cannot be moved, which is tried again.
+            after it was taken, and is read again; "stuck": it cannot be moved, which is tried again.
         name: of the file.
         reason: a sentence.
     """

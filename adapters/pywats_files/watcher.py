@@ -12,6 +12,7 @@ from pywats_events.transports import BaseTransport, TransportState
 from pywats_files._folder import Folder
 from pywats_files._open_files import OpenFile, OpenFiles
 from pywats_files._putting import Putting
+from pywats_files._reading import Later
 from pywats_files._taking import Taking
 from pywats_files._telling import Backlog, Told, Trouble
 from pywats_files.config import FolderConfig
@@ -22,6 +23,8 @@ logger: Final = logging.getLogger("pywats_files")
 
 DEBOUNCE: Final = 200
 """Milliseconds for which changes are collected; watchfiles' own 1,600 would hold a burst back."""
+LISTEN_AGAIN: Final = 1.0
+"""Seconds until the system is asked again to tell of changes."""
 
 
 class FileWatcher(BaseTransport):
@@ -124,28 +127,50 @@ class FileWatcher(BaseTransport):
             raise _first(group) from None
 
     async def _listen(self) -> None:
-        """Be woken by the operating system when something happens in the folder."""
+        """Be woken by the operating system when something happens in the folder.
+
+        What awatch cannot tell (a name that is no text, no watches left) ends it; it is begun again.
+        """
+        said = ""
+        while True:
+            try:
+                await self._heed_changes()
+            except* Exception as group:  # noqa: BLE001 - of a library in another language; we look for ourselves
+                error = str(_first(group))
+                if error != said:
+                    said = error
+                    logger.warning(
+                        "%s: the system does not tell what happens in %s (%s), which is looked at every %g "
+                        "seconds; it is asked again",
+                        self.name,
+                        self.config.path,
+                        error,
+                        self.config.poll_interval,
+                    )
+            await trio.sleep(LISTEN_AGAIN)
+
+    async def _heed_changes(self) -> None:
         from watchfiles import awatch  # only who is to be woken needs it
 
         over = trio.Event()
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_set_when_cancelled, over)
-                changes = awatch(
-                    self.config.path, watch_filter=None, debounce=DEBOUNCE, stop_event=over, recursive=False
-                )
-                async with aclosing(changes):
-                    async for _ in changes:
-                        self._taking.news.set()
-                nursery.cancel_scope.cancel()
-        except* Exception as group:  # noqa: BLE001 - for instance no watches left; it looks for itself anyway
-            logger.warning(
-                "%s: the system does not tell what happens in %s (%s), which is looked at every %g seconds",
-                self.name,
-                self.config.path,
-                _first(group),
-                self.config.poll_interval,
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._while_heeding, over)
+            changes = awatch(
+                self.config.path, watch_filter=None, debounce=DEBOUNCE, stop_event=over, recursive=False
             )
+            async with aclosing(changes):
+                async for _ in changes:
+                    self._taking.news.set()
+            nursery.cancel_scope.cancel()
+
+    async def _while_heeding(self, over: trio.Event) -> None:
+        """Runs when awatch waits for the first time, so after it has begun to watch."""
+        await trio.lowlevel.checkpoint()
+        self._taking.news.set()  # nobody tells of what happened before
+        try:
+            await trio.sleep_forever()
+        finally:
+            over.set()  # a thread that waits for the system hears of no cancellation
 
     def get_stats(self) -> dict[str, Any]:
         """What a person would want to see of it."""
@@ -154,6 +179,7 @@ class FileWatcher(BaseTransport):
             "folder": str(self.config.path),
             "waiting": self._backlog.waiting,
             "in_hand": len(self._files),
+            "stuck": self._files.stuck,
             "taken": self._taking.files_taken,
             "events": self._taking.events,
             "repeats": self._taking.repeats,
@@ -164,14 +190,18 @@ class FileWatcher(BaseTransport):
     # Telling
 
     def _gone(self, file: OpenFile, trouble: Trouble | None) -> None:
-        """A file is out of hand."""
-        self._told.forget(file.seen.name)
+        """A file is dealt with, or is to be read again."""
+        name = file.seen.name
+        if trouble is not None and trouble.kind == "changed":
+            self._taking.put_off(Later(name, trouble))
+            return
+        self._told.forget(name)
         if trouble is None:
             self._done += 1
-            return
-        self._failed += trouble.kind == "failed"
-        self._told.tell(trouble)
-        self._told.forget(file.seen.name)
+        else:
+            self._failed += 1
+            self._told.tell(trouble)
+            self._told.forget(name)
 
     def _announce_trouble(self, trouble: Trouble) -> None:
         self._announce(
@@ -184,11 +214,3 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-async def _set_when_cancelled(event: trio.Event) -> None:
-    """Tell awatch to stop: a thread that waits for the system hears of no cancellation."""
-    try:
-        await trio.sleep_forever()
-    finally:
-        event.set()

@@ -41,6 +41,21 @@ def test_a_free_name_is_free_and_keeps_its_ending(name: str, taken: set[str]) ->
         assert found.partition(".")[2] == name.partition(".")[2]
 
 
+@given(
+    st.text("ab.\u00fc", min_size=1, max_size=40), st.integers(12, 40), st.sets(st.text("ab.", max_size=12))
+)
+def test_a_free_name_has_room_and_keeps_a_short_ending(name: str, room: int, taken: set[str]) -> None:
+    def length(text: str) -> int:
+        return len(text.encode())
+
+    found = free_name(name, taken.__contains__, room=room, length=length)
+    assert found not in taken
+    assert length(found) <= room
+    stem, dot, ending = name.rpartition(".")
+    if stem and not name.startswith(".") and length(dot + ending) <= room // 2:
+        assert found.endswith(dot + ending)
+
+
 @given(st.lists(st.tuples(st.floats(0.05, 3), files), min_size=1, max_size=8))
 def test_a_file_is_stable_if_each_look_for_long_enough_found_it_the_same(
     looks: list[tuple[float, list[Seen]]],
@@ -95,7 +110,10 @@ def test_a_name_says_which_converter_it_is_for(name: str, pattern: str | None) -
     assert patterns.kind(name) == (pattern, None)
 
 
-@given(st.sampled_from(["\n", "\x1b", "\x7f", "\x85", "\u2028", "\udce4"]))
+@pytest.mark.parametrize(
+    "character",
+    ["\n", "\x1b", "\x7f", "\x85", "\u2028", "\udce4", "\u200f", "\u202e", "\u2066", "\u2069", "\u061c"],
+)
 def test_a_name_with_control_characters_is_refused(character: str) -> None:
     kind = Patterns(FolderConfig(folder="x")).kind(f"a{character}b.json")
     assert kind.pattern is None

@@ -44,10 +44,18 @@ def test_it_is_cut_down_to_the_newest(tmp_path: Path) -> None:
     assert (tmp_path / "ledger").stat().st_size <= 21 * 33
 
 
-def test_a_write_that_fails_is_told_and_costs_nothing_but_the_memory(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "away" / "ledger", 10)
-    with pytest.raises(FileNotFoundError):
-        ledger.add([ONE])
+def test_what_could_not_be_written_is_told_and_written_with_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "away" / "ledger"
+    ledger = Ledger(path, 10)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            ledger.add([ONE])
+        assert ONE in ledger
+    path.parent.mkdir()
+    ledger.add([TWO])
+    found = Ledger(path, 10)
+    assert ONE in found
+    assert TWO in found
 
 
 def test_remembering_none_needs_no_file(tmp_path: Path) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
-from pywats_events import EventType
+from pywats_events import AsyncEventBus, EventType
 from pywats_events.testing import running_async_bus
 from pywats_files import FileWatcher, FolderInUse, FolderLost
+from pywats_files._folder import Folder
+from pywats_files._reading import Later, Reader, Taken
 from support.files import Collected, config_of, drop, names_in, result, until
 
 
@@ -121,7 +125,74 @@ async def test_a_full_disk_leaves_files_in_hand_and_moves_them_when_there_is_roo
     assert "No space left" in trouble["reason"]
 
 
-async def test_a_file_that_is_written_to_after_it_was_taken_is_taken_again(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_moved_holds_up_neither_the_others_nor_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.rename
+
+    def guarded(source: Any, target: Any) -> None:
+        if str(target).endswith("bad.json") and "done" in str(target):
+            raise PermissionError(errno.EPERM, "Operation not permitted", target)
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", guarded)
+    watcher = FileWatcher(config_of(tmp_path, retry_after=3600, in_flight=1))
+    async with AsyncEventBus() as bus:
+        bus.subscribe(Collected(), event_types=["test.result"])
+        bus.register_transport(watcher)
+        drop(tmp_path, "bad.json", result("SN0"))
+        await until(lambda: watcher.get_stats()["stuck"])
+        for number in range(3):
+            drop(tmp_path, f"{number}.json", result(f"SN{number}"))
+            await until(lambda name=f"{number}.json": name in names_in(tmp_path / "done"))
+        with trio.fail_after(5):  # of a grace of 30
+            await bus.stop()
+    assert names_in(tmp_path / ".pywats" / "hand") == ["bad.json"]
+
+
+LONG = pytest.mark.skipif(sys.platform == "win32", reason="paths are too short there for such names")
+
+
+@LONG
+@pytest.mark.parametrize(("stem", "cut"), [("n" * 250, "n" * 248), ("\u00fc" * 125, "\u00fc" * 124)])
+async def test_files_with_the_longest_names_are_put_aside_under_shorter_ones(
+    tmp_path: Path, stem: str, cut: str
+) -> None:
+    watcher = FileWatcher(config_of(tmp_path, retry_after=3600))
+    async with running_async_bus() as bus:
+        bus.subscribe(Collected(), event_types=["test.result"])
+        bus.register_transport(watcher)
+        for number, content in enumerate([result("SN1"), result("SN2"), b"no JSON", b"none either"], 1):
+            drop(tmp_path, f"{stem}.json", content)
+            await until(lambda number=number: names_put_aside(tmp_path) == number)
+    assert set(names_in(tmp_path / "done")) == {f"{stem}.json", f"{cut}-2.json"}
+    failed = names_in(tmp_path / "failed")
+    assert sorted(f"{name}.error.txt" for name in failed if name.endswith("json")) == failed[1::2]
+
+
+def names_put_aside(folder: Path) -> int:
+    return sum(name.endswith("json") for place in ("done", "failed") for name in names_in(folder / place))
+
+
+@LONG
+async def test_a_name_without_room_for_its_marker_is_told_and_left(tmp_path: Path) -> None:
+    troubles, long = Collected(), f"{'n' * 250}.json"
+    async with running_async_bus() as bus:
+        bus.subscribe(troubles, event_types=["system.file_unreadable"])
+        bus.register_transport(FileWatcher(config_of(tmp_path, finished="marker")))
+        drop(tmp_path, long, result("SN0"))
+        await until(lambda: troubles.all)
+        drop(tmp_path, "good.json", result("SN1"))
+        (tmp_path / "good.json.ready").touch()
+        await until(lambda: names_in(tmp_path / "done") == ["good.json"])
+    assert "too long" in troubles.all[0].payload["reason"]
+    assert long in names_in(tmp_path)
+
+
+@pytest.mark.parametrize("finished", ["renamed", "stable", "marker"])
+async def test_a_file_that_is_written_to_after_it_was_taken_is_read_again(
+    tmp_path: Path, finished: str
+) -> None:
     def rewrite(event: Any) -> None:
         if event.payload["unit_id"] == "SN0":
             (tmp_path / ".pywats" / "hand" / "bad.json").write_text(
@@ -138,11 +209,63 @@ async def test_a_file_that_is_written_to_after_it_was_taken_is_taken_again(tmp_p
 
         bus.subscribe(handle, event_types=["test.result"])
         bus.subscribe(troubles, event_types=["system.file_changed"])
-        bus.register_transport(FileWatcher(config_of(tmp_path)))
+        bus.register_transport(FileWatcher(config_of(tmp_path, finished=finished, stable_for=0.05)))
         drop(tmp_path, "bad.json", result("SN0"))
+        (tmp_path / "bad.json.ready").touch()
         await until(lambda: names_in(tmp_path / "done") == ["bad.json"])
     assert units == ["SN0", "SN0, whole"]
     assert len(troubles.all) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+async def test_a_file_that_is_renamed_in_and_appended_to_is_taken_when_it_is_closed(tmp_path: Path) -> None:
+    events, watcher = Collected(), FileWatcher(config_of(tmp_path))
+    lines = [json.dumps(result(f"SN{number}")) + "\n" for number in range(40)]
+    async with running_async_bus() as bus:
+        bus.subscribe(events, event_types=["test.result"])
+        bus.register_transport(watcher)
+        with open(tmp_path / "log.part", "w") as writer:  # noqa: ASYNC230 - open while others look
+            writer.writelines(lines[:20])
+            writer.flush()
+            (tmp_path / "log.part").rename(tmp_path / "log.jsonl")
+            await until(lambda: watcher.get_stats()["waiting"])
+            writer.writelines(lines[20:])
+        await until(lambda: names_in(tmp_path / "done") == ["log.jsonl"])
+    assert events.units == [f"SN{number}" for number in range(40)]
+
+
+@pytest.mark.parametrize("lines", [10, 20_000])
+def test_a_file_that_grows_while_it_is_read_is_read_again_before_anything_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    config = config_of(tmp_path)
+    text = "".join(json.dumps(result(f"SN{number}")) + "\n" for number in range(lines)).encode()
+    drop(tmp_path, "log.jsonl", text)
+    folder = Folder(config)
+    folder.open()
+    (seen,) = folder.look(frozenset(), 1).waiting
+    real, calls = os.fstat, list[int]()
+
+    def growing(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        calls.append(descriptor)
+        if len(calls) == 2:  # the first was to take it, this one to read it
+            with open(tmp_path / ".pywats" / "hand" / "log.jsonl", "ab") as writer:
+                writer.write(text[: text.index(b"\n") + 1])
+        return found
+
+    monkeypatch.setattr(os, "fstat", growing)
+    reader = Reader(config, folder)
+    (later,) = reader.take([seen])
+    assert isinstance(later, Later)
+    assert later.trouble is not None
+    assert later.trouble.kind == "changed"
+    (again,) = folder.look(frozenset(), 1).in_hand
+    (taken,) = reader.take([again], in_hand=True)
+    assert isinstance(taken, Taken)
+    assert taken.pages is not None
+    taken.pages.close()
+    folder.close()
 
 
 async def test_too_large_files_lines_and_lists_fail(tmp_path: Path) -> None:
@@ -186,6 +309,39 @@ async def test_a_folder_that_goes_away_is_told_and_watched_again_when_it_is_back
     assert events.units == ["SN1", "SN2"]
 
 
+async def test_a_folder_that_is_replaced_by_another_is_told_and_what_was_in_hand_stays_with_its_own(
+    tmp_path: Path,
+) -> None:
+    folder, old, new = tmp_path / "drop", tmp_path / "old", tmp_path / "new"
+    folder.mkdir()
+    new.mkdir()
+    drop(new, "b.json", result("SN2"))
+    units, gate = list[str](), trio.Event()
+    troubles = Collected()
+
+    async def handle(event: Any) -> None:
+        units.append(event.payload["unit_id"])
+        await gate.wait()
+
+    async with running_async_bus() as bus:
+        bus.subscribe(troubles, event_types=[EventType.TRANSPORT_ERROR])
+        bus.subscribe(handle, event_types=["test.result"])
+        bus.register_transport(FileWatcher(config_of(folder)))
+        drop(folder, "a.json", result("SN1"))
+        await until(lambda: units)
+        folder.rename(old)
+        new.rename(folder)
+        await until(lambda: troubles.all)
+        gate.set()
+        await until(lambda: names_in(folder / "done") == ["b.json"])
+        assert names_in(old / ".pywats" / "hand") == ["a.json"]
+        folder.rename(new)
+        old.rename(folder)
+        await until(lambda: names_in(folder / "done") == ["a.json"])
+    assert "another folder than before" in troubles.all[0].payload["error_message"]
+    assert set(units) == {"SN1", "SN2"}
+
+
 async def test_of_two_watchers_of_a_folder_one_has_it_and_the_other_waits_for_it(tmp_path: Path) -> None:
     events, errors = Collected(), list[Exception]()
     first, second = FileWatcher(config_of(tmp_path)), FileWatcher(config_of(tmp_path), "other")
@@ -219,3 +375,20 @@ async def test_where_the_system_has_no_watches_left_the_folder_is_looked_at(
         drop(tmp_path, "a.json", result("SN1"))
         await until(lambda: names_in(tmp_path / "done"))
     assert "watch limit reached" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+async def test_after_a_name_that_is_no_text_the_system_still_wakes_the_watcher(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watcher = FileWatcher(config_of(tmp_path, poll_interval=3600))
+    async with running_async_bus() as bus:
+        bus.register_transport(watcher)
+        drop(tmp_path, "a.json", result("SN1"))
+        await until(lambda: "a.json" in names_in(tmp_path / "done"))
+        drop(tmp_path, os.fsdecode(b"bad\xff.txt"), b"")
+        await until(lambda: "does not tell" in caplog.text)
+        drop(tmp_path, "b.json", result("SN2"))
+        await until(lambda: "b.json" in names_in(tmp_path / "done"))
+        drop(tmp_path, "c.json", result("SN3"))
+        await until(lambda: "c.json" in names_in(tmp_path / "done"))
