@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["Checkable", "Finding"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Checkable", "Finding", "nearest", "unwritable"]
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -33,3 +36,25 @@ class Checkable(Protocol):
         Cancelled: nothing has happened.
         """
         ...
+
+
+def nearest(path: Path) -> Path:
+    """The path itself, or what there is above it: where a folder that is missing would be made. Blocks."""
+    path = path.absolute()
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why nothing can be written to a folder; None if it can be. Blocks.
+
+    A file without a name is made there: rights alone do not tell, as of a medium that is read-only.
+    """
+    import tempfile  # only who checks needs it
+
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"nothing can be written to {folder} ({error.strerror or error}); give this user the right"

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import trio
 
+from pywats_events.checks import Finding
 from pywats_events.transports import BaseTransport, TransportState
+from pywats_files._checking import findings
 from pywats_files._folder import Folder
 from pywats_files._open_files import OpenFile, OpenFiles
 from pywats_files._putting import Putting
@@ -16,6 +18,7 @@ from pywats_files._reading import Later
 from pywats_files._taking import Taking
 from pywats_files._telling import Backlog, Told, Trouble
 from pywats_files.config import FolderConfig
+from pywats_supervision._system import current_runtime
 
 __all__ = ["FileWatcher"]
 
@@ -186,6 +189,10 @@ class FileWatcher(BaseTransport):
             "done": self._done,
             "failed": self._failed,
         }
+
+    async def check(self) -> list[Finding]:
+        """Look whether the folder could be watched. Cancelled: nothing has happened."""
+        return await current_runtime().run_blocking(findings, self.config)
 
     # Telling
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +10,9 @@ from typing import Any, Final
 import trio
 
 from pywats_events import EventType
-from pywats_events.checks import Checkable, Finding
-from pywats_events.transports import BaseTransport
+from pywats_events.checks import Checkable, Finding, nearest, unwritable
+from pywats_station._parts import parts_of
+from pywats_station._policies import unwise
 from pywats_station._senders import tell
 from pywats_station.config import StationConfig
 from pywats_supervision._system import current_runtime
@@ -36,10 +36,9 @@ async def check(config: StationConfig) -> list[Finding]:
     found = list(advice(config))
     if config.folder is not None:
         found.append(await current_runtime().run_blocking(_folder, config.folder))
-    handlers = [one.handler for one in config.handlers]
-    transports = [one.transport for one in config.transports if isinstance(one.transport, BaseTransport)]
-    tell(config.sources, handlers)
-    return [*found, *await _of_parts([*transports, *handlers])]
+    parts, said = parts_of(config)
+    tell(config.sources, parts)
+    return [*found, *said, *await _of_parts(parts)]
 
 
 async def first_look(
@@ -60,7 +59,7 @@ async def first_look(
 async def _of_parts(parts: Sequence[object]) -> list[Finding]:
     found: list[Finding] = []
     for part in parts:
-        if isinstance(part, Checkable) and not isinstance(part, type):
+        if isinstance(part, Checkable):
             with trio.move_on_after(PATIENCE) as scope:
                 found += await part.check()
             if scope.cancelled_caught:
@@ -80,14 +79,7 @@ def advice(config: StationConfig) -> Iterator[Finding]:
             "data",
             "there is no folder: what is not settled when the process ends is lost; give data=",
         )
-    if config.handlers and config.retry_policy is None:
-        bare = [one.title for one in config.handlers if one.retry_policy is None]
-        if bare:
-            yield Finding(
-                "warning",
-                "retry_policy",
-                f"{', '.join(bare)} will not be tried again after a failure; give retry_policy=",
-            )
+    yield from unwise(config)
     for spec in config.handlers:
         breaker = spec.breaker or config.breaker
         if breaker is None and hasattr(spec.handler, "use_profiles"):
@@ -107,13 +99,10 @@ def advice(config: StationConfig) -> Iterator[Finding]:
 
 def _folder(folder: Path) -> Finding:
     what = f"data {folder}"
-    nearest = folder
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        return Finding("error", what, f"{nearest} is no folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        return Finding(
-            "error", what, f"this user may not write to {nearest}; give it the right, or another folder"
-        )
-    return Finding("ok", what, "it can be written to" if nearest == folder else "it will be made")
+    there = nearest(folder)
+    if not there.is_dir():
+        return Finding("error", what, f"{there} is no folder")
+    wrong = unwritable(there)
+    if wrong is not None:
+        return Finding("error", what, f"{wrong}, or give another folder")
+    return Finding("ok", what, "it can be written to" if folder.exists() else "it will be made")

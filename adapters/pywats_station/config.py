@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pywats_events import Event
-from pywats_events.handlers._binding import takes_of
-from pywats_events.handlers.handler_chain import HandlerChain
+from pywats_events.handlers import HandlerChain, takes_of
 from pywats_events.policies import CircuitBreaker, DeadLetterQueue, RetryPolicy
 from pywats_events.transports import BaseTransport
 from pywats_supervision import ChildSpec
@@ -102,6 +101,13 @@ class TransportSpec:
             raise TypeError(f"transport must be a BaseTransport, or make one, not {self.transport!r}")
         if self.reconnect is not None and not isinstance(self.reconnect, Backoff):
             raise TypeError(f"reconnect must be a Backoff or None, not {self.reconnect!r}")
+
+    @property
+    def title(self) -> str:
+        """The name of the transport; of a factory its own."""
+        if isinstance(self.transport, BaseTransport):
+            return self.transport.name
+        return str(getattr(self.transport, "__name__", self.transport))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,10 +112,8 @@ def _transport(spec: TransportSpec) -> Node:
     transport = spec.transport
     backoff = spec.reconnect
     again = "" if backoff is None else f"again after {backoff.initial:g} to {backoff.maximum:g} s"
-    if isinstance(transport, BaseTransport):
-        return Node(transport.name, "; ".join(part for part in (type(transport).__name__, again) if part))
-    made = getattr(transport, "__name__", repr(transport))
-    return Node(made, "; ".join(part for part in ("fresh for each life", again) if part))
+    kind = type(transport).__name__ if isinstance(transport, BaseTransport) else "fresh for each life"
+    return Node(spec.title, "; ".join(part for part in (kind, again) if part))
 
 
 def outline(node: Node, style: Callable[[str, str], str] = lambda text, _: text) -> Iterator[str]:

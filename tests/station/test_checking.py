@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -11,8 +13,11 @@ from pywats_cfx import AMQPConfig, CFXConfig, CFXTransport, EndpointConfig
 from pywats_events import EventType
 from pywats_events.checks import Finding
 from pywats_events.policies import CircuitBreaker, RetryPolicy
-from pywats_station import SourceProfile, Station
+from pywats_events.transports import MockTransport
+from pywats_files import FileWatcher, FolderConfig
+from pywats_station import HandlerSpec, SourceProfile, Station, TransportSpec
 from pywats_station.checking import advice, check
+from pywats_supervision.policies import Backoff
 from pywats_wats import ReportHandler, WATSClient
 from pywats_wats.testing import StandInWATS
 from support.handlers import Recording
@@ -124,6 +129,100 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     found = trio.run(check, Station("A", data=tmp_path / "deep" / "er").config)
     assert levels(found)[f"data {tmp_path / 'deep' / 'er'}"] == "ok"
     assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="there is no folder that not even root may write to"
+)
+def test_a_folder_that_nobody_can_write_to_is_an_error() -> None:
+    found = trio.run(check, Station("A", data="/proc/none").config)
+    (said,) = [finding for finding in found if finding.level == "error"]
+    assert "nothing can be written to /proc" in said.text
+
+
+async def test_the_folders_of_file_watchers_are_looked_at_also_those_of_factories(tmp_path: Path) -> None:
+    away = tmp_path / "away"
+
+    def made() -> FileWatcher:
+        return FileWatcher(FolderConfig(folder=away), "made")
+
+    there = FileWatcher(FolderConfig(folder=tmp_path), "there")
+    found = levels(await found_of(Station("A", transports=[there, made])))
+    assert found[f"folder {tmp_path}"] == "ok"
+    assert found[f"folder {away}"] == "error"
+
+
+class Reading:
+    """A handler that can be made."""
+
+    event_types = ("test.result", "acme.*")
+
+    async def handle(self, event: object) -> None: ...
+
+
+class Misspelt(Reading):
+    event_types = ("test.reslt",)
+
+
+class Broken(Reading):
+    def __init__(self) -> None:
+        raise KeyError("ACME_TOKEN")
+
+
+async def test_event_types_of_handlers_are_looked_at_also_those_of_classes() -> None:
+    found = {one.what: one for one in await found_of(Station("A", handlers=[Recording(), Reading, Misspelt]))}
+    assert found["event types of Recording"] == Finding("ok", "event types of Recording", "test.result")
+    assert found["event types of Reading"].level == "warning"
+    assert "acme.*" in found["event types of Reading"].text
+    assert found["handler Misspelt"].level == "error"
+    assert "there is no event type 'test.reslt'" in found["handler Misspelt"].text
+
+
+async def test_a_part_that_cannot_be_made_is_an_error() -> None:
+    def none() -> None: ...
+
+    one, other = (partial(MockTransport, "cfx") for _ in range(2))
+    station = Station("A", transports=[none, one, other], handlers=[Broken])
+    found = {one.what: one.text for one in await found_of(station) if one.level == "error"}
+    assert "must make a BaseTransport, not None" in found["transport none"]
+    assert "KeyError: 'ACME_TOKEN'" in found["handler Broken"]
+    assert "there are two of that name" in found["transport cfx"]
+
+
+@pytest.mark.parametrize(
+    ("options", "what", "text"),
+    [
+        ({"retry_policy": RetryPolicy(max_retries=0)}, "retry_policy", "will not be tried again"),
+        ({"retry_policy": RetryPolicy(initial_delay=0)}, "retry_policy of Recording", "follow at once"),
+        ({"retry_policy": RetryPolicy(max_retries=10**9)}, "retry_policy of Recording", "hours before it is"),
+        (
+            {"ordered": True, "retry_policy": RetryPolicy(max_retries=10)},
+            "retry_policy of Recording",
+            "for up to 309 s",
+        ),
+        ({"breaker": CircuitBreaker(reset_timeout=0.1)}, "breaker of Recording", "every 0.1 s"),
+        ({"breaker": CircuitBreaker(reset_timeout=7200)}, "breaker of Recording", "for up to 120 minutes"),
+        ({"shutdown": 60.0}, "shutdown of Recording", "more than the station's grace of 30 s"),
+    ],
+)
+def test_policies_that_are_hardly_meant_are_said(options: dict[str, Any], what: str, text: str) -> None:
+    handler = HandlerSpec(handler=Recording(), **{**POLICIES, **options})
+    station = Station("A", transports=[MockTransport()], handlers=[handler], data="x")
+    (said,) = advice(station.config)
+    assert (said.level, said.what) == ("warning", what)
+    assert text in said.text
+
+
+@pytest.mark.parametrize(
+    ("reconnect", "text"),
+    [(Backoff(initial=0.01), "within 0.01 s"), (Backoff(maximum=7200), "for up to 120 minutes")],
+)
+def test_a_reconnect_that_is_hardly_meant_is_said(reconnect: Backoff, text: str) -> None:
+    transport = TransportSpec(transport=MockTransport("cfx"), reconnect=reconnect)
+    station = Station("A", transports=[transport], handlers=[Recording()], data="x", **POLICIES)
+    (said,) = advice(station.config)
+    assert (said.level, said.what) == ("warning", "reconnect of cfx")
+    assert text in said.text
 
 
 def test_what_is_likely_meant_otherwise_is_said() -> None:

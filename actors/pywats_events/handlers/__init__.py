@@ -1,5 +1,6 @@
 """Handlers: what is done with events."""
 
+from pywats_events.handlers._binding import takes_of
 from pywats_events.handlers.base_handler import BaseHandler, FilteringHandler, SyncHandler
 from pywats_events.handlers.handler_chain import (
     ChainMiddleware,
@@ -23,4 +24,5 @@ __all__ = [
     "SyncHandler",
     "ValidationMiddleware",
     "surroundings",
+    "takes_of",
 ]
