@@ -57,6 +57,25 @@ station = Station("ICT-01", handlers=[Picky], observers=[ChildSpec("tester", tes
 """
 
 
+@pytest.mark.parametrize("name", ["logging", "trio"])
+def test_a_file_that_is_called_as_a_module_leaves_that_module_alone(tmp_path: Path, name: str) -> None:
+    before = sys.modules[name]
+    (tmp_path / f"{name}.py").write_text("from pywats_station import Station\nstation = Station(__name__)\n")
+    try:
+        assert load(str(tmp_path / f"{name}.py")).name == f"station_{name}"
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert sys.modules[name] is before
+
+
+def test_a_file_that_raises_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("1 / 0")
+    before, path = set(sys.modules), list(sys.path)
+    with pytest.raises(ZeroDivisionError):
+        load(str(tmp_path / "bad.py"))
+    assert (set(sys.modules), sys.path) == (before, path)
+
+
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command in this process: a hundred times as fast as in one of its own."""
     out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()

@@ -63,13 +63,20 @@ def _parts(where: str) -> tuple[Path, str]:
 def _run(path: Path) -> ModuleType:
     if path.is_dir():
         raise CannotLoad(f"{path} is a folder; name the Python file that makes the station")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"station_{path.stem}"  # the file may be called as a module is
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise CannotLoad(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.parent.absolute()))
-    spec.loader.exec_module(module)
+    beside = str(path.parent.absolute())
+    sys.modules[name] = module
+    sys.path.insert(0, beside)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        sys.path.remove(beside)
+        raise
     return module
 
 
