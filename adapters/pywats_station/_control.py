@@ -21,7 +21,7 @@ from pywats_events.errors import EventsError
 from pywats_events.policies import DeadLetterEntry, DeadLetterQueue
 from pywats_station._wire import LONGEST_LINE, Question, as_json, plain_snapshot, socket_path, watched
 from pywats_supervision import ChildSpec
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["control_of"]
 
@@ -197,7 +197,7 @@ class Watcher:
 
 
 async def _replayed(bus: Any, letter: DeadLetterEntry) -> Any:
-    on_trio = bus if isinstance(bus, AsyncEventBus) else bus._bus  # noqa: SLF001 - the face on trio, whose thread this is
+    on_trio = bus if isinstance(bus, AsyncEventBus) else bus.on_trio
     return await on_trio.replay_dead_letter(letter)
 
 

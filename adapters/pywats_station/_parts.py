@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from pywats_events import EventType
 from pywats_events.checks import Finding
 from pywats_events.handlers import takes_of
 from pywats_events.transports import BaseTransport
-from pywats_station.config import HandlerSpec, StationConfig, TransportSpec
+from pywats_station.config import HandlerSpec, StationConfig
 
 __all__ = ["parts_of"]
 
@@ -20,7 +19,7 @@ def parts_of(config: StationConfig) -> tuple[list[object], list[Finding]]:
     parts: list[object] = []
     found: list[Finding] = []
     for transport in config.transports:
-        _add(parts, found, f"transport {transport.title}", partial(_transport, transport))
+        _add(parts, found, f"transport {transport.title}", transport.make)
     found += _namesakes(parts)
     for handler in config.handlers:
         _add(parts, found, f"handler {handler.title}", partial(_handler, handler, found))
@@ -32,13 +31,6 @@ def _add(parts: list[object], found: list[Finding], what: str, make: Callable[[]
         parts.append(make())
     except Exception as error:  # noqa: BLE001 - a user's factory; what it raises is what is looked for
         found.append(Finding("error", what, f"it cannot be made: {type(error).__name__}: {error}"))
-
-
-def _transport(spec: TransportSpec) -> BaseTransport:
-    made: Any = spec.transport if isinstance(spec.transport, BaseTransport) else spec.transport()
-    if not isinstance(made, BaseTransport):
-        raise TypeError(f"it must make a BaseTransport, not {made!r}")
-    return made
 
 
 def _namesakes(parts: list[object]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pywats_station._parts import parts_of
 from pywats_station._policies import unwise
 from pywats_station._senders import tell
 from pywats_station.config import StationConfig
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["CHECK_FAILED", "advice", "check", "first_look"]
 

@@ -109,6 +109,18 @@ class TransportSpec:
             return self.transport.name
         return str(getattr(self.transport, "__name__", self.transport))
 
+    def make(self) -> BaseTransport:
+        """The transport; of a factory a fresh one.
+
+        Raises:
+            TypeError: if the factory makes something else.
+            Exception: what the factory raises.
+        """
+        made: object = self.transport if isinstance(self.transport, BaseTransport) else self.transport()
+        if not isinstance(made, BaseTransport):
+            raise TypeError(f"it must make a BaseTransport, not {made!r}")
+        return made
+
 
 @dataclass(frozen=True, kw_only=True)
 class StationConfig:

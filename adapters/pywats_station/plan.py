@@ -19,10 +19,12 @@ class Subscribing(msgspec.Struct, frozen=True):
 
     Attributes:
         handler: as it was given.
+        is_factory: whether it makes a handler for each life.
         options: of `subscribe`, the station's policies filled in.
     """
 
     handler: Any
+    is_factory: bool
     options: dict[str, Any]
 
 
@@ -45,6 +47,7 @@ def subscribing(config: StationConfig) -> list[Subscribing]:
     return [
         Subscribing(
             spec.handler,
+            spec.is_factory,
             spec.options()
             | {
                 "retry_policy": spec.retry_policy or config.retry_policy,

@@ -5,24 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, final
 
 import trio
 
 from pywats_events import AsyncEventBus, Event, EventBus
-from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.errors import BusNotRunning
-from pywats_events.policies import DeadLetterQueue, ErrorPolicy
+from pywats_events.policies import DeadLetterQueue
 from pywats_events.settlement import Receipt
-from pywats_station._control import control_of
-from pywats_station._senders import UnmappedSenders, tell
+from pywats_station._assembling import assemble, bus_options
 from pywats_station._signals import heed_signals
-from pywats_station.checking import first_look
-from pywats_station.config import StationConfig, TransportSpec
-from pywats_station.plan import Node, plan, subscribing
-from pywats_supervision import TEMPORARY, ChildContext, ChildSpec, SupervisorSnapshot
+from pywats_station.config import StationConfig
+from pywats_station.plan import Node, plan
+from pywats_supervision import ChildContext, ChildSpec, SupervisorSnapshot
+from pywats_supervision.errors import unwrapped
 
 __all__ = ["Station"]
 
@@ -120,7 +117,7 @@ class Station:
 
         Cancelled: it ends at once; what was not settled is in the journal, or handed back.
         """
-        bus = AsyncEventBus(self.name, **self._bus_options())
+        bus = AsyncEventBus(self.name, **bus_options(self.config))
         self._assemble(bus)
         try:
             async with trio.open_nursery() as nursery:
@@ -176,7 +173,7 @@ class Station:
         """
         if self.is_running:
             return
-        bus = EventBus(self.name, **self._bus_options())
+        bus = EventBus(self.name, **bus_options(self.config))
         self._assemble(bus)
         bus.start()
 
@@ -233,45 +230,13 @@ class Station:
         receipt: Receipt = self.bus.publish_nowait(event)
         return receipt
 
-    # How it is put together
-
-    def _bus_options(self) -> dict[str, Any]:
-        config = self.config
-        options: dict[str, Any] = {"capacity": config.capacity, "middleware": config.middleware}
-        if config.data is None:
-            queue = config.dead_letters if config.dead_letters is not None else DeadLetterQueue()
-            options["error_policy"] = ErrorPolicy(queue)
-        else:
-            from pywats_events.durability import Store
-
-            options["store"] = config.data if isinstance(config.data, Store) else Store(config.data)
-        return options
-
     def _assemble(self, bus: AsyncEventBus | EventBus) -> None:
-        """Give a bus all that the station is made of."""
         if self.is_running:
             raise RuntimeError(f"station {self.name!r} is running already")
-        config = self.config
-        for child in config.services:
-            bus.add_child(child, "services")
-        handlers = [bus.subscribe(one.handler, **one.options).handler for one in subscribing(config)]
-        transports = [_register(bus, one) for one in config.transports]
-        tell(config.sources, [*handlers, *transports])
-        if config.sources:
-            bus.on_event(UnmappedSenders(config.sources, bus.announce).hear)
-        if config.folder is not None:
-            bus.add_child(control_of(config.folder, bus), "observers")
-        look = partial(first_look, handlers, bus.announce)
-        bus.add_child(ChildSpec("first look", look, restart=TEMPORARY), "observers")
-        for child in config.observers:
-            bus.add_child(child, "observers")
+        assemble(self.config, bus)
         self._bus = bus
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         transports, handlers = len(self.config.transports), len(self.config.handlers)
         return f"Station({self.name!r}, {transports} transports, {handlers} handlers, {state})"
-
-
-def _register(bus: AsyncEventBus | EventBus, spec: TransportSpec) -> object:
-    return bus.register_transport(spec.transport, reconnect=spec.reconnect)

@@ -10,13 +10,12 @@ from typing import Any, final
 import trio
 
 from pywats_events import AsyncEventBus, Event
-from pywats_events.policies import DeadLetterQueue, ErrorPolicy
+from pywats_events.policies import DeadLetterQueue
 from pywats_events.settlement import Receipt
 from pywats_events.testing import running_async_bus
-from pywats_events.transports import BaseTransport, MockTransport
-from pywats_station._senders import UnmappedSenders, tell
+from pywats_events.transports import MockTransport
+from pywats_station._assembling import assemble, bus_options
 from pywats_station.config import StationConfig
-from pywats_station.plan import subscribing
 from pywats_supervision import SupervisorSnapshot
 
 __all__ = ["TestStation", "running"]
@@ -81,38 +80,24 @@ async def running(config: StationConfig, **options: Any) -> AsyncIterator[TestSt
 
     Cancelled: the station is cancelled at once, and nothing is checked.
     """
-    given = {one.name: getattr(config, one.name) for one in dataclasses.fields(config) if one.init}
-    config = StationConfig(**{**given, "data": None, **options})
+    config = _with(config, **{"data": None, **options})
     mocks = {name: MockTransport(name) for name in _names(config)}
-    queue = config.dead_letters or DeadLetterQueue()
-    async with running_async_bus(
-        name=config.name,
-        grace=config.grace,
-        error_policy=ErrorPolicy(queue),
-        capacity=config.capacity,
-        **({} if config.middleware is None else {"middleware": config.middleware}),
-    ) as bus:
-        for child in config.services:
-            bus.add_child(child, "services")
-        handlers = [bus.subscribe(one.handler, **one.options).handler for one in subscribing(config)]
-        tell(config.sources, handlers)
-        if config.sources:
-            bus.on_event(UnmappedSenders(config.sources, bus.announce).hear)
-        for mock in mocks.values():
-            bus.register_transport(mock)
-        for child in config.observers:
-            bus.add_child(child, "observers")
+    config = _with(config, transports=list(mocks.values()))
+    async with running_async_bus(name=config.name, grace=config.grace, **bus_options(config)) as bus:
+        assemble(config, bus)
         await _connected(mocks)
         yield TestStation(config, bus, mocks)
 
 
+def _with(config: StationConfig, **options: Any) -> StationConfig:
+    """The configuration, with other values of some fields."""
+    given = {one.name: getattr(config, one.name) for one in dataclasses.fields(config) if one.init}
+    return StationConfig(**{**given, **options})
+
+
 def _names(config: StationConfig) -> list[str]:
     """The names of its transports; of factories those of what they make."""
-    made = [
-        one.transport if isinstance(one.transport, BaseTransport) else one.transport()
-        for one in config.transports
-    ]
-    return [transport.name for transport in made] or ["mock"]
+    return [spec.make().name for spec in config.transports] or ["mock"]
 
 
 async def _connected(mocks: dict[str, MockTransport]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from trio.testing import MockClock
 
 from pywats_cfx import CFXConfig, CFXTransport, EndpointConfig
 from pywats_events import BaseHandler, Event, EventType
+from pywats_events.checks import Finding
 from pywats_events.durability import SQLiteDeadLetterQueue, StoreInUse
 from pywats_events.errors import BusNotRunning
 from pywats_events.models.result_events import TestResultEvent
@@ -130,6 +132,60 @@ async def test_a_class_gives_a_fresh_handler_for_each_life(autojump_clock: MockC
         await test.inject(event_of())
         assert test.dead_letters.is_empty
     assert len(made) > 1
+
+
+async def test_each_life_of_what_a_factory_makes_is_told_who_senders_are(autojump_clock: MockClock) -> None:
+    told = list[object]()
+
+    class Knowing(BaseHandler):
+        profiles: Sequence[SourceProfile] = ()
+
+        @property
+        def event_types(self) -> list[EventType]:
+            return [EventType.TEST_RESULT]
+
+        def use_profiles(self, profiles: Sequence[SourceProfile]) -> None:
+            self.profiles = profiles
+
+        async def handle(self, event: Event) -> None:
+            told.append((self, *self.profiles))
+            if event.attempt == 1:
+                raise ConnectionError("lost")
+
+    profile = SourceProfile(machine="AOI-3")
+    station = Station(
+        "ICT-01", handlers=[Knowing], sources=[profile], retry_policy=RetryPolicy(max_retries=1)
+    )
+    async with station.testing() as test:
+        await test.inject(event_of())
+    (first, *_), (second, *_) = told
+    assert first is not second
+    assert [profiles for _, *profiles in told] == [[profile], [profile]]
+
+
+async def test_in_a_test_it_has_the_parts_of_its_plan(autojump_clock: MockClock) -> None:
+    looked = trio.Event()
+
+    class Checked(Recording):
+        async def check(self) -> list[Finding]:
+            looked.set()
+            return []
+
+    station = Station(
+        "ICT-01",
+        transports=[MockTransport("line")],
+        handlers=[Checked()],
+        services=[ChildSpec("driver", trio.sleep_forever)],
+        observers=[ChildSpec("lamp", trio.sleep_forever)],
+    )
+    async with station.testing() as test:
+        await looked.wait()
+        tree = test.snapshot()
+    for branch in ("services", "handlers", "transports", "observers"):
+        (planned,) = [node for node in station.plan().children if node.name == branch]
+        names = [one.name for one in tree.child(branch).detail.children]
+        assert names == [node.name for node in planned.children if node.name in names]
+        assert {node.name for node in planned.children} - set(names) <= {"first look"}  # which is over
 
 
 async def test_own_actors_and_subtrees_live_where_they_are_put(autojump_clock: MockClock) -> None:

@@ -12,7 +12,7 @@ from pywats_events import EventType
 from pywats_events.models.result_events import TestResultEvent
 from pywats_events.transports import BaseTransport
 from pywats_files import FileWatcher, FolderConfig, csv_events
-from pywats_supervision._system import system_runtime
+from pywats_supervision.system import system_runtime
 
 __all__ = ["CFXSource", "FileSource"]
 
