@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import trio
 
 from pywats_supervision import ChildContext
-from pywats_supervision._system import current_runtime
 from pywats_supervision.context import CURRENT_LIFE
+from pywats_supervision.system import current_runtime
 
 __all__ = ["Blocking", "Stuck"]
 

@@ -12,9 +12,10 @@ from typing import Any, Final, Generic, TypeVar
 
 import trio
 
-from pywats_actors._cell import Employer, RetryLife, WorkerLife
+from pywats_actors._cell import RetryLife, WorkerLife
 from pywats_actors._turns import Turns
 from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Slot
+from pywats_actors.performer import Employer
 from pywats_supervision import (
     PERMANENT,
     TEMPORARY,

@@ -19,8 +19,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pywats_asyncio._lane import Lane
 from pywats_asyncio.call import Call
 from pywats_asyncio.errors import BridgeClosed, BridgeFailed
-from pywats_supervision._system import current_runtime
 from pywats_supervision.context import ChildContext
+from pywats_supervision.system import current_runtime
 
 __all__ = ["AsyncioBridge"]
 

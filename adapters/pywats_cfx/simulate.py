@@ -27,7 +27,7 @@ from pywats_cfx.samples.production import units_of
 from pywats_cfx.samples.results import numeric, unit_with, units_tested
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.wire import Envelope, encode
-from pywats_supervision._system import system_runtime
+from pywats_supervision.system import system_runtime
 
 __all__ = ["Machine", "MachineConfig", "Simulation", "main"]
 

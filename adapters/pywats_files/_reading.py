@@ -11,7 +11,7 @@ from itertools import islice
 from typing import BinaryIO, Final, NamedTuple
 
 from pywats_events import Event
-from pywats_events.models._clock import now
+from pywats_events.models import now
 from pywats_files._decisions import Patterns, Seen
 from pywats_files._folder import Folder, NotNow, check_unchanged, seen_of
 from pywats_files._telling import Trouble

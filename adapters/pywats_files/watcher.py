@@ -18,7 +18,7 @@ from pywats_files._reading import Later
 from pywats_files._taking import Taking
 from pywats_files._telling import Backlog, Told, Trouble
 from pywats_files.config import FolderConfig
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["FileWatcher"]
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.policies._checks import checked_count
+from pywats_supervision.policies.checks import checked_count
 
 __all__ = ["FaultLimit", "HeldBack"]
 

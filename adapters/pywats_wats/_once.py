@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pywats_events.handlers import surroundings
-from pywats_supervision.policies._checks import checked_count
+from pywats_supervision.policies.checks import checked_count
 
 if TYPE_CHECKING:  # without a store nobody needs SQLite
     from pywats_events.durability import Shelf, Store

@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
 from pywats_actors.blocking import Blocking
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 from pywats_wats._fields import is_uuid
 from pywats_wats._status import REPORT_PATH, error_of
 from pywats_wats.errors import WATSError, WATSRefused, WATSRejected, WATSUnavailable

@@ -10,7 +10,7 @@ import msgspec
 from pywats_events import Event
 from pywats_events.handlers import surroundings
 from pywats_events.models.material_events import InstalledComponent
-from pywats_supervision.policies._checks import checked_count
+from pywats_supervision.policies.checks import checked_count
 from pywats_wats._fields import bad_id, cut
 from pywats_wats._payloads import unit_name
 

@@ -13,9 +13,9 @@ import msgspec
 import trio
 
 from pywats_events.secrets import SecretText, env
-from pywats_supervision._system import current_runtime
 from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.policies._checks import checked_count
+from pywats_supervision.policies.checks import checked_count
+from pywats_supervision.system import current_runtime
 from pywats_wats._settings import checked_base_url, checked_proxy, checked_token, trusting
 from pywats_wats._status import REPORT_PATH, error_of, error_of_proxy, id_of
 from pywats_wats.errors import WATSRefused, WATSRejected, WATSUnavailable

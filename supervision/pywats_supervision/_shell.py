@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 import trio
 
 from pywats_supervision._child import Parts, live, sorted_out
-from pywats_supervision._system import current_runtime
 from pywats_supervision._timers import Alarm
 from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors, log_safely
 from pywats_supervision.core.actions import AskToStop, Cancel, Happening, Run
@@ -41,6 +40,7 @@ from pywats_supervision.observation import (
 )
 from pywats_supervision.policies.decision import RestartPolicy
 from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["Shell"]
 

@@ -19,6 +19,7 @@ __all__ = [
     "UnknownChild",
     "WouldDeadlock",
     "error_text",
+    "unwrapped",
 ]
 
 KEPT_ERRORS = 32
@@ -110,3 +111,14 @@ class RestartIntensityExceeded(SupervisionFailed):
 
 class PolicyEscalated(SupervisionFailed):
     """A restart policy answered Escalate, or raised: then its own error is the last in the group."""
+
+
+def unwrapped(group: BaseException) -> BaseException:
+    """The one error in a nursery's group of one; a group of several stays.
+
+    Args:
+        group: what left a nursery, or any other error.
+    """
+    while type(group) in {ExceptionGroup, BaseExceptionGroup} and len(group.exceptions) == 1:  # type: ignore[attr-defined]
+        group = group.exceptions[0]  # type: ignore[attr-defined]
+    return group

@@ -2,7 +2,7 @@
 
 Everything above takes clocks, ids, random numbers, threads, disks and sockets from here, so that
 a whole station can be simulated, and a run repeated from its seed. The real ones are made in
-`_system`; this file imports nothing that the pure rooms may not.
+`system`; this file imports nothing that the pure rooms may not.
 """
 
 from __future__ import annotations

@@ -29,7 +29,6 @@ import trio.testing
 
 from pywats_supervision._child import Parts
 from pywats_supervision._shell import Shell
-from pywats_supervision._system import system_runtime, uuid7
 from pywats_supervision.context import ChildContext
 from pywats_supervision.core.actions import Happening
 from pywats_supervision.core.children import Child
@@ -39,6 +38,7 @@ from pywats_supervision.dynamic import DynamicSupervisor
 from pywats_supervision.observation import SupervisorSnapshot, TreeEvent
 from pywats_supervision.runtime import Runtime
 from pywats_supervision.supervisor import Supervisor
+from pywats_supervision.system import system_runtime, uuid7
 
 __all__ = [
     "Crashed",

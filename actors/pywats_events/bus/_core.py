@@ -26,7 +26,6 @@ from pywats_events.bus._subscriptions import OUTERMOST, Subscription, name_of, w
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.bus._transports import Transports
 from pywats_events.bus._tree import Tree, tree
-from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.bus._watched_policy import WatchedPolicy
 from pywats_events.errors import BusNotRunning, BusStopped, NotAnEvent
 from pywats_events.handlers._binding import checked_types, takes_of
@@ -41,6 +40,7 @@ from pywats_events.settlement import Ledger, Outcome, Receipt, Waits
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import RestartType, Runtime
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.errors import unwrapped
 from pywats_supervision.policies import Backoff, RestartPolicy, compose
 from pywats_supervision.policies.decision import Failure
 

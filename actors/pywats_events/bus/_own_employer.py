@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from pywats_actors._cell import Performer
+from pywats_actors.performer import Performer
 from pywats_events.bus._policy_actor import Burial, Rejected
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome

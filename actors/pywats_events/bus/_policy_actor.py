@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from pywats_actors._cell import Performer
+from pywats_actors.performer import Performer
 from pywats_events.models.event import Event
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome, Receipt

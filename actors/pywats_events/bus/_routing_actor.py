@@ -14,8 +14,8 @@ from typing import Final
 
 import trio
 
-from pywats_actors._cell import Performer
 from pywats_actors.mailbox import Mailbox
+from pywats_actors.performer import Performer
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType

@@ -10,8 +10,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pywats_actors._cell import Performer
 from pywats_actors.mailbox import Mailbox
+from pywats_actors.performer import Performer
 from pywats_actors.workers import Workers
 from pywats_events.bus._routing_actor import Routes, chosen
 from pywats_events.models.event import Event

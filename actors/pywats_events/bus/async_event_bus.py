@@ -15,7 +15,6 @@ from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._redelivery import Redelivery
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
@@ -29,6 +28,7 @@ from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import ChildContext, ChildSpec, Runtime, Supervisor, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.errors import unwrapped
 from pywats_supervision.policies import Backoff
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite

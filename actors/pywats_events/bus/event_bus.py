@@ -18,7 +18,6 @@ from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.bus._thread import TrioThread, async_into, into, wait_for
-from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import (
     BusFailed,
@@ -39,9 +38,10 @@ from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import ChildSpec, Runtime, SupervisorSnapshot
-from pywats_supervision._system import monotonic
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.errors import unwrapped
 from pywats_supervision.policies import Backoff
+from pywats_supervision.system import monotonic
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability import Store
@@ -84,6 +84,9 @@ class EventBus:
             keeps everything in memory.
         runtime: where time, ids and chance come from; None takes the real ones.
 
+    Attributes:
+        on_trio: the face of the same bus for code on its own thread, such as children of your own.
+
     Raises:
         TypeError: if an argument is of the wrong type.
         ValueError: if a value cannot work.
@@ -100,7 +103,7 @@ class EventBus:
         store: Store | None = None,
         runtime: Runtime | None = None,
     ) -> None:
-        self._bus = AsyncEventBus(
+        self.on_trio: AsyncEventBus = AsyncEventBus(
             name,
             retry_policy,
             error_policy,
@@ -109,7 +112,7 @@ class EventBus:
             store=store,
             runtime=runtime,
         )
-        self._core = self._bus._core  # noqa: SLF001 - the two faces of one core
+        self._core = self.on_trio._core  # noqa: SLF001 - the two faces of one core
         self._core.ledger.waits = self
         self._thread: TrioThread | None = None
         self._nursery: trio.Nursery
@@ -143,9 +146,9 @@ class EventBus:
     async def _main(self, up: Callable[[], None]) -> None:
         try:
             async with trio.open_nursery() as self._nursery:
-                await self._nursery.start(self._bus.run)
+                await self._nursery.start(self.on_trio.run)
                 up()
-                await self._bus.wait_stopped()
+                await self.on_trio.wait_stopped()
                 self._nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
@@ -183,7 +186,7 @@ class EventBus:
         if self._thread is not None:
             self._check_process(self._thread)
             try:
-                self._thread.call_soon(self._bus.request_stop, grace)
+                self._thread.call_soon(self.on_trio.request_stop, grace)
             except RuntimeError:
                 return  # it has ended, which is what was asked for
 
@@ -327,7 +330,7 @@ class EventBus:
         """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`."""
         return self._on_bus(
             partial(
-                self._bus.subscribe,
+                self.on_trio.subscribe,
                 handler,
                 event_types=event_types,
                 name=name,
@@ -363,7 +366,7 @@ class EventBus:
             return self._core.unsubscribe(handler) is not None
         if self._here or CURRENT_HAND.get() is not None:
             return self._on_bus(partial(self._core.request_unsubscribe, handler))
-        return bool(self._await(partial(self._bus.unsubscribe, handler), timeout))
+        return bool(self._await(partial(self.on_trio.unsubscribe, handler), timeout))
 
     register_handler = subscribe
     unregister_handler = unsubscribe
@@ -372,7 +375,7 @@ class EventBus:
         self, transport: BaseTransport | Callable[[], BaseTransport], *, reconnect: Backoff | None = None
     ) -> BaseTransport:
         """Add a transport; see `AsyncEventBus.register_transport`."""
-        made = self._on_bus(partial(self._bus.register_transport, transport, reconnect=reconnect))
+        made = self._on_bus(partial(self.on_trio.register_transport, transport, reconnect=reconnect))
         made.set_event_bus(self)
         return made
 
@@ -392,11 +395,11 @@ class EventBus:
         """
         if self._over():
             return self._core.transports.unregister(transport) is not None
-        return bool(self._await(partial(self._bus.unregister_transport, transport), timeout))
+        return bool(self._await(partial(self.on_trio.unregister_transport, transport), timeout))
 
     def add_child(self, child: ChildSpec, branch: BranchName = "services") -> None:
         """Have a child of your own live in the bus's tree; see `AsyncEventBus.add_child`."""
-        self._on_bus(partial(self._bus.add_child, child, branch))
+        self._on_bus(partial(self.on_trio.add_child, child, branch))
 
     def remove_child(self, name: str, branch: BranchName = "services", timeout: float | None = None) -> bool:
         """Stop a child of your own and forget it.
@@ -413,7 +416,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        return bool(self._await(partial(self._bus.remove_child, name, branch), timeout))
+        return bool(self._await(partial(self.on_trio.remove_child, name, branch), timeout))
 
     # Dead letters
 
@@ -430,7 +433,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if there is no room in time.
         """
-        receipt: Receipt = self._await(partial(self._bus.replay_dead_letter, letter), timeout)
+        receipt: Receipt = self._await(partial(self.on_trio.replay_dead_letter, letter), timeout)
         return receipt
 
     # What can be seen
@@ -438,53 +441,53 @@ class EventBus:
     @property
     def name(self) -> str:
         """Its name."""
-        return self._bus.name
+        return self.on_trio.name
 
     @property
     def store(self) -> Store | None:
         """Its store, where what is attached to it may keep what it must remember; None without one."""
-        return self._bus.store
+        return self.on_trio.store
 
     @property
     def is_running(self) -> bool:
         """Whether it runs."""
-        return self._bus.is_running and not (self._thread is not None and self._thread.forked)
+        return self.on_trio.is_running and not (self._thread is not None and self._thread.forked)
 
     @property
     def handler_count(self) -> int:
         """How many subscriptions there are."""
-        return self._bus.handler_count
+        return self.on_trio.handler_count
 
     @property
     def transport_count(self) -> int:
         """How many transports are registered."""
-        return self._bus.transport_count
+        return self.on_trio.transport_count
 
     @property
     def queue_size(self) -> int:
         """How many accepted events are not settled."""
-        return self._bus.queue_size + len(self._lane)
+        return self.on_trio.queue_size + len(self._lane)
 
     @property
     def error_policy(self) -> ErrorPolicy:
         """The error policy, with the dead letters."""
-        return self._bus.error_policy
+        return self.on_trio.error_policy
 
     def get_handlers(self, event_type: EventType) -> list[Any]:
         """The handlers that take events of a type, in the order of their dispatch."""
-        return self._bus.get_handlers(event_type)
+        return self.on_trio.get_handlers(event_type)
 
     def snapshot(self) -> SupervisorSnapshot:
         """The bus's tree at this moment."""
-        return self._on_bus(self._bus.snapshot)
+        return self._on_bus(self.on_trio.snapshot)
 
     def on_event(self, callback: Callable[[Event], object]) -> None:
         """Have `callback(event)` called, on the bus's thread, for each accepted event."""
-        self._bus.on_event(callback)
+        self.on_trio.on_event(callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called, on the bus's thread, for each failed attempt."""
-        self._bus.on_error(callback)
+        self.on_trio.on_error(callback)
 
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until every accepted event is settled.
@@ -496,7 +499,7 @@ class EventBus:
             TimeoutError: if some are not in time.
             WouldDeadlock: on the bus's own thread or in a handler.
         """
-        self._await(self._bus.wait_idle, timeout)
+        self._await(self.on_trio.wait_idle, timeout)
 
     # How receipts wait, and what transports need (see Waits and Port)
 
@@ -514,7 +517,7 @@ class EventBus:
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
-        await self._bus.wait_settled(receipt)
+        await self.on_trio.wait_settled(receipt)
 
     def wait(self, receipt: Receipt, timeout: float | None) -> None:
         """Wait, in a plain thread, until a receipt is settled."""
@@ -534,7 +537,7 @@ class EventBus:
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        self._bus.callback_failed(receipt, error)
+        self.on_trio.callback_failed(receipt, error)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""
@@ -556,7 +559,7 @@ class EventBus:
 
     async def publish_on_trio(self, event: Event) -> Receipt:
         """Publish for a transport, on trio; waits at the door."""
-        return await self._bus.publish_on_trio(event)
+        return await self.on_trio.publish_on_trio(event)
 
     def publish_from_thread(self, event: Event) -> Receipt:
         """Publish for a transport, from any thread."""

@@ -31,7 +31,7 @@ from pywats_events.durability._faults import is_corrupt, is_full, unavailable
 from pywats_events.durability._lending import Lender
 from pywats_events.durability._statements import Kind
 from pywats_events.durability.errors import StoreClosed, StoreDamaged, StoreUnavailable
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["Commit", "GroupCommit", "StoreState"]
 

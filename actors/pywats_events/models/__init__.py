@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pywats_events.models._clock import new_id, now
 from pywats_events.models.domain_events import (
     AssetFaultEvent,
     AssetState,
@@ -63,4 +64,6 @@ __all__ = [
     "WorkCompletedEvent",
     "WorkOrderEvent",
     "WorkStartedEvent",
+    "new_id",
+    "now",
 ]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from math import inf
 
 from pywats_supervision import policies
-from pywats_supervision._system import monotonic, new_lock
 from pywats_supervision.policies import BreakerState, CircuitState, Failure
+from pywats_supervision.system import monotonic, new_lock
 
 __all__ = ["CircuitBreaker", "CircuitState"]
 

@@ -23,7 +23,7 @@ import msgspec
 from pywats_events.errors import EventsError
 from pywats_events.models._clock import new_id, now
 from pywats_events.models.event import Event
-from pywats_supervision._system import new_lock
+from pywats_supervision.system import new_lock
 
 __all__ = ["DeadLetterEntry", "DeadLetterQueue"]
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from pywats_supervision import policies
-from pywats_supervision._system import current_runtime
 from pywats_supervision.policies import Failure, Retry, RetryState
+from pywats_supervision.system import current_runtime
 
 __all__ = ["Attempted", "ImmediateRetryPolicy", "NoRetryPolicy", "RetryPolicy"]
 

@@ -17,7 +17,7 @@ import trio
 import trio.testing
 
 from pywats_supervision import Runtime
-from pywats_supervision._system import system_runtime, uuid7
+from pywats_supervision.system import system_runtime, uuid7
 from pywats_supervision.testing import seeded_runtime
 
 __all__ = ["virtual_runtime"]

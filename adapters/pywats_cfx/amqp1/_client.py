@@ -19,7 +19,7 @@ from pywats_cfx.amqp1._sasl import SaslClient
 from pywats_cfx.amqp1.errors import ConnectionLost
 from pywats_cfx.amqp1.limits import Limits
 from pywats_cfx.amqp1.tls import client_tls
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["ClientConfig", "connect"]
 

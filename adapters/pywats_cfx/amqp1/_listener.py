@@ -16,7 +16,7 @@ from pywats_cfx.amqp1._engine import Engine
 from pywats_cfx.amqp1._sasl import SaslServer
 from pywats_cfx.amqp1.errors import AMQPError, ConnectionLost
 from pywats_cfx.amqp1.limits import Limits
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["Listener", "ListenerConfig", "ListenerStatistics", "gives_nothing", "takes_nothing"]
 

@@ -15,7 +15,7 @@ from pywats_cfx.messages import CFXMessage, find
 from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.unknown import UnknownField
 from pywats_events import Event
-from pywats_events.models._clock import now
+from pywats_events.models import now
 
 __all__ = ["Convert", "Converter"]
 

@@ -11,7 +11,7 @@ import trio
 from pywats_cfx.amqp1 import server_tls
 from pywats_cfx.config import AMQPConfig, CFXConfig, EndpointConfig
 from pywats_events.checks import Finding
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["findings"]
 

@@ -26,7 +26,7 @@ from pywats_cfx.wire import Envelope, decode_each, seconds_of
 from pywats_events import Event
 from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["FromPeer", "Intake", "Mail"]
 

@@ -25,7 +25,7 @@ from pywats_cfx.messages.root import (
 )
 from pywats_cfx.wire import Envelope
 from pywats_cfx.wire.envelope import VERSION
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["Requests", "is_request"]
 

@@ -24,7 +24,7 @@ from pywats_cfx.wire._tree import parse, write
 from pywats_cfx.wire.decoding import decode
 from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.times import wire_duration, wire_time
-from pywats_events.models._clock import new_id, now
+from pywats_events.models import new_id, now
 
 __all__ = ["complete", "encode", "encode_batch", "plain"]
 

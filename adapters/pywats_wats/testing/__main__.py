@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import trio
 
-from pywats_events.bus._unwrapping import unwrapped
+from pywats_supervision.errors import unwrapped
 from pywats_wats.testing.server import StandInWATS
 
 __all__ = ["main"]

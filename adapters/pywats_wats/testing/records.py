@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 from pywats_wats.testing.validation import faults_of
 
 __all__ = ["Records", "Refused"]

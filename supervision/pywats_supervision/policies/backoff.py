@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from pywats_supervision.policies._checks import checked_number
+from pywats_supervision.policies.checks import checked_number
 from pywats_supervision.policies.decision import Decision, Failure, Restart, RestartPolicy, Retry, Verdict
 
 __all__ = ["Backoff", "BackoffState", "asked_delay", "growing_delay"]

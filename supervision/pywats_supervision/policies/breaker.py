@@ -34,7 +34,7 @@ from math import inf
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from pywats_supervision.policies._checks import checked_count, checked_number
+from pywats_supervision.policies.checks import checked_count, checked_number
 from pywats_supervision.policies.decision import (
     Admission,
     Decision,

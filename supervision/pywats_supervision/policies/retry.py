@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from pywats_supervision.policies._checks import checked_count, checked_number
 from pywats_supervision.policies.backoff import asked_delay, growing_delay
+from pywats_supervision.policies.checks import checked_count, checked_number
 from pywats_supervision.policies.decision import (
     Decision,
     Failure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
@@ -202,3 +203,21 @@ async def test_a_handler_says_how_many_at_once_and_in_which_order(autojump_clock
         await bus.wait_idle()
         assert trio.current_time() == 2
     assert sorted(handler.numbers[:2]) == [0, 1]
+
+
+def test_a_child_of_a_bus_for_plain_code_uses_its_face_on_trio() -> None:
+    settled = threading.Event()
+
+    async def tester() -> None:
+        receipt = await bus.on_trio.publish(event_of(1))
+        await receipt.wait_settled()
+        settled.set()
+        await trio.sleep_forever()
+
+    handler = Recording()
+    bus = EventBus()
+    bus.subscribe(handler)
+    bus.add_child(ChildSpec("tester", tester), "observers")
+    with bus:
+        assert settled.wait(timeout=10)
+    assert handler.numbers == [1]

@@ -17,8 +17,8 @@ import pytest
 
 from pywats_events.errors import EventsError, EventValidationError
 from pywats_events.models import Event, EventType, TestResult, TestResultEvent
-from pywats_supervision._system import system_runtime
 from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
+from pywats_supervision.system import system_runtime
 
 
 def event(**fields: Any) -> Event:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pywats_events.policies.retry_policy import ImmediateRetryPolicy, NoRetryPolicy, RetryPolicy
-from pywats_supervision._system import system_runtime
 from pywats_supervision.policies import Failure, Retry, Skip, Verdict
 from pywats_supervision.runtime import CURRENT_RUNTIME
+from pywats_supervision.system import system_runtime
 
 
 @dataclass

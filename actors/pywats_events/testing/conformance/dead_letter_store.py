@@ -14,7 +14,7 @@ from pywats_events.models.event_types import EventType
 from pywats_events.policies.dead_letter_queue import DeadLetterEntry, DeadLetterQueue
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome
-from pywats_supervision._system import current_runtime
+from pywats_supervision.system import current_runtime
 
 __all__ = ["DeadLetterStoreConformance"]
 
