@@ -1,6 +1,6 @@
-"""Station software on asyncio: the bus runs beside the loop and never holds it up.
+"""Station software on asyncio: the station runs beside the loop and never holds it up.
 
-The application stays on asyncio; the bus is on trio in its own thread. Starting and stopping wait,
+The application stays on asyncio; the station is on trio in its own thread. Starting and stopping wait,
 so they go to a worker thread. Publishing does not wait (`publish_nowait`), and a receipt's future is
 awaited with `asyncio.wrap_future`. A heartbeat shows that the loop keeps its time.
 `python samples/embedding_asyncio.py`
@@ -13,10 +13,11 @@ import logging
 import sys
 import time
 
-from pywats_events import BaseHandler, Event, EventBus, EventType
+from pywats_events import BaseHandler, Event, EventType
 from pywats_events.errors import BusFull
 from pywats_events.policies import RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
+from pywats_station import HandlerSpec, Station
 
 UNITS = 40
 BEAT = 0.01
@@ -58,35 +59,40 @@ class Heart:
             last = now
 
 
-async def publish(bus: EventBus, event: Event) -> Receipt:
-    """Publish without holding up the loop; while the bus is full, wait in a worker thread."""
+async def publish(station: Station, event: Event) -> Receipt:
+    """Publish without holding up the loop; while the handler is full, wait in a worker thread."""
     try:
-        return bus.publish_nowait(event)
+        return station.publish_nowait(event)
     except BusFull:
-        return await asyncio.to_thread(bus.publish, event)
+        receipt: Receipt = await asyncio.to_thread(station.publish, event)
+        return receipt
 
 
-async def report(bus: EventBus, number: int) -> Outcome:
+async def report(station: Station, number: int) -> Outcome:
     """Publish one result and wait, on this loop, until it is settled."""
     event = Event(
         EventType.TEST_RESULT, {"unit_id": f"SN-{number:03}", "number": number}, "asyncio application"
     )
-    receipt = await publish(bus, event)
+    receipt = await publish(station, event)
     await asyncio.wrap_future(receipt.future)
     return receipt.outcomes["SlowReporter"]
 
 
 async def application() -> bool:
     """Run the application; returns whether all went well."""
-    bus = EventBus("beside asyncio", RetryPolicy(max_retries=3, initial_delay=0.05), capacity=8)
-    bus.subscribe(SlowReporter(), concurrency=4)
+    station = Station(
+        "beside asyncio",
+        handlers=[HandlerSpec(handler=SlowReporter(), concurrency=4)],
+        retry_policy=RetryPolicy(max_retries=3, initial_delay=0.05),
+        capacity=8,
+    )
     heart = Heart()
     beating = asyncio.create_task(heart.beat())
-    await asyncio.to_thread(bus.start)
+    await asyncio.to_thread(station.start)
     try:
-        outcomes = await asyncio.gather(*(report(bus, number) for number in range(UNITS)))
+        outcomes = await asyncio.gather(*(report(station, number) for number in range(UNITS)))
     finally:
-        await asyncio.to_thread(bus.stop)
+        await asyncio.to_thread(station.stop)
         beating.cancel()
     handled = outcomes.count(Outcome.HANDLED)
     print(f"{UNITS} results published, {handled} handled, {UNITS // 4} of them at the second attempt")

@@ -1,7 +1,7 @@
 """Station software on plain threads: test sockets publish, and nobody waits who need not.
 
 Four threads stand for the sockets of a tester. Each publishes its results and goes on with the next
-unit; one thread waits for the receipts and releases the units. The bus runs its handlers, retries
+unit; one thread waits for the receipts and releases the units. The station runs its handlers, retries
 and dead letters in a thread of its own. `python samples/embedding_threads.py`
 """
 
@@ -13,9 +13,10 @@ import queue
 import sys
 import threading
 
-from pywats_events import BaseHandler, Event, EventBus, EventType
+from pywats_events import BaseHandler, Event, EventType
 from pywats_events.policies import RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
+from pywats_station import HandlerSpec, Station
 
 SOCKETS = 4
 UNITS = 25
@@ -44,7 +45,7 @@ class Archive(BaseHandler):
         self.results[event.payload["unit_id"]] = event.payload["result"]
 
 
-def socket(number: int, bus: EventBus, receipts: queue.Queue[Receipt | None]) -> None:
+def socket(number: int, station: Station, receipts: queue.Queue[Receipt | None]) -> None:
     """One test socket: publish each result, and go on."""
     for unit in range(1, UNITS + 1):
         event = Event(
@@ -52,7 +53,7 @@ def socket(number: int, bus: EventBus, receipts: queue.Queue[Receipt | None]) ->
             payload={"unit_id": f"SN-{number}{unit:02}", "result": "pass" if unit % 8 else "fail"},
             source=f"socket-{number}",
         )
-        receipts.put(bus.publish(event))
+        receipts.put(station.publish(event))
 
 
 def release(receipts: queue.Queue[Receipt | None], released: list[str], held: list[str]) -> None:
@@ -71,13 +72,17 @@ def main() -> int:
     released: list[str] = []
     held: list[str] = []
 
-    bus = EventBus("tester", RetryPolicy(max_retries=5, initial_delay=0.01).no_retry_on(ValueError))
-    bus.subscribe(archive, concurrency=2)
-    with bus:
+    station = Station(
+        "tester",
+        handlers=[HandlerSpec(handler=archive, concurrency=2)],
+        retry_policy=RetryPolicy(max_retries=5, initial_delay=0.01).no_retry_on(ValueError),
+    )
+    with station:
         releasing = threading.Thread(target=release, args=(receipts, released, held))
         releasing.start()
         sockets = [
-            threading.Thread(target=socket, args=(number, bus, receipts)) for number in range(1, SOCKETS + 1)
+            threading.Thread(target=socket, args=(number, station, receipts))
+            for number in range(1, SOCKETS + 1)
         ]
         for thread in sockets:
             thread.start()
@@ -86,7 +91,7 @@ def main() -> int:
         receipts.put(None)
         releasing.join()
 
-    letters = bus.error_policy.dead_letter_queue.get_entries()
+    letters = station.dead_letters.get_entries()
     print(f"{SOCKETS} sockets tested {SOCKETS * UNITS} units")
     print(f"{len(archive.results)} results archived, {len(released)} units released")
     print(f"{len(letters)} dead letters: {sorted(held)} held back, {letters[0].error}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from support.house import ROOT
+from support.programs import missing
 
 SAMPLES = {
     "cfx_converters.py": (
@@ -56,14 +59,21 @@ SAMPLES = {
 }
 
 
+NOT_OF_OURS = "This plugin does not support propagateSizeHints()\n"
+"""What Qt says of windows that are not on a screen."""
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_prints_a_clear_account(name: str) -> None:
+    if name == "embedding_gui.py" and find_spec("PySide6") is None:
+        missing("PySide6 is not installed (the extra qt)")
     run = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "samples" / name)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
     )
-    assert (run.returncode, run.stderr) == (0, ""), run.stdout
+    assert (run.returncode, run.stderr.replace(NOT_OF_OURS, "")) == (0, ""), run.stdout
     assert re.fullmatch(SAMPLES[name], run.stdout), run.stdout
