@@ -14,6 +14,7 @@ from pywats_events.durability import Store, StoreState
 from pywats_events.durability._database import Usage
 from pywats_files import FileWatcher, FolderConfig, csv_events
 from pywats_station import Station
+from support.files import drop
 from support.handlers import Recording
 
 DEADLINE = 30
@@ -28,14 +29,14 @@ async def until(what: Callable[[], object]) -> None:
 
 
 async def test_machines_and_files_wait_while_it_is_full_and_nothing_is_lost(tmp_path: Path) -> None:
-    drop = tmp_path / "drop"
-    drop.mkdir()
+    folder = tmp_path / "drop"
+    folder.mkdir()
     cfx = CFXTransport(
         CFXConfig(endpoint=EndpointConfig(cfx_handle="//Acme/WATS/1", listen="amqp://127.0.0.1:0"))
     )
     files = FileWatcher(
         FolderConfig(
-            folder=drop,
+            folder=folder,
             converters={"*.csv": csv_events(EventType.TEST_STARTED, {"unit_id": "Serial"})},
             finished="renamed",
             poll_interval=0.05,
@@ -53,7 +54,7 @@ async def test_machines_and_files_wait_while_it_is_full_and_nothing_is_lost(tmp_
             await store._look()
             assert store.state is StoreState.FULL
             for number in range(FILES):
-                (drop / f"{number:02}.csv").write_text(f"Serial\nF{number}\n")
+                drop(folder, f"{number:02}.csv", f"Serial\nF{number}\n".encode())
             await until(lambda: cfx.listen_port)
             work = Simulation(
                 machine, f"amqp://127.0.0.1:{cfx.listen_port}", "cfx", rate=float("inf"), count=MESSAGES
@@ -61,11 +62,11 @@ async def test_machines_and_files_wait_while_it_is_full_and_nothing_is_lost(tmp_
             nursery.start_soon(work.run)
             await until(lambda: cfx.get_stats()["messages"] and files.get_stats()["in_hand"])
             assert work.sent == 0
-            assert not list((drop / "done").glob("*.csv"))
+            assert not list((folder / "done").glob("*.csv"))
             assert store.journal.following == 1
             size[0] = 0
             await store._look()
-            await until(lambda: work.sent == MESSAGES and len(list((drop / "done").glob("*.csv"))) == FILES)
+            await until(lambda: work.sent == MESSAGES and len(list((folder / "done").glob("*.csv"))) == FILES)
             await station.bus.wait_idle()
             station.request_stop()
     assert len(results.handled) == machine.units
