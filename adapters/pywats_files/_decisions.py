@@ -103,7 +103,7 @@ class Stability:
             if before != file:
                 since = now
             self._since[file.name] = (file, since)
-            if now - since >= self._stable_for:
+            if since + self._stable_for <= now:
                 ready.append(file)
             else:
                 due = min(due, since + self._stable_for)

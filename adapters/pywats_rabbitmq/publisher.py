@@ -247,12 +247,14 @@ class RabbitPublisher:
                 raise RabbitNotConnected(f"there is no connection to {self._config.place} now")
             try:
                 await self._bridge.call(sending.publish, body, exchange, routing_key, properties, mandatory)
+                return
             except CallCancelled as error:
                 raise self._lost() from error
-            except RabbitConnectionLost:
-                # Where a whole tree is cancelled its connection may go first: that is no failure.
-                await trio.lowlevel.checkpoint_if_cancelled()
-                raise
+            except RabbitConnectionLost as error:
+                lost = error
+            # Where a whole tree is cancelled its connection may go first: that is no failure.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise lost
 
 
 def _check_key(routing_key: str) -> None:
