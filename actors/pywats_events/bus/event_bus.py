@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from math import inf
@@ -17,7 +17,7 @@ from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
 from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.bus._thread import TrioThread, async_into, into, wait_for
+from pywats_events.bus._thread import Asked, TrioThread, made, wait_for, wait_for_call
 from pywats_events.bus._unwrapping import unwrapped
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import (
@@ -28,7 +28,7 @@ from pywats_events.errors import (
     UnsettledTimeout,
     WouldDeadlock,
 )
-from pywats_events.handlers._handler_actor import CURRENT_HAND
+from pywats_events.handlers._handler_actor import CURRENT_HAND, HandlerPerformer
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
@@ -118,44 +118,71 @@ class EventBus:
 
     # Running
 
-    def start(self) -> None:
+    def start(self, timeout: float | None = None) -> None:
         """Start the bus in its thread, and wait until it is up. Starting twice changes nothing.
+
+        It waits for the `on_start` of the handlers, and with a store until that is open. Interrupted
+        by Ctrl-C, or out of time, it asks the bus to stop.
+
+        Args:
+            timeout: seconds; None waits for ever.
 
         Raises:
             Exception: what kept it from starting.
+            TimeoutError: if it is not up in time; it is asked to stop.
             BusStopped: if it was stopped before; build another.
             BusFailed: if it had failed.
         """
-        if self._thread is not None:
-            self._check_process(self._thread)
-            if self._thread.ended:
-                self._check_failure(self._thread)
-                raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
-            return
+        thread = self._thread
+        if thread is None:
+            up = self._begin(timeout)
+        else:
+            self._check_process(thread)
+            if thread.ended:
+                self._check_failure(thread)
+            up = not thread.ended and (self._inside or thread.wait_up(timeout))
+        if not up:
+            raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
+
+    def _begin(self, timeout: float | None) -> bool:
         thread = TrioThread(f"EventBus {self.name}", self._main, self.request_stop)
-        self._thread = thread
         try:
+            self._thread = thread
             thread.start()
+            return thread.wait_up(timeout)
         except BaseException:
-            self._thread = None
+            if thread.ended or thread.call_off():
+                self._thread = None
+            else:
+                self.request_stop()
             raise
 
     async def _main(self, up: Callable[[], None]) -> None:
+        told, failure = Up(up), None
         try:
             async with trio.open_nursery() as self._nursery:
-                await self._nursery.start(self._bus.run)
-                up()
-                await self._bus.wait_stopped()
+                await self._bus.run(task_status=told)
                 self._nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise unwrapped(group) from None
-        finally:
-            self._take_lane()  # the bus never saw what is left, and hands it back
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - raised below, when the lane is empty
+            failure = unwrapped(error)
+        if self._lane:
+            logger.warning(
+                "bus %r ended before it saw %d events of other threads; they are handed back",
+                self.name,
+                len(self._lane),
+            )
+            self._take_lane()
+        if failure is None:
+            return
+        if told.up:  # before, `start` raises it
+            logger.critical("bus %r has failed, and handles nothing any more", self.name, exc_info=failure)
+        raise failure
 
     def stop(self, timeout: float = DEFAULT_GRACE) -> None:
         """Stop the inputs, let what was accepted be handled, then stop everything.
 
         On the bus's own thread or in a handler it only asks. Stopping twice changes nothing.
+        Interrupted by Ctrl-C, the bus goes on stopping.
 
         Args:
             timeout: seconds for all of it; what is not settled then is handed back.
@@ -168,9 +195,9 @@ class EventBus:
             return
         self._check_process(thread)
         self.request_stop(timeout)
-        if thread.here or CURRENT_HAND.get() is not None:
+        if self._inside:
             return
-        thread.join(None)
+        thread.join()
         self._check_failure(thread)
 
     def request_stop(self, timeout: float = DEFAULT_GRACE) -> None:
@@ -183,9 +210,16 @@ class EventBus:
         if self._thread is not None:
             self._check_process(self._thread)
             try:
-                self._thread.call_soon(self._bus.request_stop, grace)
+                self._thread.call_soon(self._stop_on_bus, grace)
             except RuntimeError:
                 return  # it has ended, which is what was asked for
+
+    def _stop_on_bus(self, grace: float) -> None:
+        self._take_lane()
+        if self._core.tree is None:
+            self._nursery.cancel_scope.cancel()  # it still opens its store, and has accepted nothing
+        else:
+            self._bus.request_stop(grace)
 
     def __enter__(self) -> Self:
         """Start the bus."""
@@ -226,7 +260,7 @@ class EventBus:
         core = self._core
         hand = core.hand()
         if hand is not None and not now:
-            return core.keep(event, hand)
+            return self._keep(event, hand)
         thread = self._running(inside=hand is not None)
         route = core.route(event)
         until = inf if timeout is None else monotonic() + timeout
@@ -257,7 +291,7 @@ class EventBus:
         core = self._core
         hand = core.hand()
         if hand is not None and not now:
-            return core.keep(event, hand)
+            return self._keep(event, hand)
         thread = self._running(inside=hand is not None)
         route = core.route(event)
         if hand is None and self._full(route, thread):
@@ -265,6 +299,12 @@ class EventBus:
                 f"bus {self.name!r}: a subscription to {event.event_type} is full; publish() waits", event
             )
         return self._send(event, route, thread)
+
+    def _keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
+        """Keep an event with the message in hand."""
+        if self._thread is not None:
+            self._check_process(self._thread)  # a handler in a worker thread may fork
+        return self._core.keep(event, hand)
 
     def _full(self, route: Route, thread: TrioThread) -> bool:
         """Whether a publish from outside has to wait."""
@@ -282,8 +322,12 @@ class EventBus:
         receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
         self._lane.append(receipt)
         if not self._armed:
-            self._armed = True
-            self.call_soon(self._take_lane)
+            try:
+                self._armed = True
+                self.call_soon(self._take_lane)
+            except BaseException:
+                self._armed = False  # Ctrl-C, and perhaps the bus was not told: the next one tells it
+                raise
         return receipt
 
     async def _space(self, event: Event) -> None:
@@ -323,8 +367,29 @@ class EventBus:
         capacity: float | None = None,
         drain_rate: float = inf,
         shutdown: float = 5.0,
+        timeout: float | None = None,
     ) -> Subscription:
-        """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`."""
+        """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`.
+
+        Args:
+            handler: this and the others as there.
+            event_types: what it takes, if the handler does not say.
+            name: unique in the bus.
+            retry_policy: of this subscription.
+            breaker: of this subscription.
+            concurrency: how many events may be in hand at once.
+            order_by: gives the key of an event.
+            ordered: a failing event is retried in its place.
+            filter: says whether an event is taken.
+            priority: lower is dispatched to first.
+            capacity: events it may hold in memory.
+            drain_rate: events per second of those on the disk.
+            shutdown: seconds of grace for the event in hand.
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up: nothing was subscribed.
+        """
         return self._on_bus(
             partial(
                 self._bus.subscribe,
@@ -341,7 +406,8 @@ class EventBus:
                 capacity=capacity,
                 drain_rate=drain_rate,
                 shutdown=shutdown,
-            )
+            ),
+            timeout,
         )
 
     def unsubscribe(self, handler: Any, timeout: float | None = None) -> bool:
@@ -361,20 +427,47 @@ class EventBus:
         """
         if self._over():
             return self._core.unsubscribe(handler) is not None
-        if self._here or CURRENT_HAND.get() is not None:
-            return self._on_bus(partial(self._core.request_unsubscribe, handler))
-        return bool(self._await(partial(self._bus.unsubscribe, handler), timeout))
+        if self._inside:
+            return self._on_bus(partial(self._core.request_unsubscribe, handler), timeout)
+        return bool(self._await(partial(self._unsubscribe, handler), timeout))
+
+    async def _unsubscribe(self, handler: Any) -> bool:
+        """Unsubscribe in a task of its own, which goes on when nobody waits for it any more."""
+        over = trio.Event()
+        found: list[bool] = []
+
+        async def unsubscribe() -> None:
+            found.append(await self._bus.unsubscribe(handler))
+            over.set()
+
+        self._nursery.start_soon(unsubscribe)
+        await over.wait()
+        return found[0]
 
     register_handler = subscribe
     unregister_handler = unsubscribe
 
     def register_transport(
-        self, transport: BaseTransport | Callable[[], BaseTransport], *, reconnect: Backoff | None = None
+        self,
+        transport: BaseTransport | Callable[[], BaseTransport],
+        *,
+        reconnect: Backoff | None = None,
+        timeout: float | None = None,
     ) -> BaseTransport:
-        """Add a transport; see `AsyncEventBus.register_transport`."""
-        made = self._on_bus(partial(self._bus.register_transport, transport, reconnect=reconnect))
-        made.set_event_bus(self)
-        return made
+        """Add a transport; see `AsyncEventBus.register_transport`.
+
+        Args:
+            transport: as there.
+            reconnect: as there.
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up: nothing was registered.
+        """
+        register = partial(self._bus.register_transport, transport, reconnect=reconnect)
+        registered = self._on_bus(register, timeout)
+        registered.set_event_bus(self)
+        return registered
 
     def unregister_transport(self, transport: BaseTransport | str, timeout: float | None = None) -> bool:
         """Take a transport away: it is stopped, and its name is free again.
@@ -394,9 +487,20 @@ class EventBus:
             return self._core.transports.unregister(transport) is not None
         return bool(self._await(partial(self._bus.unregister_transport, transport), timeout))
 
-    def add_child(self, child: ChildSpec, branch: BranchName = "services") -> None:
-        """Have a child of your own live in the bus's tree; see `AsyncEventBus.add_child`."""
-        self._on_bus(partial(self._bus.add_child, child, branch))
+    def add_child(
+        self, child: ChildSpec, branch: BranchName = "services", timeout: float | None = None
+    ) -> None:
+        """Have a child of your own live in the bus's tree; see `AsyncEventBus.add_child`.
+
+        Args:
+            child: as there.
+            branch: as there.
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up: nothing was added.
+        """
+        self._on_bus(partial(self._bus.add_child, child, branch), timeout)
 
     def remove_child(self, name: str, branch: BranchName = "services", timeout: float | None = None) -> bool:
         """Stop a child of your own and forget it.
@@ -430,8 +534,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if there is no room in time.
         """
-        receipt: Receipt = self._await(partial(self._bus.replay_dead_letter, letter), timeout)
-        return receipt
+        return self._await(partial(self._bus.replay_dead_letter, letter), timeout)
 
     # What can be seen
 
@@ -474,16 +577,33 @@ class EventBus:
         """The handlers that take events of a type, in the order of their dispatch."""
         return self._bus.get_handlers(event_type)
 
-    def snapshot(self) -> SupervisorSnapshot:
-        """The bus's tree at this moment."""
-        return self._on_bus(self._bus.snapshot)
+    def snapshot(self, timeout: float | None = None) -> SupervisorSnapshot:
+        """The bus's tree at this moment.
+
+        Args:
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up.
+        """
+        return self._on_bus(self._bus.snapshot, timeout)
 
     def on_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called, on the bus's thread, for each accepted event."""
+        """Have `callback(event)` called, on the bus's thread, for each accepted event.
+
+        Raises:
+            BusFailed: if the bus has failed.
+        """
+        self._over()
         self._bus.on_event(callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
-        """Have `callback(event, error)` called, on the bus's thread, for each failed attempt."""
+        """Have `callback(event, error)` called, on the bus's thread, for each failed attempt.
+
+        Raises:
+            BusFailed: if the bus has failed.
+        """
+        self._over()
         self._bus.on_error(callback)
 
     def wait_idle(self, timeout: float | None = None) -> None:
@@ -507,7 +627,7 @@ class EventBus:
 
     def check_may_wait(self, what: str) -> None:
         """Refuse on the bus's own thread and in its handlers."""
-        if self._here or CURRENT_HAND.get() is not None:
+        if self._inside:
             raise WouldDeadlock(
                 f"{what} would wait for bus {self.name!r} on its own thread, or inside one of its handlers"
             )
@@ -523,9 +643,14 @@ class EventBus:
         if self._thread is not None:
             self._check_process(self._thread)
         self.check_may_wait("receipt.wait()")
+        settled: Future[Receipt] = Future()
+        receipt.add_done_callback(settled.set_result)
         try:
-            wait_for(receipt.future, timeout)
-        except TimeoutError:
+            wait_for(settled, timeout)
+        except BaseException as error:
+            receipt.remove_done_callback(settled.set_result)
+            if not isinstance(error, TimeoutError):
+                raise
             waiting = [taker.name for taker in receipt.takers if taker.name not in receipt.outcomes]
             raise UnsettledTimeout(
                 f"event {receipt.event.id} is not settled after {timeout:g} s; pending at: "
@@ -569,6 +694,12 @@ class EventBus:
     # Between the threads
 
     @property
+    def _inside(self) -> bool:
+        """Whether the caller is on the bus's own thread, or in a worker thread of one of its handlers."""
+        hand = CURRENT_HAND.get()
+        return self._here or (hand is not None and hand.bus is self._core)
+
+    @property
     def _here(self) -> bool:
         """Whether the caller is on the bus's own thread."""
         return self._thread is not None and self._thread.here
@@ -604,29 +735,78 @@ class EventBus:
         if failure is not None:
             raise BusFailed(f"bus {self.name!r} failed: {type(failure).__name__}: {failure}") from failure
 
-    def _on_bus(self, call: Callable[[], T]) -> T:
+    def _on_bus(self, call: Callable[[], T], timeout: float | None = None) -> T:
         """Make a sync call on the bus's thread and wait for its result."""
         if self._over() or self._here:
             return call()
         future: Future[T] = Future()
-        self.call_soon(into, future, call)
-        return wait_for(future, None)
+        self.call_soon(made, future, call)
+        try:
+            return wait_for_call(future, timeout)
+        except TimeoutError:
+            if not future.cancelled():
+                raise
+            raise TimeoutError(
+                f"the thread of bus {self.name!r} did not come to this call in {timeout:g} s, so it was not "
+                "made; a handler or a callback holds that thread up"
+            ) from None
 
-    def _await(self, call: Callable[[], Any], timeout: float | None) -> Any:
-        """Run an async call on the bus's thread and wait for its result."""
+    def _await(self, call: Callable[[], Awaitable[T]], timeout: float | None) -> T:
+        """Run an async call on the bus's thread and wait for its result; out of time, it is cancelled."""
         self.check_may_wait("this call")
-        future: Future[Any] = Future()
+        thread = self._running()
         stopped = BusStopped(f"bus {self.name!r} stopped meanwhile")
+        asked = Asked(call, stopped)
 
         def spawn() -> None:
+            self._take_lane()
             try:
-                self._nursery.start_soon(async_into, future, call, stopped)
+                self._nursery.start_soon(asked.run)
             except RuntimeError:  # it has been left: the bus ended after this call began
-                future.set_exception(stopped)
+                asked.refuse()
 
-        self._running().call_soon(spawn)
-        return wait_for(future, timeout)
+        try:
+            self._call_running(thread, spawn)
+            return wait_for(asked.future, timeout)
+        except BusStopped as error:
+            if error is stopped:
+                self._check_failure(thread)
+            raise
+        except BaseException:
+            if not asked.future.done():
+                self.call_soon(asked.withdraw)
+            raise
+
+    def _call_running(self, thread: TrioThread, function: Callable[[], object]) -> None:
+        """Call it on the bus's thread, which has to run still."""
+        try:
+            thread.call_soon(function)
+        except RuntimeError:
+            thread.join()
+            self._check_failure(thread)
+            raise BusStopped(f"bus {self.name!r} stopped meanwhile") from None
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"EventBus({self.name!r}, {self.handler_count} handlers, {state})"
+
+
+class Up:
+    """The task status of a run that a plain thread waits for.
+
+    Args:
+        tell: called when it is up.
+
+    Attributes:
+        up: whether it is.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+        self.up = False
+
+    def started(self, value: None = None) -> None:
+        """It is up."""
+        del value
+        self.up = True
+        self._tell()
