@@ -7,10 +7,11 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, final
+from typing import TYPE_CHECKING, Any, Final, Never, Self, final
 
 import trio
 
+from pywats_events.bus._checks import check_no_more
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
 from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._redelivery import Redelivery
@@ -68,6 +69,7 @@ class AsyncEventBus:
         store: where events are written down before their source is told, with the dead letters; None
             keeps everything in memory.
         runtime: where time, ids and chance come from; None takes those of the tree around it.
+        **unknown: none; names of pywats-api 0.6 are refused with the call that took their place.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -84,7 +86,9 @@ class AsyncEventBus:
         middleware: HandlerChain | None = None,
         store: Store | None = None,
         runtime: Runtime | None = None,
+        **unknown: Never,
     ) -> None:
+        check_no_more(type(self).__name__, unknown)
         self._core = BusCore(
             name,
             self,

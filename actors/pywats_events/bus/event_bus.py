@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Never, Self, TypeVar, final
 
 import trio
 
+from pywats_events.bus._checks import check_no_more
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
 from pywats_events.bus._own_children import BranchName
+from pywats_events.bus._plain_run import PlainRun
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.bus._thread import Asked, TrioThread, made, wait_for, wait_for_call
-from pywats_events.bus._unwrapping import unwrapped
+from pywats_events.bus._thread import wait_for
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import (
-    BusFailed,
     BusFull,
-    BusNotRunning,
-    BusStopped,
     UnsettledTimeout,
-    WouldDeadlock,
 )
-from pywats_events.handlers._handler_actor import CURRENT_HAND, HandlerPerformer
+from pywats_events.handlers._handler_actor import HandlerPerformer
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
@@ -49,9 +45,6 @@ if TYPE_CHECKING:  # a bus without a store needs no SQLite
 __all__ = ["EventBus"]
 
 T = TypeVar("T")
-
-LANE: Final = 1024
-"""Events that threads may have published and the bus's thread has not seen yet."""
 
 logger: Final = logging.getLogger("pywats_events")
 
@@ -83,6 +76,7 @@ class EventBus:
         store: where events are written down before their source is told, with the dead letters; None
             keeps everything in memory.
         runtime: where time, ids and chance come from; None takes the real ones.
+        **unknown: none; names of pywats-api 0.6 are refused with the call that took their place.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -99,7 +93,9 @@ class EventBus:
         middleware: HandlerChain | None = None,
         store: Store | None = None,
         runtime: Runtime | None = None,
+        **unknown: Never,
     ) -> None:
+        check_no_more(type(self).__name__, unknown)
         self._bus = AsyncEventBus(
             name,
             retry_policy,
@@ -111,10 +107,7 @@ class EventBus:
         )
         self._core = self._bus._core  # noqa: SLF001 - the two faces of one core
         self._core.ledger.waits = self
-        self._thread: TrioThread | None = None
-        self._nursery: trio.Nursery
-        self._lane: deque[Receipt] = deque()
-        self._armed = False
+        self._run = PlainRun(self._bus, self._core)
 
     # Running
 
@@ -133,50 +126,7 @@ class EventBus:
             BusStopped: if it was stopped before; build another.
             BusFailed: if it had failed.
         """
-        thread = self._thread
-        if thread is None:
-            up = self._begin(timeout)
-        else:
-            self._check_process(thread)
-            if thread.ended:
-                self._check_failure(thread)
-            up = not thread.ended and (self._inside or thread.wait_up(timeout))
-        if not up:
-            raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
-
-    def _begin(self, timeout: float | None) -> bool:
-        thread = TrioThread(f"EventBus {self.name}", self._main, self.request_stop)
-        try:
-            self._thread = thread
-            thread.start()
-            return thread.wait_up(timeout)
-        except BaseException:
-            if thread.ended or thread.call_off():
-                self._thread = None
-            else:
-                self.request_stop()
-            raise
-
-    async def _main(self, up: Callable[[], None]) -> None:
-        told, failure = Up(up), None
-        try:
-            async with trio.open_nursery() as self._nursery:
-                await self._bus.run(task_status=told)
-                self._nursery.cancel_scope.cancel()
-        except BaseException as error:  # noqa: BLE001, ASYNC103 - raised below, when the lane is empty
-            failure = unwrapped(error)
-        if self._lane:
-            logger.warning(
-                "bus %r ended before it saw %d events of other threads; they are handed back",
-                self.name,
-                len(self._lane),
-            )
-            self._take_lane()
-        if failure is None:
-            return
-        if told.up:  # before, `start` raises it
-            logger.critical("bus %r has failed, and handles nothing any more", self.name, exc_info=failure)
-        raise failure
+        self._run.start(timeout)
 
     def stop(self, timeout: float = DEFAULT_GRACE) -> None:
         """Stop the inputs, let what was accepted be handled, then stop everything.
@@ -190,15 +140,7 @@ class EventBus:
         Raises:
             BusFailed: if the bus had failed.
         """
-        thread = self._thread
-        if thread is None:
-            return
-        self._check_process(thread)
-        self.request_stop(timeout)
-        if self._inside:
-            return
-        thread.join()
-        self._check_failure(thread)
+        self._run.stop(checked_duration("timeout", timeout))
 
     def request_stop(self, timeout: float = DEFAULT_GRACE) -> None:
         """Ask for a stop, without waiting; from any thread, also inside a handler.
@@ -206,20 +148,7 @@ class EventBus:
         Args:
             timeout: seconds, as for `stop`.
         """
-        grace = checked_duration("timeout", timeout)
-        if self._thread is not None:
-            self._check_process(self._thread)
-            try:
-                self._thread.call_soon(self._stop_on_bus, grace)
-            except RuntimeError:
-                return  # it has ended, which is what was asked for
-
-    def _stop_on_bus(self, grace: float) -> None:
-        self._take_lane()
-        if self._core.tree is None:
-            self._nursery.cancel_scope.cancel()  # it still opens its store, and has accepted nothing
-        else:
-            self._bus.request_stop(grace)
+        self._run.request_stop(checked_duration("timeout", timeout))
 
     def __enter__(self) -> Self:
         """Start the bus."""
@@ -261,18 +190,19 @@ class EventBus:
         hand = core.hand()
         if hand is not None and not now:
             return self._keep(event, hand)
-        thread = self._running(inside=hand is not None)
+        self._run.check_running(inside=hand is not None)
         route = core.route(event)
         until = inf if timeout is None else monotonic() + timeout
-        while hand is None and self._full(route, thread):
+        while hand is None and self._full(route):
             # Another publisher may take the space that was waited for.
             left = None if until == inf else max(0.0, until - monotonic())
-            self._await(partial(self._space, event), left)
-            thread, route = self._running(), core.route(event)
-        receipt = self._send(event, route, thread)
-        if core.journaling is not None and hand is None and not thread.here:
+            self._run.wait(partial(self._space, event), left)
+            self._run.check_running()
+            route = core.route(event)
+        receipt = self._send(event, route)
+        if core.journaling is not None and hand is None and not self._run.here:
             left = None if until == inf else max(0.0, until - monotonic())
-            self._await(partial(self._secured, receipt), left)
+            self._run.wait(partial(self._secured, receipt), left)
         return receipt
 
     publish_async = publish
@@ -292,62 +222,42 @@ class EventBus:
         hand = core.hand()
         if hand is not None and not now:
             return self._keep(event, hand)
-        thread = self._running(inside=hand is not None)
+        self._run.check_running(inside=hand is not None)
         route = core.route(event)
-        if hand is None and self._full(route, thread):
+        if hand is None and self._full(route):
             raise BusFull(
                 f"bus {self.name!r}: a subscription to {event.event_type} is full; publish() waits", event
             )
-        return self._send(event, route, thread)
+        return self._send(event, route)
 
     def _keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
         """Keep an event with the message in hand."""
-        if self._thread is not None:
-            self._check_process(self._thread)  # a handler in a worker thread may fork
+        self._run.check_process()  # a handler in a worker thread may fork
         return self._core.keep(event, hand)
 
-    def _full(self, route: Route, thread: TrioThread) -> bool:
+    def _full(self, route: Route) -> bool:
         """Whether a publish from outside has to wait."""
-        lane = len(self._lane)
-        if thread.here:
+        if self._run.here:
             return False
         if self._core.journaling is not None and not self._core.journaling.has_room:
             return True
-        return lane >= LANE or route.margin(self._core.inbox) <= lane
+        return not self._run.lane.leaves_room(route)
 
-    def _send(self, event: Event, route: Route, thread: TrioThread) -> Receipt:
+    def _send(self, event: Event, route: Route) -> Receipt:
         """Accept an event on the bus's thread, or put it into the lane that leads there."""
-        if thread.here:
-            return self._core.accept(event, route)
-        receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
-        self._lane.append(receipt)
-        if not self._armed:
-            try:
-                self._armed = True
-                self.call_soon(self._take_lane)
-            except BaseException:
-                self._armed = False  # Ctrl-C, and perhaps the bus was not told: the next one tells it
-                raise
-        return receipt
+        return self._core.accept(event, route) if self._run.here else self._run.lane.put(event)
 
     async def _space(self, event: Event) -> None:
         route = self._core.route(event)
-        self._take_lane()
+        self._run.lane.take()
         if self._core.journaling is not None:
             await self._core.journaling.room()
         await self._core.door.wait(route, self._core.ledger.accepted)
         await trio.lowlevel.checkpoint()
 
     async def _secured(self, receipt: Receipt) -> None:
-        self._take_lane()
+        self._run.lane.take()
         await receipt.wait_secured()
-
-    def _take_lane(self) -> None:
-        """Accept what threads have published; on the bus's thread."""
-        self._armed = False  # before the lane is emptied: who comes later arms it again
-        lane = self._lane
-        while lane:
-            self._core.enter((lane.popleft(),), None)
 
     # Subscriptions
 
@@ -390,7 +300,7 @@ class EventBus:
         Raises:
             TimeoutError: if that thread is held up: nothing was subscribed.
         """
-        return self._on_bus(
+        return self._run.make(
             partial(
                 self._bus.subscribe,
                 handler,
@@ -425,11 +335,11 @@ class EventBus:
         Raises:
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        if self._over():
+        if self._run.over():
             return self._core.unsubscribe(handler) is not None
-        if self._inside:
-            return self._on_bus(partial(self._core.request_unsubscribe, handler), timeout)
-        return bool(self._await(partial(self._unsubscribe, handler), timeout))
+        if self._run.inside:
+            return self._run.make(partial(self._core.request_unsubscribe, handler), timeout)
+        return bool(self._run.wait(partial(self._unsubscribe, handler), timeout))
 
     async def _unsubscribe(self, handler: Any) -> bool:
         """Unsubscribe in a task of its own, which goes on when nobody waits for it any more."""
@@ -440,7 +350,7 @@ class EventBus:
             found.append(await self._bus.unsubscribe(handler))
             over.set()
 
-        self._nursery.start_soon(unsubscribe)
+        self._run.spawn(unsubscribe)
         await over.wait()
         return found[0]
 
@@ -465,7 +375,7 @@ class EventBus:
             TimeoutError: if that thread is held up: nothing was registered.
         """
         register = partial(self._bus.register_transport, transport, reconnect=reconnect)
-        registered = self._on_bus(register, timeout)
+        registered = self._run.make(register, timeout)
         registered.set_event_bus(self)
         return registered
 
@@ -483,9 +393,9 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        if self._over():
+        if self._run.over():
             return self._core.transports.unregister(transport) is not None
-        return bool(self._await(partial(self._bus.unregister_transport, transport), timeout))
+        return bool(self._run.wait(partial(self._bus.unregister_transport, transport), timeout))
 
     def add_child(
         self, child: ChildSpec, branch: BranchName = "services", timeout: float | None = None
@@ -500,7 +410,7 @@ class EventBus:
         Raises:
             TimeoutError: if that thread is held up: nothing was added.
         """
-        self._on_bus(partial(self._bus.add_child, child, branch), timeout)
+        self._run.make(partial(self._bus.add_child, child, branch), timeout)
 
     def remove_child(self, name: str, branch: BranchName = "services", timeout: float | None = None) -> bool:
         """Stop a child of your own and forget it.
@@ -517,7 +427,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        return bool(self._await(partial(self._bus.remove_child, name, branch), timeout))
+        return bool(self._run.wait(partial(self._bus.remove_child, name, branch), timeout))
 
     # Dead letters
 
@@ -534,7 +444,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if there is no room in time.
         """
-        return self._await(partial(self._bus.replay_dead_letter, letter), timeout)
+        return self._run.wait(partial(self._bus.replay_dead_letter, letter), timeout)
 
     # What can be seen
 
@@ -551,7 +461,7 @@ class EventBus:
     @property
     def is_running(self) -> bool:
         """Whether it runs."""
-        return self._bus.is_running and not (self._thread is not None and self._thread.forked)
+        return self._bus.is_running and not self._run.forked
 
     @property
     def handler_count(self) -> int:
@@ -566,7 +476,7 @@ class EventBus:
     @property
     def queue_size(self) -> int:
         """How many accepted events are not settled."""
-        return self._bus.queue_size + len(self._lane)
+        return self._bus.queue_size + len(self._run.lane)
 
     @property
     def error_policy(self) -> ErrorPolicy:
@@ -586,7 +496,7 @@ class EventBus:
         Raises:
             TimeoutError: if that thread is held up.
         """
-        return self._on_bus(self._bus.snapshot, timeout)
+        return self._run.make(self._bus.snapshot, timeout)
 
     def on_event(self, callback: Callable[[Event], object]) -> None:
         """Have `callback(event)` called, on the bus's thread, for each accepted event.
@@ -594,7 +504,7 @@ class EventBus:
         Raises:
             BusFailed: if the bus has failed.
         """
-        self._over()
+        self._run.over()
         self._bus.on_event(callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
@@ -603,7 +513,7 @@ class EventBus:
         Raises:
             BusFailed: if the bus has failed.
         """
-        self._over()
+        self._run.over()
         self._bus.on_error(callback)
 
     def wait_idle(self, timeout: float | None = None) -> None:
@@ -616,7 +526,7 @@ class EventBus:
             TimeoutError: if some are not in time.
             WouldDeadlock: on the bus's own thread or in a handler.
         """
-        self._await(self._bus.wait_idle, timeout)
+        self._run.wait(self._bus.wait_idle, timeout)
 
     # How receipts wait, and what transports need (see Waits and Port)
 
@@ -627,10 +537,7 @@ class EventBus:
 
     def check_may_wait(self, what: str) -> None:
         """Refuse on the bus's own thread and in its handlers."""
-        if self._inside:
-            raise WouldDeadlock(
-                f"{what} would wait for bus {self.name!r} on its own thread, or inside one of its handlers"
-            )
+        self._run.check_may_wait(what)
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
@@ -640,8 +547,7 @@ class EventBus:
         """Wait, in a plain thread, until a receipt is settled."""
         if receipt.settled:
             return
-        if self._thread is not None:
-            self._check_process(self._thread)
+        self._run.check_process()
         self.check_may_wait("receipt.wait()")
         settled: Future[Receipt] = Future()
         receipt.add_done_callback(settled.set_result)
@@ -663,15 +569,7 @@ class EventBus:
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""
-        thread = self._thread
-        if thread is None or thread.here or thread.ended:
-            function(*args)
-            return
-        self._check_process(thread)
-        try:
-            thread.call_soon(function, *args)
-        except RuntimeError:
-            function(*args)  # it has ended meanwhile; nobody else can touch what it left
+        self._run.call_soon(function, *args)
 
     def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
@@ -691,122 +589,6 @@ class EventBus:
         """Make a system event for a transport."""
         self.call_soon(lambda: self._core.system.announce(event_type, payload))
 
-    # Between the threads
-
-    @property
-    def _inside(self) -> bool:
-        """Whether the caller is on the bus's own thread, or in a worker thread of one of its handlers."""
-        hand = CURRENT_HAND.get()
-        return self._here or (hand is not None and hand.bus is self._core)
-
-    @property
-    def _here(self) -> bool:
-        """Whether the caller is on the bus's own thread."""
-        return self._thread is not None and self._thread.here
-
-    def _over(self) -> bool:
-        """Whether it does not run yet, or any more; raises if it failed, or runs in another process."""
-        if self._thread is None:
-            return True
-        self._check_process(self._thread)
-        if self._thread.ended:
-            self._check_failure(self._thread)
-        return self._thread.ended
-
-    def _running(self, *, inside: bool = False) -> TrioThread:
-        """The thread, if it takes calls; those made inside a handler also while the bus stops."""
-        thread = self._thread
-        if thread is None:
-            raise BusNotRunning(f"bus {self.name!r} is not running; call start() before you publish")
-        self._check_process(thread)
-        if thread.ended or not (self._core.running if inside else self._core.door.open):
-            self._check_failure(thread)
-            raise BusStopped(f"bus {self.name!r} is stopped or stopping; it accepts no more events")
-        return thread
-
-    def _check_process(self, thread: TrioThread) -> None:
-        if thread.forked:
-            raise BusNotRunning(
-                f"bus {self.name!r} runs in the process that forked this one; build a bus after the fork"
-            )
-
-    def _check_failure(self, thread: TrioThread) -> None:
-        failure = self._core.failure or thread.failure
-        if failure is not None:
-            raise BusFailed(f"bus {self.name!r} failed: {type(failure).__name__}: {failure}") from failure
-
-    def _on_bus(self, call: Callable[[], T], timeout: float | None = None) -> T:
-        """Make a sync call on the bus's thread and wait for its result."""
-        if self._over() or self._here:
-            return call()
-        future: Future[T] = Future()
-        self.call_soon(made, future, call)
-        try:
-            return wait_for_call(future, timeout)
-        except TimeoutError:
-            if not future.cancelled():
-                raise
-            raise TimeoutError(
-                f"the thread of bus {self.name!r} did not come to this call in {timeout:g} s, so it was not "
-                "made; a handler or a callback holds that thread up"
-            ) from None
-
-    def _await(self, call: Callable[[], Awaitable[T]], timeout: float | None) -> T:
-        """Run an async call on the bus's thread and wait for its result; out of time, it is cancelled."""
-        self.check_may_wait("this call")
-        thread = self._running()
-        stopped = BusStopped(f"bus {self.name!r} stopped meanwhile")
-        asked = Asked(call, stopped)
-
-        def spawn() -> None:
-            self._take_lane()
-            try:
-                self._nursery.start_soon(asked.run)
-            except RuntimeError:  # it has been left: the bus ended after this call began
-                asked.refuse()
-
-        try:
-            self._call_running(thread, spawn)
-            return wait_for(asked.future, timeout)
-        except BusStopped as error:
-            if error is stopped:
-                self._check_failure(thread)
-            raise
-        except BaseException:
-            if not asked.future.done():
-                self.call_soon(asked.withdraw)
-            raise
-
-    def _call_running(self, thread: TrioThread, function: Callable[[], object]) -> None:
-        """Call it on the bus's thread, which has to run still."""
-        try:
-            thread.call_soon(function)
-        except RuntimeError:
-            thread.join()
-            self._check_failure(thread)
-            raise BusStopped(f"bus {self.name!r} stopped meanwhile") from None
-
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"EventBus({self.name!r}, {self.handler_count} handlers, {state})"
-
-
-class Up:
-    """The task status of a run that a plain thread waits for.
-
-    Args:
-        tell: called when it is up.
-
-    Attributes:
-        up: whether it is.
-    """
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
-        self.up = False
-
-    def started(self, value: None = None) -> None:
-        """It is up."""
-        del value
-        self.up = True
-        self._tell()

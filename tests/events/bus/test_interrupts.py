@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pywats_events import EventBus
-from pywats_events.bus import _thread, event_bus
+from pywats_events.bus import _lane, _plain_run, _thread, event_bus
 from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
 from support.handlers import Recording, event_of
@@ -187,7 +187,7 @@ class Interrupting:
     What a real one does between any two steps of the main thread.
     """
 
-    FILES = (event_bus.__file__, _thread.__file__)
+    FILES = tuple(module.__file__ for module in (event_bus, _plain_run, _lane, _thread))
 
     def __init__(self, line: int) -> None:
         self._left = line

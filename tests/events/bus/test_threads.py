@@ -214,7 +214,7 @@ def test_waits_that_ran_out_leave_nothing_behind() -> None:
         receipt.future.cancel()
     for _ in range(100):  # passes of the bus's thread, of which ending a task takes a few
         bus.snapshot(timeout=DEADLINE)
-    assert not bus._nursery.child_tasks
+    assert not bus._run._nursery.child_tasks
     assert not receipt.callbacks
     release.set()
     bus.stop()
@@ -335,11 +335,11 @@ def test_a_stop_that_comes_while_the_store_is_opened_is_not_forgotten(tmp_path: 
 def test_a_call_that_comes_when_the_run_has_just_ended_is_told_that_the_bus_has_stopped() -> None:
     bus = EventBus("just ended")
     bus.start()
-    thread = bus._thread
+    thread = bus._run._thread
     assert thread is not None
     bus.stop()
     with pytest.raises(BusStopped, match="'just ended' stopped meanwhile"):
-        bus._call_running(thread, lambda: None)
+        bus._run._call_running(thread, lambda: None)
 
 
 def test_a_handler_of_another_bus_may_wait_for_this_one() -> None:
