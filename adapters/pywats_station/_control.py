@@ -184,7 +184,7 @@ class Watcher:
 
 
 async def _replayed(bus: Any, letter: DeadLetterEntry) -> Any:
-    on_trio = bus if isinstance(bus, AsyncEventBus) else bus._bus  # noqa: SLF001 - the face on trio, whose thread this is
+    on_trio = bus if isinstance(bus, AsyncEventBus) else bus.on_trio
     return await on_trio.replay_dead_letter(letter)
 
 

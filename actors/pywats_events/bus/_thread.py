@@ -70,9 +70,12 @@ def wait_for_call(future: Future[T], timeout: float | None) -> T:
     """
     try:
         return wait_for(future, timeout)
-    except BaseException as error:
-        if future.cancel() or future.done() or not isinstance(error, TimeoutError):
+    except TimeoutError:
+        if future.cancel() or future.done():
             raise
+    except BaseException:
+        future.cancel()
+        raise
     return wait_for(future, None)  # it has begun, and does not wait
 
 

@@ -78,6 +78,9 @@ class EventBus:
         runtime: where time, ids and chance come from; None takes the real ones.
         **unknown: none; names of pywats-api 0.6 are refused with the call that took their place.
 
+    Attributes:
+        on_trio: the face of the same bus for code on its own thread, such as children of your own.
+
     Raises:
         TypeError: if an argument is of the wrong type.
         ValueError: if a value cannot work.
@@ -96,7 +99,7 @@ class EventBus:
         **unknown: Never,
     ) -> None:
         check_no_more(type(self).__name__, unknown)
-        self._bus = AsyncEventBus(
+        self.on_trio: AsyncEventBus = AsyncEventBus(
             name,
             retry_policy,
             error_policy,
@@ -105,9 +108,9 @@ class EventBus:
             store=store,
             runtime=runtime,
         )
-        self._core = self._bus._core  # noqa: SLF001 - the two faces of one core
+        self._core = self.on_trio._core  # noqa: SLF001 - the two faces of one core
         self._core.ledger.waits = self
-        self._run = PlainRun(self._bus, self._core)
+        self._run = PlainRun(self.on_trio, self._core)
 
     # Running
 
@@ -237,7 +240,7 @@ class EventBus:
 
     def _full(self, route: Route) -> bool:
         """Whether a publish from outside has to wait."""
-        if self._run.here:
+        if self._run.here or self._core.in_hook():
             return False
         if self._core.journaling is not None and not self._core.journaling.has_room:
             return True
@@ -302,7 +305,7 @@ class EventBus:
         """
         return self._run.make(
             partial(
-                self._bus.subscribe,
+                self.on_trio.subscribe,
                 handler,
                 event_types=event_types,
                 name=name,
@@ -347,7 +350,7 @@ class EventBus:
         found: list[bool] = []
 
         async def unsubscribe() -> None:
-            found.append(await self._bus.unsubscribe(handler))
+            found.append(await self.on_trio.unsubscribe(handler))
             over.set()
 
         self._run.spawn(unsubscribe)
@@ -374,7 +377,7 @@ class EventBus:
         Raises:
             TimeoutError: if that thread is held up: nothing was registered.
         """
-        register = partial(self._bus.register_transport, transport, reconnect=reconnect)
+        register = partial(self.on_trio.register_transport, transport, reconnect=reconnect)
         registered = self._run.make(register, timeout)
         registered.set_event_bus(self)
         return registered
@@ -395,7 +398,7 @@ class EventBus:
         """
         if self._run.over():
             return self._core.transports.unregister(transport) is not None
-        return bool(self._run.wait(partial(self._bus.unregister_transport, transport), timeout))
+        return bool(self._run.wait(partial(self.on_trio.unregister_transport, transport), timeout))
 
     def add_child(
         self, child: ChildSpec, branch: BranchName = "services", timeout: float | None = None
@@ -410,7 +413,7 @@ class EventBus:
         Raises:
             TimeoutError: if that thread is held up: nothing was added.
         """
-        self._run.make(partial(self._bus.add_child, child, branch), timeout)
+        self._run.make(partial(self.on_trio.add_child, child, branch), timeout)
 
     def remove_child(self, name: str, branch: BranchName = "services", timeout: float | None = None) -> bool:
         """Stop a child of your own and forget it.
@@ -427,7 +430,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        return bool(self._run.wait(partial(self._bus.remove_child, name, branch), timeout))
+        return bool(self._run.wait(partial(self.on_trio.remove_child, name, branch), timeout))
 
     # Dead letters
 
@@ -444,48 +447,48 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if there is no room in time.
         """
-        return self._run.wait(partial(self._bus.replay_dead_letter, letter), timeout)
+        return self._run.wait(partial(self.on_trio.replay_dead_letter, letter), timeout)
 
     # What can be seen
 
     @property
     def name(self) -> str:
         """Its name."""
-        return self._bus.name
+        return self.on_trio.name
 
     @property
     def store(self) -> Store | None:
         """Its store, where what is attached to it may keep what it must remember; None without one."""
-        return self._bus.store
+        return self.on_trio.store
 
     @property
     def is_running(self) -> bool:
         """Whether it runs."""
-        return self._bus.is_running and not self._run.forked
+        return self.on_trio.is_running and not self._run.forked
 
     @property
     def handler_count(self) -> int:
         """How many subscriptions there are."""
-        return self._bus.handler_count
+        return self.on_trio.handler_count
 
     @property
     def transport_count(self) -> int:
         """How many transports are registered."""
-        return self._bus.transport_count
+        return self.on_trio.transport_count
 
     @property
     def queue_size(self) -> int:
         """How many accepted events are not settled."""
-        return self._bus.queue_size + len(self._run.lane)
+        return self.on_trio.queue_size + len(self._run.lane)
 
     @property
     def error_policy(self) -> ErrorPolicy:
         """The error policy, with the dead letters."""
-        return self._bus.error_policy
+        return self.on_trio.error_policy
 
     def get_handlers(self, event_type: EventType) -> list[Any]:
         """The handlers that take events of a type, in the order of their dispatch."""
-        return self._bus.get_handlers(event_type)
+        return self.on_trio.get_handlers(event_type)
 
     def snapshot(self, timeout: float | None = None) -> SupervisorSnapshot:
         """The bus's tree at this moment.
@@ -496,7 +499,7 @@ class EventBus:
         Raises:
             TimeoutError: if that thread is held up.
         """
-        return self._run.make(self._bus.snapshot, timeout)
+        return self._run.make(self.on_trio.snapshot, timeout)
 
     def on_event(self, callback: Callable[[Event], object]) -> None:
         """Have `callback(event)` called, on the bus's thread, for each accepted event.
@@ -505,7 +508,7 @@ class EventBus:
             BusFailed: if the bus has failed.
         """
         self._run.over()
-        self._bus.on_event(callback)
+        self.on_trio.on_event(callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called, on the bus's thread, for each failed attempt.
@@ -514,7 +517,7 @@ class EventBus:
             BusFailed: if the bus has failed.
         """
         self._run.over()
-        self._bus.on_error(callback)
+        self.on_trio.on_error(callback)
 
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until every accepted event is settled.
@@ -526,7 +529,7 @@ class EventBus:
             TimeoutError: if some are not in time.
             WouldDeadlock: on the bus's own thread or in a handler.
         """
-        self._run.wait(self._bus.wait_idle, timeout)
+        self._run.wait(self.on_trio.wait_idle, timeout)
 
     # How receipts wait, and what transports need (see Waits and Port)
 
@@ -541,7 +544,7 @@ class EventBus:
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
-        await self._bus.wait_settled(receipt)
+        await self.on_trio.wait_settled(receipt)
 
     def wait(self, receipt: Receipt, timeout: float | None) -> None:
         """Wait, in a plain thread, until a receipt is settled."""
@@ -553,19 +556,19 @@ class EventBus:
         receipt.add_done_callback(settled.set_result)
         try:
             wait_for(settled, timeout)
-        except BaseException as error:
-            receipt.remove_done_callback(settled.set_result)
-            if not isinstance(error, TimeoutError):
-                raise
+        except TimeoutError:
             waiting = [taker.name for taker in receipt.takers if taker.name not in receipt.outcomes]
             raise UnsettledTimeout(
                 f"event {receipt.event.id} is not settled after {timeout:g} s; pending at: "
                 f"{', '.join(waiting) or 'the bus'}, {receipt.pending} in all"
             ) from None
+        finally:
+            if not settled.done():
+                receipt.remove_done_callback(settled.set_result)
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        self._bus.callback_failed(receipt, error)
+        self.on_trio.callback_failed(receipt, error)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""
@@ -579,7 +582,7 @@ class EventBus:
 
     async def publish_on_trio(self, event: Event) -> Receipt:
         """Publish for a transport, on trio; waits at the door."""
-        return await self._bus.publish_on_trio(event)
+        return await self.on_trio.publish_on_trio(event)
 
     def publish_from_thread(self, event: Event) -> Receipt:
         """Publish for a transport, from any thread."""

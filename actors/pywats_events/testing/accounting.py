@@ -129,7 +129,7 @@ def assert_nothing_lost(bus: EventBus | AsyncEventBus) -> None:
 
 
 def _left(bus: EventBus | AsyncEventBus) -> list[str]:
-    core = (bus._bus if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
+    core = (bus.on_trio if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
     problems = []
     if bus.queue_size:
         problems.append(f"{bus.queue_size} of {core.ledger.accepted} accepted events are not settled")
@@ -159,7 +159,7 @@ def record(bus: EventBus | AsyncEventBus) -> Recording:
     Raises:
         LookupError: if it does not run.
     """
-    core = (bus._bus if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
+    core = (bus.on_trio if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
     tree = core.tree
     if tree is None or not core.running:
         raise LookupError(f"bus {bus.name!r} does not run, so it has no tree to record")

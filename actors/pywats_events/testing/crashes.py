@@ -43,7 +43,7 @@ def crash(bus: EventBus | AsyncEventBus, who: Any, error: Exception | None = Non
     Raises:
         LookupError: if there is no such actor, or it is not up.
     """
-    core = (bus._bus if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
+    core = (bus.on_trio if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
     step = partial(_crash_now, core, who, error or Crashed(f"{_name_of(who)} was crashed by the test"))
     if isinstance(bus, EventBus):
         bus._run.make(step)  # noqa: SLF001 - of the bus under test
