@@ -26,12 +26,12 @@ DEADLINE = 30
 posix = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent to a whole console there")
 
 SCRIPT = """
-import threading, trio
+import os, threading, trio
 from pywats_events import BaseHandler, Event, EventBus, EventType
 from pywats_events.transports import MockTransport
 
 def say(what):
-    print(what, flush=True)
+    os.write(1, f"{{what}}\\n".encode())  # a line in one piece, whichever thread says it
 
 class Handler(BaseHandler):
     event_types = [EventType.TEST_RESULT]
@@ -141,7 +141,7 @@ try:
 except KeyboardInterrupt:
     say("heard")
 bus.stop(timeout=0)
-say(f"accepted {refused.id in seen}")
+say("accepted " + str(refused.id in seen))
 """
     with running(tmp_path, then) as script:
         script.says("full")
