@@ -17,6 +17,7 @@ __all__ = [
     "TransportEnded",
     "UnsettledTimeout",
     "WouldDeadlock",
+    "WrongThread",
 ]
 
 
@@ -72,3 +73,7 @@ class UnsettledTimeout(EventsError, TimeoutError):
 
 class WouldDeadlock(EventsError):
     """The call would wait for the very thread or handler that makes it."""
+
+
+class WrongThread(EventsError, RuntimeError):
+    """The call belongs to the trio run of its bus, and was made in another thread; nothing has happened."""

@@ -138,6 +138,8 @@ class Ledger(msgspec.Struct):
         accepted: events accepted, the published ones of handlers included.
         settled: events settled.
         unrouted: of these, events that no subscription took.
+        handed_back: of these, events that were handed back.
+        holders: how many events each subscription, by its name, has handed back.
         waits: how its receipts wait.
         idle: called when the last unsettled event is settled; None while nobody waits for that.
     """
@@ -146,6 +148,8 @@ class Ledger(msgspec.Struct):
     accepted: int = 0
     settled: int = 0
     unrouted: int = 0
+    handed_back: int = 0
+    holders: dict[str, int] = msgspec.field(default_factory=dict)
     idle: Callable[[], object] | None = None
 
     @property
@@ -247,6 +251,14 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
         """
         self.ledger.waits.call_soon(self._add_callback, callback)
 
+    def remove_done_callback(self, callback: Callable[[Receipt], object]) -> None:
+        """Have it called no more; one that is not there, or was called, changes nothing."""
+        self.ledger.waits.call_soon(self._remove_callback, callback)
+
+    def _remove_callback(self, callback: Callable[[Receipt], object]) -> None:
+        if self.callbacks is not None and callback in self.callbacks:
+            self.callbacks.remove(callback)
+
     def _add_callback(self, callback: Callable[[Receipt], object]) -> None:
         if self.pending == 0:
             self._call(callback)
@@ -275,10 +287,15 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
         future: Future[Receipt] = Future()
 
         def settled(receipt: Receipt) -> None:
-            if not future.cancelled():
+            if future.set_running_or_notify_cancel():
                 future.set_result(receipt)
 
+        def forget(future: Future[Receipt]) -> None:
+            if future.cancelled():
+                self.remove_done_callback(settled)
+
         self.add_done_callback(settled)
+        future.add_done_callback(forget)
         return future
 
     async def wait_settled(self) -> None:
@@ -313,10 +330,17 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     def ended(self, name: str, outcome: Outcome) -> None:
         """Record an outcome at one subscription."""
         if outcome is not Outcome.HANDLED:
+            if outcome is Outcome.HANDED_BACK:
+                self._count_handed_back()
+                self.ledger.holders[name] = self.ledger.holders.get(name, 0) + 1
             if self.exceptional is None:
                 self.exceptional = {}
             self.exceptional[name] = outcome
         self.one_less()
+
+    def _count_handed_back(self) -> None:
+        if not self.handed_back:
+            self.ledger.handed_back += 1
 
     def discard(self) -> None:
         """The handler that published it failed: it never enters the bus, and nobody waits for it in vain."""
@@ -351,6 +375,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
 
     def taint(self, child: Receipt) -> None:
         """An event that this one caused was handed back, so this one is not done either."""
+        self._count_handed_back()
         if self.exceptional is None:
             self.exceptional = {}
         self.exceptional[f"caused {child.event.id}"] = Outcome.HANDED_BACK

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from pywats_events import BaseHandler, Event, EventBus, EventType
 from pywats_events.models import TestResult, TestResultEvent
 from pywats_events.settlement import Outcome
+from support.house import ROOT
 
 FIRST = """
 from pywats_events import Event, EventType, EventBus, BaseHandler
@@ -112,6 +115,25 @@ class ReportHandler(BaseHandler):
         report = self._build_uut_report(result)
         await self.report_service.submit(report)
 """
+
+
+ARCHITECTURE = Path(os.environ.get("PYWATS_SHARED", ROOT.parent / "shared")) / "EVENT_ARCHITECTURE.md"
+"""Where the snippets are from; beside the repository, and not everywhere."""
+
+
+def without_spaces_at_ends(text: str) -> str:
+    """The lines of a text, without what nobody sees."""
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+@pytest.mark.skipif(
+    not ARCHITECTURE.is_file(), reason=f"there is no {ARCHITECTURE.name} beside the repository"
+)
+def test_the_snippets_here_are_those_of_the_architecture_but_for_that_of_cfx() -> None:
+    document = ARCHITECTURE.read_text(encoding="utf-8")
+    there = [without_spaces_at_ends(one) for one in re.findall(r"```python\n(.*?)```", document, re.DOTALL)]
+    here = [FIRST, RETRY_POLICY, ERROR_POLICY, TEST, REPORT_HANDLER]
+    assert [one for one in there if "pywats_cfx" not in one] == [without_spaces_at_ends(one) for one in here]
 
 
 def run_of(script: Path, *arguments: str) -> tuple[int, str, str]:

@@ -5,7 +5,16 @@ Each error names the option, its value and what is allowed.
 
 from __future__ import annotations
 
-__all__ = ["check_callable", "check_kind", "check_name", "checked_priority", "checked_rate"]
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["check_callable", "check_kind", "check_name", "check_no_more", "checked_priority", "checked_rate"]
+
+REPLACED: Final = {
+    "max_workers": "write subscribe(handler, concurrency=...) for each handler that may overtake itself",
+    "max_concurrent": "write subscribe(handler, concurrency=...) for each handler that may overtake itself",
+}
+"""Options of pywats-api 0.6, and what to write now."""
 
 
 def check_kind(what: str, value: object, kind: type) -> None:
@@ -26,6 +35,13 @@ def check_name(name: object, *, or_none: bool = False) -> None:
         return
     if not name or not isinstance(name, str):
         raise ValueError(f"name must be a non-empty str, not {name!r}")
+
+
+def check_no_more(what: str, unknown: Iterable[str]) -> None:
+    """Refuse options that there are not; of those that pywats-api 0.6 had, say what to write now."""
+    for name in unknown:
+        instead = f"; {REPLACED[name]}" if name in REPLACED else ""
+        raise TypeError(f"{what} has no option {name!r}{instead}")
 
 
 def checked_rate(what: str, rate: object) -> float:

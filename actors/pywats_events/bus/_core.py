@@ -8,6 +8,7 @@ trio thread.
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from math import inf
@@ -27,6 +28,7 @@ from pywats_events.bus._system_events import SystemEvents
 from pywats_events.bus._transports import Transports
 from pywats_events.bus._tree import Tree, tree
 from pywats_events.bus._watched_policy import WatchedPolicy
+from pywats_events.bus._what_is_left import tell_what_is_left
 from pywats_events.errors import BusNotRunning, BusStopped, NotAnEvent
 from pywats_events.handlers._binding import checked_types, takes_of
 from pywats_events.handlers._handler_actor import CURRENT_HAND, HandlerPerformer
@@ -163,6 +165,8 @@ class BusCore:
 
     def check_open(self) -> None:
         """Raise unless a publish from outside is welcome."""
+        if not self.running and self.tree is not None:
+            raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
         if not self.running:
             raise BusNotRunning(f"bus {self.name!r} is not running; start it before you publish")
         if not self.door.open:
@@ -315,14 +319,21 @@ class BusCore:
 
     def unsubscribe(self, handler: Any) -> Subscription | None:
         """Take a subscription, named by itself, its handler or its name, out of the table."""
-        for subscription in self.subscriptions:
-            if handler in (subscription, subscription.handler, subscription.name):
-                self.subscriptions.remove(subscription)
-                if self.running:
-                    self.leaving.append(subscription)
-                subscription.retired = True
-                self._compile()
-                return subscription
+        subscription = self._named(handler)
+        if subscription is not None:
+            self.subscriptions.remove(subscription)
+            if self.running:
+                self.leaving.append(subscription)
+            subscription.retired = True
+            self._compile()
+        return subscription
+
+    def _named(self, handler: Any) -> Subscription | None:
+        """The very one that is meant; else one that is equal, as methods of the same object are."""
+        for same in (operator.is_, operator.eq):
+            for subscription in self.subscriptions:
+                if any(same(own, handler) for own in (subscription, subscription.handler, subscription.name)):
+                    return subscription
         return None
 
     def request_unsubscribe(self, handler: Any) -> bool:
@@ -414,6 +425,7 @@ class BusCore:
             self._close_mailboxes()
             if journaling is not None:
                 journaling.close()
+            tell_what_is_left(self.name, self.ledger, stored=journaling is not None)
 
     def _close_mailboxes(self) -> None:
         """Hand back what the bus still holds: no receipt stays open."""

@@ -275,6 +275,7 @@ class Journaling:
                 receipt.conclude("", Outcome.HANDED_BACK)
         # What is left there has no receipt: it is handed back to the journal.
         ledger = self._bus.ledger
+        ledger.handed_back += ledger.unsettled
         ledger.settled = ledger.accepted
         if ledger.idle is not None:
             ledger.idle()

@@ -6,16 +6,18 @@ import logging
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, final
+from typing import TYPE_CHECKING, Any, Final, Never, Self, final
 
 import trio
 
+from pywats_events.bus._checks import check_no_more
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
 from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._redelivery import Redelivery
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock
+from pywats_events.bus._thread import this_thread
+from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock, WrongThread
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
@@ -43,6 +45,10 @@ logger: Final = logging.getLogger("pywats_events")
 class AsyncEventBus:
     """Publish and subscribe, on trio, with supervised handlers and transports.
 
+    While it runs it belongs to its trio run. From other threads `publish_nowait` and `request_stop`
+    may be called, callbacks may be added, and what can be seen may be looked at; all other calls raise
+    `WrongThread` there.
+
     Example:
         ```python
         async with AsyncEventBus() as bus:
@@ -62,6 +68,7 @@ class AsyncEventBus:
         store: where events are written down before their source is told, with the dead letters; None
             keeps everything in memory.
         runtime: where time, ids and chance come from; None takes those of the tree around it.
+        **unknown: none; names of pywats-api 0.6 are refused with the call that took their place.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -78,7 +85,9 @@ class AsyncEventBus:
         middleware: HandlerChain | None = None,
         store: Store | None = None,
         runtime: Runtime | None = None,
+        **unknown: Never,
     ) -> None:
+        check_no_more(type(self).__name__, unknown)
         self._core = BusCore(
             name,
             self,
@@ -91,6 +100,8 @@ class AsyncEventBus:
         )
         self._redelivery = Redelivery(self._core)
         self._token: trio.lowlevel.TrioToken | None = None
+        self._thread: int | None = None
+        """The thread of the run."""
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
     # Publishing
@@ -113,8 +124,9 @@ class AsyncEventBus:
 
         Raises:
             NotAnEvent: if it is no Event.
-            BusNotRunning: if the bus does not run.
-            BusStopped: if it is stopping, and the caller is not one of its handlers.
+            BusNotRunning: before the bus runs.
+            BusStopped: if it is stopping or has stopped, and the caller is not one of its handlers.
+            WrongThread: in another thread; use `publish_nowait` there.
             OutboxOverflow: if a handler publishes more than 1,000 events for one.
             StoreClosed: if the store was closed before the event was written down.
 
@@ -122,8 +134,12 @@ class AsyncEventBus:
         """
         core = self._core
         hand = CURRENT_HAND.get() and core.hand()
+        if hand is not None and not now:
+            return core.keep(event, hand)
+        if this_thread() != self._thread:
+            self._check_thread("publish", "publish_nowait() may be called from any thread")
         if hand is not None:
-            return core.keep(event, hand) if not now else core.accept(event, core.route(event))
+            return core.accept(event, core.route(event))
         if core.journaling is not None:
             receipt = await self.publish_on_trio(event)
             await receipt.wait_secured()
@@ -221,7 +237,9 @@ class AsyncEventBus:
         Raises:
             TypeError: if there is nothing to call, or an argument is of the wrong type.
             ValueError: if a value cannot work.
+            WrongThread: in another thread, while it runs.
         """
+        self._check_thread("subscribe")
         return self._core.subscribe(
             handler,
             event_types=event_types,
@@ -252,6 +270,7 @@ class AsyncEventBus:
         Cancelled: the subscription takes no new events any more; what it has is dropped when the
         bus next stops it.
         """
+        self._check_thread("unsubscribe")
         await trio.lowlevel.checkpoint()
         if self._core.hand() is not None:
             return self._core.request_unsubscribe(handler)
@@ -280,6 +299,7 @@ class AsyncEventBus:
             TypeError: if it is no BaseTransport, or `reconnect` no Backoff.
             ValueError: if there is one of that name.
         """
+        self._check_thread("register_transport")
         core = self._core
         made = core.transports.register(transport, reconnect, core.tree if core.running else None)
         made.set_event_bus(self)
@@ -296,6 +316,7 @@ class AsyncEventBus:
 
         Cancelled: it goes on stopping.
         """
+        self._check_thread("unregister_transport")
         registered = self._core.transports.unregister(transport)
         if registered is None:
             await trio.lowlevel.checkpoint()
@@ -320,12 +341,14 @@ class AsyncEventBus:
             The receipt, as that of `publish`; the same one while it is on its way.
 
         Raises:
-            BusNotRunning: if the bus does not run.
+            BusNotRunning: before the bus runs.
+            BusStopped: if it is stopping or has stopped.
             ValueError: if it was no event; nobody can handle that.
             LookupError: if there is no subscription of that name any more.
 
         Cancelled: it stays a dead letter.
         """
+        self._check_thread("replay_dead_letter")
         self._core.check_open()
         return await self._redelivery.replay(letter)
 
@@ -346,6 +369,7 @@ class AsyncEventBus:
             TypeError: if it is no ChildSpec.
             ValueError: if there is no such branch, or it has a child of that name.
         """
+        self._check_thread("add_child")
         core = self._core
         core.own_children.add(child, branch, core.tree if core.running else None)
 
@@ -361,6 +385,7 @@ class AsyncEventBus:
 
         Cancelled: it goes on stopping.
         """
+        self._check_thread("remove_child")
         await trio.lowlevel.checkpoint()
         core = self._core
         return await core.own_children.remove(name, branch, core.tree if core.running else None)
@@ -384,6 +409,7 @@ class AsyncEventBus:
         if self._core.tree is not None:
             raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
         self._token = trio.lowlevel.current_trio_token()
+        self._thread = this_thread()
         await self._core.run(task_status)
 
     async def stop(self, timeout: float = DEFAULT_GRACE) -> None:  # noqa: ASYNC109 - a grace, not a limit of this call
@@ -399,17 +425,22 @@ class AsyncEventBus:
         """
         if self._core.hand() is not None:
             raise WouldDeadlock(f"a handler of bus {self.name!r} cannot wait for its end; use request_stop()")
+        self._check_thread("stop", "request_stop() may be called from any thread")
         await self._core.stop(checked_duration("timeout", timeout))
 
     def request_stop(self, timeout: float = DEFAULT_GRACE) -> None:
-        """Ask for a stop, without waiting; also inside a handler.
+        """Ask for a stop, without waiting; from any thread, also inside a handler.
 
         Args:
             timeout: seconds, as for `stop`.
         """
-        core, grace = self._core, checked_duration("timeout", timeout)
-        if core.tree is not None and core.running:
-            trio.lowlevel.spawn_system_task(core.stop, grace)
+        grace = checked_duration("timeout", timeout)
+        if self._core.running:
+            self.call_soon(self._spawn_stop, grace)
+
+    def _spawn_stop(self, grace: float) -> None:
+        if self._core.running:
+            trio.lowlevel.spawn_system_task(self._core.stop, grace)
 
     async def __aenter__(self) -> Self:
         """Start the bus; it is up when this returns."""
@@ -449,6 +480,7 @@ class AsyncEventBus:
 
     async def wait_stopped(self) -> None:
         """Wait until the bus has ended. Cancelled: nothing has happened."""
+        self._check_thread("wait_stopped")
         await self._core.wait_stopped()
 
     async def wait_idle(self) -> None:
@@ -461,6 +493,7 @@ class AsyncEventBus:
         """
         if self._core.hand() is not None:
             raise WouldDeadlock(f"a handler of bus {self.name!r} cannot wait until no event is in hand")
+        self._check_thread("wait_idle")
         await self._core.wait_idle()
 
     async def wait_replayed(self) -> None:
@@ -468,6 +501,7 @@ class AsyncEventBus:
 
         New events are accepted meanwhile, and follow. Cancelled: nothing has happened.
         """
+        self._check_thread("wait_replayed")
         if self._core.journaling is None:
             await trio.lowlevel.checkpoint()
         else:
@@ -556,7 +590,7 @@ class AsyncEventBus:
         )
 
     async def wait_settled(self, receipt: Receipt) -> None:
-        """Wait, on trio, until a receipt is settled."""
+        """Wait, on trio, until a receipt is settled; in any trio run."""
         if receipt.settled:
             await trio.lowlevel.checkpoint()
             return
@@ -566,9 +600,28 @@ class AsyncEventBus:
                 f"event {receipt.event.id} enters bus {self.name!r} when the handler that waits returns; "
                 "publish(..., now=True) lets it in at once"
             )
+        try:
+            token = trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            raise WrongThread(
+                "receipt.wait_settled() waits on trio; use receipt.wait() in a plain thread, and "
+                "asyncio.wrap_future(receipt.future) on asyncio"
+            ) from None
         settled = trio.Event()
-        receipt.add_done_callback(lambda _: settled.set())
-        await settled.wait()
+
+        def heard(receipt: Receipt) -> None:
+            del receipt
+            if _here(token):
+                settled.set()
+            else:
+                token.run_sync_soon(settled.set)  # who waits is in a trio run of its own
+
+        receipt.add_done_callback(heard)
+        try:
+            await settled.wait()
+        except BaseException:
+            receipt.remove_done_callback(heard)
+            raise
 
     def wait(self, receipt: Receipt, timeout: float | None) -> None:
         """Refuse: on trio one awaits."""
@@ -601,6 +654,7 @@ class AsyncEventBus:
         hand = CURRENT_HAND.get() and core.hand()
         if hand is not None:
             return core.keep(event, hand)
+        self._check_thread("publish_event_async", "publish_event() may be called from any thread")
         core.check_open()
         route = core.route(event) if core.in_hook() else await core.wait_open(event)
         return core.accept(event, route)
@@ -620,6 +674,15 @@ class AsyncEventBus:
     def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
         """Make a system event for a transport."""
         self.call_soon(lambda: self._core.system.announce(event_type, payload))
+
+    def _check_thread(
+        self, what: str, instead: str = "call it there, by trio.from_thread.run or run_sync"
+    ) -> None:
+        """Refuse what would touch the trio run of this bus from another thread, before it does."""
+        if self._core.running and this_thread() != self._thread:
+            raise WrongThread(
+                f"{what}() was called outside of the thread in which bus {self.name!r} runs; {instead}"
+            )
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Never, Self, TypeVar, final
 
 import trio
 
+from pywats_events.bus._checks import check_no_more
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
 from pywats_events.bus._own_children import BranchName
+from pywats_events.bus._plain_run import PlainRun
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.bus._thread import TrioThread, async_into, into, wait_for
+from pywats_events.bus._thread import wait_for
 from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import (
-    BusFailed,
     BusFull,
-    BusNotRunning,
-    BusStopped,
     UnsettledTimeout,
-    WouldDeadlock,
 )
-from pywats_events.handlers._handler_actor import CURRENT_HAND
+from pywats_events.handlers._handler_actor import HandlerPerformer
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
@@ -39,7 +36,6 @@ from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import ChildSpec, Runtime, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.errors import unwrapped
 from pywats_supervision.policies import Backoff
 from pywats_supervision.system import monotonic
 
@@ -49,9 +45,6 @@ if TYPE_CHECKING:  # a bus without a store needs no SQLite
 __all__ = ["EventBus"]
 
 T = TypeVar("T")
-
-LANE: Final = 1024
-"""Events that threads may have published and the bus's thread has not seen yet."""
 
 logger: Final = logging.getLogger("pywats_events")
 
@@ -83,6 +76,7 @@ class EventBus:
         store: where events are written down before their source is told, with the dead letters; None
             keeps everything in memory.
         runtime: where time, ids and chance come from; None takes the real ones.
+        **unknown: none; names of pywats-api 0.6 are refused with the call that took their place.
 
     Attributes:
         on_trio: the face of the same bus for code on its own thread, such as children of your own.
@@ -102,7 +96,9 @@ class EventBus:
         middleware: HandlerChain | None = None,
         store: Store | None = None,
         runtime: Runtime | None = None,
+        **unknown: Never,
     ) -> None:
+        check_no_more(type(self).__name__, unknown)
         self.on_trio: AsyncEventBus = AsyncEventBus(
             name,
             retry_policy,
@@ -114,51 +110,32 @@ class EventBus:
         )
         self._core = self.on_trio._core  # noqa: SLF001 - the two faces of one core
         self._core.ledger.waits = self
-        self._thread: TrioThread | None = None
-        self._nursery: trio.Nursery
-        self._lane: deque[Receipt] = deque()
-        self._armed = False
+        self._run = PlainRun(self.on_trio, self._core)
 
     # Running
 
-    def start(self) -> None:
+    def start(self, timeout: float | None = None) -> None:
         """Start the bus in its thread, and wait until it is up. Starting twice changes nothing.
+
+        It waits for the `on_start` of the handlers, and with a store until that is open. Interrupted
+        by Ctrl-C, or out of time, it asks the bus to stop.
+
+        Args:
+            timeout: seconds; None waits for ever.
 
         Raises:
             Exception: what kept it from starting.
+            TimeoutError: if it is not up in time; it is asked to stop.
             BusStopped: if it was stopped before; build another.
             BusFailed: if it had failed.
         """
-        if self._thread is not None:
-            self._check_process(self._thread)
-            if self._thread.ended:
-                self._check_failure(self._thread)
-                raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
-            return
-        thread = TrioThread(f"EventBus {self.name}", self._main, self.request_stop)
-        self._thread = thread
-        try:
-            thread.start()
-        except BaseException:
-            self._thread = None
-            raise
-
-    async def _main(self, up: Callable[[], None]) -> None:
-        try:
-            async with trio.open_nursery() as self._nursery:
-                await self._nursery.start(self.on_trio.run)
-                up()
-                await self.on_trio.wait_stopped()
-                self._nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise unwrapped(group) from None
-        finally:
-            self._take_lane()  # the bus never saw what is left, and hands it back
+        self._run.start(timeout)
 
     def stop(self, timeout: float = DEFAULT_GRACE) -> None:
         """Stop the inputs, let what was accepted be handled, then stop everything.
 
         On the bus's own thread or in a handler it only asks. Stopping twice changes nothing.
+        Interrupted by Ctrl-C, the bus goes on stopping.
 
         Args:
             timeout: seconds for all of it; what is not settled then is handed back.
@@ -166,15 +143,7 @@ class EventBus:
         Raises:
             BusFailed: if the bus had failed.
         """
-        thread = self._thread
-        if thread is None:
-            return
-        self._check_process(thread)
-        self.request_stop(timeout)
-        if thread.here or CURRENT_HAND.get() is not None:
-            return
-        thread.join(None)
-        self._check_failure(thread)
+        self._run.stop(checked_duration("timeout", timeout))
 
     def request_stop(self, timeout: float = DEFAULT_GRACE) -> None:
         """Ask for a stop, without waiting; from any thread, also inside a handler.
@@ -182,13 +151,7 @@ class EventBus:
         Args:
             timeout: seconds, as for `stop`.
         """
-        grace = checked_duration("timeout", timeout)
-        if self._thread is not None:
-            self._check_process(self._thread)
-            try:
-                self._thread.call_soon(self.on_trio.request_stop, grace)
-            except RuntimeError:
-                return  # it has ended, which is what was asked for
+        self._run.request_stop(checked_duration("timeout", timeout))
 
     def __enter__(self) -> Self:
         """Start the bus."""
@@ -229,19 +192,20 @@ class EventBus:
         core = self._core
         hand = core.hand()
         if hand is not None and not now:
-            return core.keep(event, hand)
-        thread = self._running(inside=hand is not None)
+            return self._keep(event, hand)
+        self._run.check_running(inside=hand is not None)
         route = core.route(event)
         until = inf if timeout is None else monotonic() + timeout
-        while hand is None and self._full(route, thread):
+        while hand is None and self._full(route):
             # Another publisher may take the space that was waited for.
             left = None if until == inf else max(0.0, until - monotonic())
-            self._await(partial(self._space, event), left)
-            thread, route = self._running(), core.route(event)
-        receipt = self._send(event, route, thread)
-        if core.journaling is not None and hand is None and not thread.here:
+            self._run.wait(partial(self._space, event), left)
+            self._run.check_running()
+            route = core.route(event)
+        receipt = self._send(event, route)
+        if core.journaling is not None and hand is None and not self._run.here:
             left = None if until == inf else max(0.0, until - monotonic())
-            self._await(partial(self._secured, receipt), left)
+            self._run.wait(partial(self._secured, receipt), left)
         return receipt
 
     publish_async = publish
@@ -260,53 +224,43 @@ class EventBus:
         core = self._core
         hand = core.hand()
         if hand is not None and not now:
-            return core.keep(event, hand)
-        thread = self._running(inside=hand is not None)
+            return self._keep(event, hand)
+        self._run.check_running(inside=hand is not None)
         route = core.route(event)
-        if hand is None and self._full(route, thread):
+        if hand is None and self._full(route):
             raise BusFull(
                 f"bus {self.name!r}: a subscription to {event.event_type} is full; publish() waits", event
             )
-        return self._send(event, route, thread)
+        return self._send(event, route)
 
-    def _full(self, route: Route, thread: TrioThread) -> bool:
+    def _keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
+        """Keep an event with the message in hand."""
+        self._run.check_process()  # a handler in a worker thread may fork
+        return self._core.keep(event, hand)
+
+    def _full(self, route: Route) -> bool:
         """Whether a publish from outside has to wait."""
-        lane = len(self._lane)
-        if thread.here:
+        if self._run.here or self._core.in_hook():
             return False
         if self._core.journaling is not None and not self._core.journaling.has_room:
             return True
-        return lane >= LANE or route.margin(self._core.inbox) <= lane
+        return not self._run.lane.leaves_room(route)
 
-    def _send(self, event: Event, route: Route, thread: TrioThread) -> Receipt:
+    def _send(self, event: Event, route: Route) -> Receipt:
         """Accept an event on the bus's thread, or put it into the lane that leads there."""
-        if thread.here:
-            return self._core.accept(event, route)
-        receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
-        self._lane.append(receipt)
-        if not self._armed:
-            self._armed = True
-            self.call_soon(self._take_lane)
-        return receipt
+        return self._core.accept(event, route) if self._run.here else self._run.lane.put(event)
 
     async def _space(self, event: Event) -> None:
         route = self._core.route(event)
-        self._take_lane()
+        self._run.lane.take()
         if self._core.journaling is not None:
             await self._core.journaling.room()
         await self._core.door.wait(route, self._core.ledger.accepted)
         await trio.lowlevel.checkpoint()
 
     async def _secured(self, receipt: Receipt) -> None:
-        self._take_lane()
+        self._run.lane.take()
         await receipt.wait_secured()
-
-    def _take_lane(self) -> None:
-        """Accept what threads have published; on the bus's thread."""
-        self._armed = False  # before the lane is emptied: who comes later arms it again
-        lane = self._lane
-        while lane:
-            self._core.enter((lane.popleft(),), None)
 
     # Subscriptions
 
@@ -326,9 +280,30 @@ class EventBus:
         capacity: float | None = None,
         drain_rate: float | None = None,
         shutdown: float = 5.0,
+        timeout: float | None = None,
     ) -> Subscription:
-        """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`."""
-        return self._on_bus(
+        """Have a handler called for the events it takes; see `AsyncEventBus.subscribe`.
+
+        Args:
+            handler: this and the others as there.
+            event_types: what it takes, if the handler does not say.
+            name: unique in the bus.
+            retry_policy: of this subscription.
+            breaker: of this subscription.
+            concurrency: how many events may be in hand at once.
+            order_by: gives the key of an event.
+            ordered: a failing event is retried in its place.
+            filter: says whether an event is taken.
+            priority: lower is dispatched to first.
+            capacity: events it may hold in memory.
+            drain_rate: events per second of those on the disk.
+            shutdown: seconds of grace for the event in hand.
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up: nothing was subscribed.
+        """
+        return self._run.make(
             partial(
                 self.on_trio.subscribe,
                 handler,
@@ -344,7 +319,8 @@ class EventBus:
                 capacity=capacity,
                 drain_rate=drain_rate,
                 shutdown=shutdown,
-            )
+            ),
+            timeout,
         )
 
     def unsubscribe(self, handler: Any, timeout: float | None = None) -> bool:
@@ -362,22 +338,49 @@ class EventBus:
         Raises:
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        if self._over():
+        if self._run.over():
             return self._core.unsubscribe(handler) is not None
-        if self._here or CURRENT_HAND.get() is not None:
-            return self._on_bus(partial(self._core.request_unsubscribe, handler))
-        return bool(self._await(partial(self.on_trio.unsubscribe, handler), timeout))
+        if self._run.inside:
+            return self._run.make(partial(self._core.request_unsubscribe, handler), timeout)
+        return bool(self._run.wait(partial(self._unsubscribe, handler), timeout))
+
+    async def _unsubscribe(self, handler: Any) -> bool:
+        """Unsubscribe in a task of its own, which goes on when nobody waits for it any more."""
+        over = trio.Event()
+        found: list[bool] = []
+
+        async def unsubscribe() -> None:
+            found.append(await self.on_trio.unsubscribe(handler))
+            over.set()
+
+        self._run.spawn(unsubscribe)
+        await over.wait()
+        return found[0]
 
     register_handler = subscribe
     unregister_handler = unsubscribe
 
     def register_transport(
-        self, transport: BaseTransport | Callable[[], BaseTransport], *, reconnect: Backoff | None = None
+        self,
+        transport: BaseTransport | Callable[[], BaseTransport],
+        *,
+        reconnect: Backoff | None = None,
+        timeout: float | None = None,
     ) -> BaseTransport:
-        """Add a transport; see `AsyncEventBus.register_transport`."""
-        made = self._on_bus(partial(self.on_trio.register_transport, transport, reconnect=reconnect))
-        made.set_event_bus(self)
-        return made
+        """Add a transport; see `AsyncEventBus.register_transport`.
+
+        Args:
+            transport: as there.
+            reconnect: as there.
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up: nothing was registered.
+        """
+        register = partial(self.on_trio.register_transport, transport, reconnect=reconnect)
+        registered = self._run.make(register, timeout)
+        registered.set_event_bus(self)
+        return registered
 
     def unregister_transport(self, transport: BaseTransport | str, timeout: float | None = None) -> bool:
         """Take a transport away: it is stopped, and its name is free again.
@@ -393,13 +396,24 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        if self._over():
+        if self._run.over():
             return self._core.transports.unregister(transport) is not None
-        return bool(self._await(partial(self.on_trio.unregister_transport, transport), timeout))
+        return bool(self._run.wait(partial(self.on_trio.unregister_transport, transport), timeout))
 
-    def add_child(self, child: ChildSpec, branch: BranchName = "services") -> None:
-        """Have a child of your own live in the bus's tree; see `AsyncEventBus.add_child`."""
-        self._on_bus(partial(self.on_trio.add_child, child, branch))
+    def add_child(
+        self, child: ChildSpec, branch: BranchName = "services", timeout: float | None = None
+    ) -> None:
+        """Have a child of your own live in the bus's tree; see `AsyncEventBus.add_child`.
+
+        Args:
+            child: as there.
+            branch: as there.
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up: nothing was added.
+        """
+        self._run.make(partial(self.on_trio.add_child, child, branch), timeout)
 
     def remove_child(self, name: str, branch: BranchName = "services", timeout: float | None = None) -> bool:
         """Stop a child of your own and forget it.
@@ -416,7 +430,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if it has not stopped in time; it goes on stopping.
         """
-        return bool(self._await(partial(self.on_trio.remove_child, name, branch), timeout))
+        return bool(self._run.wait(partial(self.on_trio.remove_child, name, branch), timeout))
 
     # Dead letters
 
@@ -433,8 +447,7 @@ class EventBus:
             WouldDeadlock: on the bus's own thread or in a handler.
             TimeoutError: if there is no room in time.
         """
-        receipt: Receipt = self._await(partial(self.on_trio.replay_dead_letter, letter), timeout)
-        return receipt
+        return self._run.wait(partial(self.on_trio.replay_dead_letter, letter), timeout)
 
     # What can be seen
 
@@ -451,7 +464,7 @@ class EventBus:
     @property
     def is_running(self) -> bool:
         """Whether it runs."""
-        return self.on_trio.is_running and not (self._thread is not None and self._thread.forked)
+        return self.on_trio.is_running and not self._run.forked
 
     @property
     def handler_count(self) -> int:
@@ -466,7 +479,7 @@ class EventBus:
     @property
     def queue_size(self) -> int:
         """How many accepted events are not settled."""
-        return self.on_trio.queue_size + len(self._lane)
+        return self.on_trio.queue_size + len(self._run.lane)
 
     @property
     def error_policy(self) -> ErrorPolicy:
@@ -477,16 +490,33 @@ class EventBus:
         """The handlers that take events of a type, in the order of their dispatch."""
         return self.on_trio.get_handlers(event_type)
 
-    def snapshot(self) -> SupervisorSnapshot:
-        """The bus's tree at this moment."""
-        return self._on_bus(self.on_trio.snapshot)
+    def snapshot(self, timeout: float | None = None) -> SupervisorSnapshot:
+        """The bus's tree at this moment.
+
+        Args:
+            timeout: seconds to wait for the bus's thread; None waits for ever.
+
+        Raises:
+            TimeoutError: if that thread is held up.
+        """
+        return self._run.make(self.on_trio.snapshot, timeout)
 
     def on_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called, on the bus's thread, for each accepted event."""
+        """Have `callback(event)` called, on the bus's thread, for each accepted event.
+
+        Raises:
+            BusFailed: if the bus has failed.
+        """
+        self._run.over()
         self.on_trio.on_event(callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
-        """Have `callback(event, error)` called, on the bus's thread, for each failed attempt."""
+        """Have `callback(event, error)` called, on the bus's thread, for each failed attempt.
+
+        Raises:
+            BusFailed: if the bus has failed.
+        """
+        self._run.over()
         self.on_trio.on_error(callback)
 
     def wait_idle(self, timeout: float | None = None) -> None:
@@ -499,7 +529,7 @@ class EventBus:
             TimeoutError: if some are not in time.
             WouldDeadlock: on the bus's own thread or in a handler.
         """
-        self._await(self.on_trio.wait_idle, timeout)
+        self._run.wait(self.on_trio.wait_idle, timeout)
 
     # How receipts wait, and what transports need (see Waits and Port)
 
@@ -510,10 +540,7 @@ class EventBus:
 
     def check_may_wait(self, what: str) -> None:
         """Refuse on the bus's own thread and in its handlers."""
-        if self._here or CURRENT_HAND.get() is not None:
-            raise WouldDeadlock(
-                f"{what} would wait for bus {self.name!r} on its own thread, or inside one of its handlers"
-            )
+        self._run.check_may_wait(what)
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
@@ -523,17 +550,21 @@ class EventBus:
         """Wait, in a plain thread, until a receipt is settled."""
         if receipt.settled:
             return
-        if self._thread is not None:
-            self._check_process(self._thread)
+        self._run.check_process()
         self.check_may_wait("receipt.wait()")
+        settled: Future[Receipt] = Future()
+        receipt.add_done_callback(settled.set_result)
         try:
-            wait_for(receipt.future, timeout)
+            wait_for(settled, timeout)
         except TimeoutError:
             waiting = [taker.name for taker in receipt.takers if taker.name not in receipt.outcomes]
             raise UnsettledTimeout(
                 f"event {receipt.event.id} is not settled after {timeout:g} s; pending at: "
                 f"{', '.join(waiting) or 'the bus'}, {receipt.pending} in all"
             ) from None
+        finally:
+            if not settled.done():
+                receipt.remove_done_callback(settled.set_result)
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
@@ -541,15 +572,7 @@ class EventBus:
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""
-        thread = self._thread
-        if thread is None or thread.here or thread.ended:
-            function(*args)
-            return
-        self._check_process(thread)
-        try:
-            thread.call_soon(function, *args)
-        except RuntimeError:
-            function(*args)  # it has ended meanwhile; nobody else can touch what it left
+        self._run.call_soon(function, *args)
 
     def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
@@ -568,67 +591,6 @@ class EventBus:
     def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
         """Make a system event for a transport."""
         self.call_soon(lambda: self._core.system.announce(event_type, payload))
-
-    # Between the threads
-
-    @property
-    def _here(self) -> bool:
-        """Whether the caller is on the bus's own thread."""
-        return self._thread is not None and self._thread.here
-
-    def _over(self) -> bool:
-        """Whether it does not run yet, or any more; raises if it failed, or runs in another process."""
-        if self._thread is None:
-            return True
-        self._check_process(self._thread)
-        if self._thread.ended:
-            self._check_failure(self._thread)
-        return self._thread.ended
-
-    def _running(self, *, inside: bool = False) -> TrioThread:
-        """The thread, if it takes calls; those made inside a handler also while the bus stops."""
-        thread = self._thread
-        if thread is None:
-            raise BusNotRunning(f"bus {self.name!r} is not running; call start() before you publish")
-        self._check_process(thread)
-        if thread.ended or not (self._core.running if inside else self._core.door.open):
-            self._check_failure(thread)
-            raise BusStopped(f"bus {self.name!r} is stopped or stopping; it accepts no more events")
-        return thread
-
-    def _check_process(self, thread: TrioThread) -> None:
-        if thread.forked:
-            raise BusNotRunning(
-                f"bus {self.name!r} runs in the process that forked this one; build a bus after the fork"
-            )
-
-    def _check_failure(self, thread: TrioThread) -> None:
-        failure = self._core.failure or thread.failure
-        if failure is not None:
-            raise BusFailed(f"bus {self.name!r} failed: {type(failure).__name__}: {failure}") from failure
-
-    def _on_bus(self, call: Callable[[], T]) -> T:
-        """Make a sync call on the bus's thread and wait for its result."""
-        if self._over() or self._here:
-            return call()
-        future: Future[T] = Future()
-        self.call_soon(into, future, call)
-        return wait_for(future, None)
-
-    def _await(self, call: Callable[[], Any], timeout: float | None) -> Any:
-        """Run an async call on the bus's thread and wait for its result."""
-        self.check_may_wait("this call")
-        future: Future[Any] = Future()
-        stopped = BusStopped(f"bus {self.name!r} stopped meanwhile")
-
-        def spawn() -> None:
-            try:
-                self._nursery.start_soon(async_into, future, call, stopped)
-            except RuntimeError:  # it has been left: the bus ended after this call began
-                future.set_exception(stopped)
-
-        self._running().call_soon(spawn)
-        return wait_for(future, timeout)
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"

@@ -40,15 +40,20 @@ class EventMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trace_id(self) -> str | None:
-        """The trace's id in `trace`: 32 hexadecimal digits."""
+        """The trace's id in `trace`: 32 hexadecimal digits; else what its sender called so, in `custom`."""
         trace = read_trace(self.trace)
-        return None if trace is None else trace.trace_id
+        return self._said("trace_id") if trace is None else trace.trace_id
 
     @property
     def span_id(self) -> str | None:
-        """The span's id in `trace`: 16 hexadecimal digits."""
+        """The span's id in `trace`: 16 hexadecimal digits; else what its sender called so, in `custom`."""
         trace = read_trace(self.trace)
-        return None if trace is None else trace.span_id
+        return self._said("span_id") if trace is None else trace.span_id
+
+    def _said(self, name: str) -> str | None:
+        """A free text of 0.6, which no traceparent can hold."""
+        text = self.custom.get(name)
+        return text if isinstance(text, str) else None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, in plain values, by 0.6's names."""

@@ -16,7 +16,7 @@ from pywats_supervision import policies
 from pywats_supervision.policies import Failure, Retry, RetryState
 from pywats_supervision.system import current_runtime
 
-__all__ = ["Attempted", "ImmediateRetryPolicy", "NoRetryPolicy", "RetryPolicy"]
+__all__ = ["Attempted", "ImmediateRetryPolicy", "NoRetryPolicy", "RetryConfig", "RetryPolicy"]
 
 
 class Attempted(Protocol):
@@ -26,6 +26,17 @@ class Attempted(Protocol):
     def attempt(self) -> int:
         """1 for the first."""
         ...
+
+
+class RetryConfig(msgspec.Struct, frozen=True):
+    """The numbers of a retry policy, as pywats-api 0.6 showed them (see `RetryPolicy`)."""
+
+    max_retries: int = 3
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
+    exponential_base: float = 2.0
+    jitter: bool = True
+    jitter_factor: float = 0.1
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,6 +65,12 @@ class RetryPolicy(policies.RetryPolicy):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.no_retry_on(msgspec.ValidationError)
+
+    @property
+    def config(self) -> RetryConfig:
+        """Its numbers in one value, as pywats-api 0.6 showed them; they are attributes of the policy too."""
+        numbers = {name: getattr(self, name) for name in RetryConfig.__struct_fields__}
+        return RetryConfig(**numbers)
 
     def add_predicate(self, predicate: Callable[[Any, Exception], bool]) -> Self:
         """Retry only if `predicate(event, error)` is true too; of several, all must be.

@@ -124,7 +124,7 @@ def assert_nothing_lost(bus: EventBus | AsyncEventBus) -> None:
     Raises:
         AssertionError: with one line for each place that still holds something.
     """
-    problems = bus._on_bus(lambda: _left(bus)) if isinstance(bus, EventBus) else _left(bus)  # noqa: SLF001
+    problems = bus._run.make(lambda: _left(bus)) if isinstance(bus, EventBus) else _left(bus)  # noqa: SLF001
     _no_problems(f"bus {bus.name!r} is not done", problems)
 
 
@@ -164,5 +164,5 @@ def record(bus: EventBus | AsyncEventBus) -> Recording:
     if tree is None or not core.running:
         raise LookupError(f"bus {bus.name!r} does not run, so it has no tree to record")
     if isinstance(bus, EventBus):
-        return bus._on_bus(lambda: Recording(tree.root))  # noqa: SLF001 - of the bus under test
+        return bus._run.make(lambda: Recording(tree.root))  # noqa: SLF001 - of the bus under test
     return Recording(tree.root)

@@ -46,7 +46,7 @@ def crash(bus: EventBus | AsyncEventBus, who: Any, error: Exception | None = Non
     core = (bus.on_trio if isinstance(bus, EventBus) else bus)._core  # noqa: SLF001 - of the bus under test
     step = partial(_crash_now, core, who, error or Crashed(f"{_name_of(who)} was crashed by the test"))
     if isinstance(bus, EventBus):
-        bus._on_bus(step)  # noqa: SLF001 - of the bus under test
+        bus._run.make(step)  # noqa: SLF001 - of the bus under test
     else:
         step()
 

@@ -190,8 +190,8 @@ class BaseTransport(abc.ABC):
             Its receipt: acknowledge to the source when it is secured (`add_secured_callback`).
 
         Raises:
-            BusNotRunning: if there is no bus, or it does not run.
-            BusStopped: if it is stopping.
+            BusNotRunning: if there is no bus, or it does not run yet.
+            BusStopped: if it is stopping or has stopped.
         """
         return self._ported().publish_from_thread(event)
 
@@ -201,8 +201,8 @@ class BaseTransport(abc.ABC):
         Cancelled: the event was not accepted.
 
         Raises:
-            BusNotRunning: if there is no bus, or it does not run.
-            BusStopped: if it is stopping.
+            BusNotRunning: if there is no bus, or it does not run yet.
+            BusStopped: if it is stopping or has stopped.
         """
         return await self._ported().publish_on_trio(event)
 

@@ -70,6 +70,8 @@ def test_an_error_that_leaves_the_tree_ends_all_receipts_and_is_raised_by_every_
         lambda: bus.unsubscribe("ends"),
         lambda: bus.register_transport(MockTransport()),
         lambda: bus.unregister_transport("mock"),
+        lambda: bus.on_event(print),
+        lambda: bus.on_error(print),
     ]
     for call in calls:
         with pytest.raises(BusFailed) as failed:
@@ -206,6 +208,8 @@ calls = {
     "start": bus.start,
     "stop": bus.stop,
     "request_stop": bus.request_stop,
+    "on_event": lambda: bus.on_event(print),
+    "on_error": lambda: bus.on_error(print),
     "receipt.wait": lambda: receipt.wait(timeout=20),
     "receipt.add_done_callback": lambda: receipt.add_done_callback(print),
     "receipt.future": lambda: receipt.future,
@@ -244,7 +248,38 @@ def test_after_a_fork_every_call_raises_and_the_parent_s_bus_goes_on(tmp_path: P
     )
     assert run.returncode == 0, run.stderr
     *calls, is_running, parent = run.stdout.splitlines()
-    assert len(calls) == 14
-    assert [call.split(" ", 1)[1] for call in calls] == ["BusNotRunning True"] * 14, run.stdout
+    assert len(calls) == 16
+    assert [call.split(" ", 1)[1] for call in calls] == ["BusNotRunning True"] * 16, run.stdout
     assert is_running == "is_running False"
     assert parent == "parent True 0"
+
+
+FORK_IN_A_HANDLER = """
+import os
+from pywats_events import Event, EventBus, EventType
+
+def fork(event):
+    child = os.fork()
+    if child == 0:
+        try:
+            bus.publish(Event(event_type=EventType.TEST_RESULT))
+        except Exception as error:
+            print(type(error).__name__, "build a bus after the fork" in str(error), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+bus = EventBus()
+bus.subscribe(fork, event_types=[EventType.WORK_STARTED])
+with bus:
+    bus.publish(Event(event_type=EventType.WORK_STARTED)).wait(20)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+def test_what_a_handler_has_forked_cannot_publish_with_the_event_in_hand(tmp_path: Path) -> None:
+    script = tmp_path / "fork.py"
+    script.write_text(FORK_IN_A_HANDLER, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert (run.stdout, run.returncode) == ("BusNotRunning True\n", 0), run.stderr

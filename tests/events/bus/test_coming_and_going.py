@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pywats_events import AsyncEventBus, Event, EventBus, EventType
+from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType
 from pywats_events.errors import BusStopped
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
@@ -279,3 +281,34 @@ async def test_a_handler_that_comes_while_a_breaker_holds_publishers_up_hears_of
         await bus.unsubscribe("away")
         await bus.wait_idle()
     assert new.numbers == [2]
+
+
+async def test_of_two_equal_handlers_the_one_that_was_given_goes(autojump_clock: MockClock) -> None:
+    @dataclass
+    class Equal(BaseHandler):
+        limit: int = 1
+
+        @property
+        def event_types(self) -> list[EventType]:
+            return [EventType.TEST_RESULT]
+
+        async def handle(self, event: Event) -> None: ...
+
+    first, second = Equal(), Equal()
+    async with running_async_bus() as bus:
+        bus.subscribe(first, name="first")
+        bus.subscribe(second, name="second")
+        assert await bus.unsubscribe(second)
+        assert bus.get_handlers(EventType.TEST_RESULT)[0] is first
+
+
+async def test_a_method_is_found_again_though_it_is_another_object_each_time(
+    autojump_clock: MockClock,
+) -> None:
+    class Station:
+        async def note(self, event: Event) -> None: ...
+
+    station = Station()
+    async with running_async_bus() as bus:
+        bus.subscribe(station.note, event_types=[EventType.TEST_RESULT])
+        assert await bus.unsubscribe(station.note)

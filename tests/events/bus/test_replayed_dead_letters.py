@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType
 from pywats_events.durability import SQLiteDeadLetterQueue, Store
-from pywats_events.errors import BusNotRunning
+from pywats_events.errors import BusStopped
 from pywats_events.policies import DeadLetterEntry
 from pywats_events.settlement import Outcome
 from pywats_events.testing import running_async_bus, running_bus
@@ -93,7 +93,7 @@ async def test_a_bus_that_ends_meanwhile_keeps_it(autojump_clock: MockClock) -> 
         assert kept is not None
         assert kept.event is letter.event
         assert kept.replayed_at is not None
-    with pytest.raises(BusNotRunning):
+    with pytest.raises(BusStopped):
         await bus.replay_dead_letter(letter)
 
 

@@ -7,14 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from pywats_events import BaseHandler, Event, EventBus, EventType
+from pywats_events.durability import Store
 from pywats_events.errors import BusNotRunning, BusStopped, NotAnEvent, UnsettledTimeout, WouldDeadlock
+from pywats_events.settlement import Outcome
+from pywats_events.transports import MockTransport
+from pywats_supervision import ChildSpec
 from support.handlers import Recording, event_of
 
 DEADLINE = 30
@@ -187,3 +193,187 @@ def test_ctrl_c_in_the_main_thread_ends_a_waiting_script(tmp_path: Path) -> None
         _, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
+
+
+def test_waits_that_ran_out_leave_nothing_behind() -> None:
+    release = threading.Event()
+    bus = EventBus(capacity=1)
+    bus.subscribe(lambda event: release.wait(DEADLINE), event_types=[EventType.TEST_RESULT], name="slow")
+    bus.start()
+    receipt = bus.publish(event_of())
+    with pytest.raises(TimeoutError):
+        while True:  # until it is full, and then one more
+            bus.publish(event_of(), timeout=0.05)
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            bus.publish(event_of(), timeout=0.01)
+        with pytest.raises(TimeoutError):
+            bus.wait_idle(timeout=0.01)
+        with pytest.raises(UnsettledTimeout):
+            receipt.wait(timeout=0.01)
+        receipt.future.cancel()
+    for _ in range(100):  # passes of the bus's thread, of which ending a task takes a few
+        bus.snapshot(timeout=DEADLINE)
+    assert not bus._run._nursery.child_tasks
+    assert not receipt.callbacks
+    release.set()
+    bus.stop()
+    assert receipt.settled
+
+
+def test_a_subscription_goes_on_stopping_when_nobody_waits_for_it_any_more() -> None:
+    release = threading.Event()
+    bus = EventBus()
+    bus.subscribe(lambda event: release.wait(DEADLINE), event_types=[EventType.TEST_RESULT], name="slow")
+    bus.start()
+    receipt = bus.publish(event_of())
+    with pytest.raises(TimeoutError):
+        bus.unsubscribe("slow", timeout=0.05)
+    release.set()
+    receipt.wait(timeout=DEADLINE)
+    for _ in range(100):
+        bus.snapshot(timeout=DEADLINE)
+    assert bus.snapshot(timeout=DEADLINE).child("handlers").detail.children == ()
+    bus.stop()
+
+
+def test_a_call_that_the_bus_s_thread_does_not_come_to_in_time_is_not_made() -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    async def holds_the_thread_up(event: Event) -> None:
+        begun.set()
+        release.wait(DEADLINE)
+
+    with EventBus("held up") as bus:
+        bus.subscribe(Recording(holds_the_thread_up))
+        bus.publish(event_of())
+        assert begun.wait(DEADLINE)
+        calls: list[Callable[[], Any]] = [
+            lambda: bus.subscribe(Recording(name="late"), timeout=0.05),
+            lambda: bus.register_transport(MockTransport(), timeout=0.05),
+            lambda: bus.add_child(ChildSpec("late", trio.sleep_forever), timeout=0.05),
+            lambda: bus.snapshot(timeout=0.05),
+        ]
+        for call in calls:
+            with pytest.raises(TimeoutError, match=r"'held up' did not come to this call in 0\.05 s"):
+                call()
+        release.set()
+        bus.wait_idle(timeout=DEADLINE)
+        assert (bus.handler_count, bus.transport_count) == (1, 0)
+
+
+def test_a_start_that_takes_too_long_is_given_up() -> None:
+    class Slow(Recording):
+        async def on_start(self) -> None:
+            await trio.sleep_forever()
+
+    bus = EventBus()
+    bus.subscribe(Slow(), shutdown=0)
+    with pytest.raises(TimeoutError):
+        bus.start(timeout=0.05)
+    bus.stop(timeout=0)
+    assert not bus.is_running
+    with pytest.raises(BusStopped, match="build another"):
+        bus.start()
+
+
+def test_who_starts_a_bus_that_another_thread_is_starting_waits_until_it_is_up() -> None:
+    begun, release = threading.Event(), threading.Event()
+    up: list[bool] = []
+
+    class Slow(Recording):
+        async def on_start(self) -> None:
+            begun.set()
+            with trio.fail_after(DEADLINE):
+                while not release.is_set():
+                    await trio.lowlevel.checkpoint()
+            up.append(True)
+
+    bus = EventBus()
+    bus.subscribe(Slow())
+    first = threading.Thread(target=bus.start)
+    first.start()
+    assert begun.wait(DEADLINE)
+    with pytest.raises(TimeoutError):
+        bus.start(timeout=0.05)
+    release.set()
+    bus.start(timeout=DEADLINE)
+    assert up == [True]
+    first.join(DEADLINE)
+    bus.stop()
+
+
+def test_a_stop_that_comes_while_the_store_is_opened_is_not_forgotten(tmp_path: Path) -> None:
+    opening, release = threading.Event(), threading.Event()
+
+    class SlowStore(Store):
+        async def open(self) -> Any:
+            opening.set()
+            with trio.fail_after(DEADLINE):
+                while not release.is_set():
+                    await trio.lowlevel.checkpoint()
+            return await super().open()
+
+    bus = EventBus(store=SlowStore(tmp_path / "store"))
+    told: list[type[Exception]] = []
+
+    def start() -> None:
+        try:
+            bus.start()
+        except Exception as error:
+            told.append(type(error))
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    assert opening.wait(DEADLINE)
+    bus.stop()
+    starting.join(DEADLINE)
+    assert told == [BusStopped]
+    assert not bus.is_running
+
+
+def test_a_call_that_comes_when_the_run_has_just_ended_is_told_that_the_bus_has_stopped() -> None:
+    bus = EventBus("just ended")
+    bus.start()
+    thread = bus._run._thread
+    assert thread is not None
+    bus.stop()
+    with pytest.raises(BusStopped, match="'just ended' stopped meanwhile"):
+        bus._run._call_running(thread, lambda: None)
+
+
+def test_a_handler_of_another_bus_may_wait_for_this_one() -> None:
+    answers: list[Any] = []
+
+    class Asks(BaseHandler):
+        @property
+        def event_types(self) -> list[EventType]:
+            return [EventType.TEST_RESULT]
+
+        def handle(self, event: Event) -> None:
+            answers.append(second.publish(event_of()).wait(timeout=DEADLINE).settled)
+            second.wait_idle(timeout=DEADLINE)
+            answers.append(second.unsubscribe("there"))
+            second.stop()
+            answers.append(second.is_running)
+            with EventBus("third") as third:
+                answers.append(third.is_running)
+            answers.append(third.is_running)
+
+    second = EventBus("second")
+    second.subscribe(Recording(name="there"))
+    second.start()
+    with EventBus("first") as first:
+        first.subscribe(Asks())
+        receipt = first.publish(event_of()).wait(timeout=DEADLINE)
+    assert receipt.outcomes == {"Asks": Outcome.HANDLED}
+    assert answers == [True, True, False, True, False]
+
+
+def test_the_end_of_a_bus_ends_its_threads_before_the_main_thread_ends() -> None:
+    bus = EventBus("short-lived")
+    bus.start()
+    watcher = next(one for one in threading.enumerate() if one.name == "EventBus short-lived watcher")
+    bus.stop()
+    watcher.join(DEADLINE)
+    assert not watcher.is_alive()

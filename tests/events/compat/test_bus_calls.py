@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import trio
@@ -324,3 +325,13 @@ async def test_several_tasks_may_wait_until_the_bus_is_idle_also_while_it_stops(
         await trio.lowlevel.checkpoint()
         await bus.stop()
     assert times == [2, 2]
+
+
+@pytest.mark.parametrize(("face", "option"), [(EventBus, "max_workers"), (AsyncEventBus, "max_concurrent")])
+def test_an_option_that_is_gone_is_refused_with_what_took_its_place(face: Any, option: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"^{face.__name__} has no option '{option}'; write subscribe\(.*concurrency"
+    ):
+        face(**{option: 8})
+    with pytest.raises(TypeError, match=rf"^{face.__name__} has no option 'retry_polcy'$"):
+        face(retry_polcy=RetryPolicy())

@@ -26,7 +26,7 @@ NAMES = {
         "WorkStartedEvent WorkCompletedEvent UnitDisqualifiedEvent WorkOrderEvent"
     ),
     "pywats_events.policies": "RetryPolicy ErrorPolicy DeadLetterQueue",
-    "pywats_events.policies.retry_policy": "RetryPolicy NoRetryPolicy ImmediateRetryPolicy",
+    "pywats_events.policies.retry_policy": "RetryPolicy NoRetryPolicy ImmediateRetryPolicy RetryConfig",
     "pywats_events.policies.error_policy": (
         "ErrorPolicy DeadLetterQueue DeadLetterEntry CircuitBreaker CircuitState"
     ),

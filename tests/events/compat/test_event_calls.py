@@ -63,6 +63,16 @@ def test_create_takes_payload_source_correlation_id_and_fields_of_the_metadata()
     assert event.metadata.custom == {"shift": "early"}
 
 
+@pytest.mark.parametrize("trace_id", ["trace-1", "ab" * 16])
+def test_a_trace_id_that_is_free_text_shows_in_the_metadata_as_one_of_a_traceparent_does(
+    trace_id: str,
+) -> None:
+    event = Event.create(EventType.TEST_RESULT, {}, trace_id=trace_id, span_id="cd" * 8)
+    assert (event.metadata.trace_id, event.metadata.span_id) == (trace_id, "cd" * 8)
+    again = Event.from_dict(event.to_dict())
+    assert again.metadata.to_dict()["trace_id"] == trace_id
+
+
 def test_created_without_a_source_its_source_is_unknown() -> None:
     assert Event.create(EventType.CUSTOM, {}).source == "unknown"
 

@@ -14,7 +14,7 @@ from pywats_events.policies.error_policy import (
     DeadLetterQueue,
     ErrorPolicy,
 )
-from pywats_events.policies.retry_policy import ImmediateRetryPolicy, NoRetryPolicy, RetryPolicy
+from pywats_events.policies.retry_policy import ImmediateRetryPolicy, NoRetryPolicy, RetryConfig, RetryPolicy
 
 
 def event_of(unit: str = "SN-1", event_type: EventType = EventType.TEST_RESULT) -> Event:
@@ -191,3 +191,9 @@ def test_an_empty_queue_that_is_handed_over_is_the_one_that_is_used() -> None:
     # An empty queue is false; 0.6 took another one instead.
     queue = DeadLetterQueue()
     assert ErrorPolicy(dead_letter_queue=queue).dead_letter_queue is queue
+
+
+def test_the_numbers_of_a_retry_policy_are_its_config() -> None:
+    policy = RetryPolicy(max_retries=5, initial_delay=2.0, jitter=False)
+    assert policy.config == RetryConfig(max_retries=5, initial_delay=2.0, jitter=False)
+    assert RetryPolicy().config == RetryConfig()
