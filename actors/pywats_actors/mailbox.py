@@ -84,16 +84,19 @@ class Slot(Generic[M]):
         attempt: which attempt this is, 1 for the first.
         due: the time (trio's clock) before which it is not tried again.
         probe: its attempt was granted by a limited admission.
+        in_line: a life of its own waits until the message may be tried again.
         key: the key it holds, if the mailbox orders by keys and `keyed`.
         task: the worker's, while one lives.
     """
 
     __slots__ = (
+        "_excused_in",
         "_mailbox",
         "_mark",
         "aside",
         "attempt",
         "due",
+        "in_line",
         "item",
         "key",
         "keyed",
@@ -106,12 +109,14 @@ class Slot(Generic[M]):
     def __init__(self, mailbox: Mailbox[M], name: str, aside: Aside | None = None) -> None:
         self._mailbox = mailbox
         self._mark = -1
+        self._excused_in = -1
         self.name: str = name
         self.aside: Aside | None = aside
         self.item: M | None = None
         self.attempt: int = 1
         self.due: float = 0.0
         self.probe: bool = False
+        self.in_line: bool = False
         self.keyed: bool = False
         self.key: Hashable = None
         self.task: Any = None
@@ -122,6 +127,14 @@ class Slot(Generic[M]):
     def overtaken(self) -> bool:
         """Another message was done since this one's first attempt."""
         return 0 <= self._mark < self._mailbox.done
+
+    @property
+    def come_round(self) -> bool:
+        """Every other message that could be tried was, since this one's last excused attempt.
+
+        So it is where a round of the mailbox began with it, or has come to it already.
+        """
+        return self._excused_in == self._mailbox.round
 
     def belongs_to(self, mailbox: Mailbox[Any]) -> bool:
         """Whether it is one of the mailbox's own."""
@@ -144,7 +157,7 @@ class Slot(Generic[M]):
         self.item = None
         self.attempt = 1
         self.due = 0.0
-        self._mark = -1
+        self._mark = self._excused_in = -1
         self.probe = False
         if self.keyed:
             self.keyed = False
@@ -156,6 +169,8 @@ class Slot(Generic[M]):
         self.probe = False
         if self._mark < 0:
             self._mark = mailbox.done
+        if decision is not None:
+            self._count_round(decision.verdict)
         if decision is None:
             self.attempt += 1
             self.due = 0.0
@@ -169,6 +184,14 @@ class Slot(Generic[M]):
             mailbox.changed()
         else:
             self._retry(decision.item, decision.verdict)
+
+    def _count_round(self, verdict: Verdict) -> None:
+        """An excused attempt is one of this round; the one whose turn comes round begins the next."""
+        if verdict is Verdict.CHARGED and self.come_round:
+            self._mailbox.round += 1
+            self._excused_in = self._mailbox.round
+        elif verdict is Verdict.EXCUSED:
+            self._excused_in = self._mailbox.round
 
     def again(self, delay: float) -> None:
         """The message in hand was not even begun: it comes back after `delay` seconds, uncharged."""
@@ -188,6 +211,7 @@ class Slot(Generic[M]):
     def hand_over(self, other: Slot[M]) -> None:
         """Give what is in hand, with its history, to another slot."""
         other.item, other.attempt, other.due, other._mark = self.item, self.attempt, self.due, self._mark
+        other._excused_in = self._excused_in
         other.keyed, other.key = self.keyed, self.key
         self.keyed = False
         self.finished()
@@ -239,6 +263,7 @@ class Mailbox(Changing, Generic[M]):
         sent: the batch in the channel, oldest first; None when that is empty.
         ready: what was taken out of the channel, for whichever worker comes first.
         granted: messages whose key has become free, with the key they hold now.
+        round: counts the times that excused attempts have gone round all messages that could be tried.
         done: messages done by all slots, as far as told.
         closed: the actor is gone for good.
     """
@@ -263,6 +288,7 @@ class Mailbox(Changing, Generic[M]):
         "owner",
         "ready",
         "retried",
+        "round",
         "sent",
         "size",
         "slots",
@@ -285,6 +311,7 @@ class Mailbox(Changing, Generic[M]):
         self.clock: Callable[[], float] = clock
         self.ready: deque[M] = _NOTHING
         self.size: int = 0
+        self.round: int = 0
         self.done: int = 0
         self.retried: int = 0
         self.given_up: int = 0
@@ -495,6 +522,14 @@ class Mailbox(Changing, Generic[M]):
         """A retry is over, one way or the other."""
         if slot.name in self.asides:
             del self.asides[slot.name]
+
+    def has_untried_retry(self) -> bool:
+        """Whether a retry is due, and could go on, that had no excused attempt in this round."""
+        now, keyless = self.clock(), self.order_by is None
+        return any(
+            slot.in_line and slot.due <= now and not slot.come_round and (slot.keyed or keyless)
+            for slot in self.asides.values()
+        )
 
     def _hands(self) -> tuple[Slot[M], ...]:
         return (*self.slots, *self.asides.values()) if self.asides else self.slots
