@@ -19,7 +19,8 @@ import trio
 
 from pywats_actors._turns import Turns
 from pywats_actors.errors import ActorStopped
-from pywats_actors.mailbox import Mailbox, Owner, Slot
+from pywats_actors.mailbox import Mailbox
+from pywats_actors.slot import Owner, Slot
 from pywats_supervision import ChildContext
 from pywats_supervision._system import current_runtime
 from pywats_supervision.core.policy_in_use import PolicyInUse

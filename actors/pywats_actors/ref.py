@@ -15,8 +15,9 @@ from pywats_actors._ask import Ask
 from pywats_actors._cell import CURRENT_SLOT, Performer
 from pywats_actors.actor import Actor
 from pywats_actors.errors import ActorStopped, AskTimeout, MailboxFull, WouldDeadlock
-from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics, Slot
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics
 from pywats_actors.overflow import BLOCK, Overflow, Verdict, verdict
+from pywats_actors.slot import Slot
 from pywats_actors.workers import Workers
 from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
 from pywats_supervision.core.spec import checked_duration

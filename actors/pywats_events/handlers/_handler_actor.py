@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pywats_actors._cell import CURRENT_SLOT, Performer
-from pywats_actors.mailbox import Slot
+from pywats_actors.slot import Slot
 from pywats_events.errors import OutboxOverflow
 from pywats_events.handlers._binding import Binding, call_hook
 from pywats_events.models.event import Event
