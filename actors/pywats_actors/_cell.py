@@ -25,7 +25,7 @@ from pywats_supervision import ChildContext
 from pywats_supervision._system import current_runtime
 from pywats_supervision.core.policy_in_use import PolicyInUse
 
-__all__ = ["CURRENT_SLOT", "Employer", "Performer", "RetryLife", "WorkerLife"]
+__all__ = ["CURRENT_SLOT", "Employer", "Performer", "RetryLife", "WorkerLife", "waits_for_this_task"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -42,6 +42,21 @@ START_AGAIN: Final = 1.0
 
 CURRENT_SLOT: Final[ContextVar[Slot[Any] | None]] = ContextVar("pywats_slot", default=None)
 """The slot whose message the current task works on."""
+
+
+def waits_for_this_task(slot: Slot[Any]) -> bool:
+    """Whether the task that works on the slot's message waits until the current one has ended.
+
+    It does if it is an ancestor, or has the current one run for a thread of its own, which makes
+    a system task. One that `receive` starts in somebody else's nursery only has its context.
+    """
+    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    while task is not None and task.context.get(CURRENT_SLOT) is slot:
+        if task is slot.task:
+            return True
+        nursery = task.parent_nursery
+        task = None if nursery is None else nursery.parent_task
+    return task is trio.lowlevel.current_root_task()
 
 
 class Performer(Generic[M_contra]):

@@ -269,7 +269,7 @@ class EventBus:
     def _full(self, route: Route, thread: TrioThread) -> bool:
         """Whether a publish from outside has to wait."""
         lane = len(self._lane)
-        if thread.here:
+        if thread.here or self._core.in_hook():
             return False
         if self._core.journaling is not None and not self._core.journaling.has_room:
             return True

@@ -82,7 +82,8 @@ class BaseHandler(abc.ABC):
         """Handle one event; sync (run in a worker thread) or async.
 
         What it raises is judged by the subscription's policies: the event is tried again, or
-        becomes a dead letter.
+        becomes a dead letter. What a sync one returns is awaited if it is to be, so that a decorator
+        made for plain functions does no harm.
         """
 
     def can_handle(self, event: Event) -> bool:
@@ -94,6 +95,8 @@ class BaseHandler(abc.ABC):
             types = types()
         return not types or event.event_type in types
 
+    # Hooks may be sync as well; those of a handler whose `handle` is sync run in its threads.
+
     async def on_start(self) -> None:
         """Called at the beginning of each life of its worker, before the first event."""
 
@@ -101,7 +104,7 @@ class BaseHandler(abc.ABC):
         """Called at the end of each life of its worker."""
 
     async def on_error(self, event: Event, error: Exception) -> None:
-        """Called with each failure of `handle`, before the policies decide."""
+        """Called with each failure of `handle`, before the policies decide; what it raises is logged."""
 
     # What a bus asks
 
