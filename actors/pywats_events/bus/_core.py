@@ -7,6 +7,7 @@ trio thread.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
@@ -149,7 +150,7 @@ class BusCore:
     def hand(self) -> HandlerPerformer | None:
         """The handler that the caller runs in, if it is one of this bus and has a message in hand."""
         hand = CURRENT_HAND.get()
-        if hand is None or hand.bus is not self or not hand.busy:
+        if hand is None or hand.bus is not self or not hand.busy or not hand.is_callers:
             return None
         return hand
 
@@ -159,7 +160,7 @@ class BusCore:
         It must not wait at the door: the handler may be the one that has to make space.
         """
         hand = CURRENT_HAND.get()
-        return hand is not None and hand.bus is self and not hand.busy
+        return hand is not None and hand.bus is self and not hand.busy and hand.is_callers
 
     def check_open(self) -> None:
         """Raise unless a publish from outside is welcome."""
@@ -274,7 +275,7 @@ class BusCore:
                 raise TypeError(f"handler {handler!r} has no `handle` method and makes no handlers")
             make, handler = handler, handler()
         takes = takes_of(handler) if event_types is None else checked_types(event_types, handler)
-        name = self._free_name(name or str(getattr(handler, "name", None) or name_of(handler)))
+        name = self._free_name(name, str(getattr(handler, "name", None) or name_of(handler)))
         subscription = Subscription(
             self,
             name,
@@ -368,14 +369,21 @@ class BusCore:
             announce=self.system.announce,
         )
 
-    def _free_name(self, name: str) -> str:
+    def _free_name(self, given: str | None, own: str) -> str:
+        """The given name, which nobody may have; else the handler's own, numbered if it is taken.
+
+        With a store the name is what the backlog of a handler is kept under: a given one never changes.
+        """
         taken = {subscription.name for subscription in (*self.subscriptions, *self.leaving)}
-        if name not in taken:
-            return name
-        number = 2
-        while f"{name}-{number}" in taken:
-            number += 1
-        return f"{name}-{number}"
+        if given is None:
+            numbers = (f"{own}-{number}" for number in itertools.count(2))
+            return own if own not in taken else next(name for name in numbers if name not in taken)
+        if given in taken:
+            raise ValueError(
+                f"name {given!r} is taken by a subscription of bus {self.name!r}; give another, or await "
+                "unsubscribe() first"
+            )
+        return given
 
     # Running
 

@@ -199,7 +199,7 @@ class AsyncEventBus:
             handler: an instance, kept across restarts; a class or factory, which gives a fresh one
                 for each life; or, with `event_types`, a plain function of an event.
             event_types: what it takes, if the handler does not say; empty takes all.
-            name: unique in the bus; default the handler's.
+            name: unique in the bus; default the handler's, numbered if it is taken.
             retry_policy: of this subscription; None takes the bus's.
             breaker: of this subscription; None takes the error policy's, if it has one.
             concurrency: how many events may be in hand at once, at least 1; default the handler's, or 1.

@@ -115,6 +115,21 @@ async def test_publishers_that_wait_for_one_that_goes_are_let_in(autojump_clock:
     assert stuck.numbers == [0, 1]
 
 
+async def test_a_name_that_is_given_is_refused_while_another_has_it(autojump_clock: MockClock) -> None:
+    """With a store it is what the backlog is kept under: a number behind it would be another's."""
+    old = Recording(lambda event: trio.sleep(5), name="old")
+    async with running_async_bus(grace=60) as bus, trio.open_nursery() as nursery:
+        bus.subscribe(old, name="line 1")
+        for _ in range(2):
+            with pytest.raises(ValueError, match="name 'line 1' is taken by a subscription of bus 'default'"):
+                bus.subscribe(Recording(), name="line 1")
+            await bus.publish(event_of())
+            nursery.start_soon(bus.unsubscribe, old)
+            await trio.sleep(1)  # the second time it is still leaving
+        await trio.sleep(60)
+        assert bus.subscribe(Recording(), name="line 1").name == "line 1"
+
+
 async def test_its_name_is_taken_until_it_has_ended(autojump_clock: MockClock) -> None:
     old, new = Recording(lambda event: trio.sleep(5), name="handler"), Recording(name="handler")
     async with running_async_bus() as bus, trio.open_nursery() as nursery:
