@@ -275,6 +275,9 @@ class BusCore:
                 raise TypeError(f"handler {handler!r} has no `handle` method and makes no handlers")
             make, handler = handler, handler()
         takes = takes_of(handler) if event_types is None else checked_types(event_types, handler)
+        told = getattr(handler, "subscribed_to", None)
+        if event_types is not None and callable(told):
+            told(takes)
         name = self._free_name(name, str(getattr(handler, "name", None) or name_of(handler)))
         subscription = Subscription(
             self,

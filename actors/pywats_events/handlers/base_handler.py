@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
+from pywats_events.routing._table import takes
 
 __all__ = ["BaseHandler", "FilteringHandler", "SyncHandler"]
 
@@ -38,6 +39,7 @@ class BaseHandler(abc.ABC):
     _name: str | None = None
     _priority: int = 100
     _enabled: bool = True
+    _subscribed_to: tuple[tuple[str, ...], ...] = ()
     _watchers: tuple[Callable[[], object], ...] = ()
 
     def __init__(self, name: str | None = None, priority: int = 100, enabled: bool = True) -> None:
@@ -75,7 +77,10 @@ class BaseHandler(abc.ABC):
     @property
     @abc.abstractmethod
     def event_types(self) -> list[EventType]:
-        """The types it takes, as a property or a plain method; empty takes all but the bus's own."""
+        """The types it takes, and patterns such as "test.*", as a property or a plain method.
+
+        An empty list takes all but the bus's own.
+        """
 
     @abc.abstractmethod
     def handle(self, event: Event) -> Any:
@@ -87,13 +92,17 @@ class BaseHandler(abc.ABC):
         """
 
     def can_handle(self, event: Event) -> bool:
-        """Whether it takes this event; override it to look closer than the type."""
+        """Whether it takes this event; override it to look closer than the type.
+
+        In a bus it is asked about the types that the subscription takes.
+        """
         if not self._enabled:
             return False
         types: Any = self.event_types
         if callable(types):
             types = types()
-        return not types or event.event_type in types
+        own = (types,) if isinstance(types, str) else types
+        return any(takes(names, event.event_type) for names in (own, *self._subscribed_to))
 
     # Hooks may be sync as well; those of a handler whose `handle` is sync run in its threads.
 
@@ -117,6 +126,11 @@ class BaseHandler(abc.ABC):
         if self._enabled and type(self).can_handle is BaseHandler.can_handle:
             return None
         return self.can_handle
+
+    def subscribed_to(self, event_types: tuple[str, ...]) -> None:
+        """Take these types too, or all if there are none: a subscription names them in place of its own."""
+        if event_types not in self._subscribed_to:
+            self._subscribed_to = (*self._subscribed_to, event_types)
 
     def watch(self, changed: Callable[[], object]) -> None:
         """Have `changed()` called when `filter_of_events` may have another answer.
