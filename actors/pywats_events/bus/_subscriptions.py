@@ -24,10 +24,16 @@ from pywats_supervision.policies.decision import Failure
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability.store import Store
 
-__all__ = ["OUTERMOST", "Bus", "Subscription", "name_of", "wants_of"]
+__all__ = ["OUTERMOST", "Bus", "GivenUp", "Subscription", "name_of", "wants_of"]
 
 OUTERMOST = {"initial": 0.5, "maximum": 60.0}
 """Seconds: how a child of handlers, transports and observers comes back after it gave up."""
+
+
+class GivenUp(Protocol):
+    """Where what a subscription gives up goes."""
+
+    def bury(self, receipt: Receipt, name: str, failure: Failure) -> None: ...
 
 
 class Bus(Protocol):
@@ -35,9 +41,10 @@ class Bus(Protocol):
 
     @property
     def store(self) -> Store | None: ...
+    @property
+    def dead_letters(self) -> GivenUp: ...
     def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]: ...
     def enter(self, caused: list[Receipt], parent: Receipt) -> None: ...
-    def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None: ...
 
 
@@ -185,7 +192,7 @@ class Subscription:
 
     def given_up(self, message: Receipt, failure: Failure) -> None:
         """No attempt is left: it becomes a dead letter."""
-        self.bus.bury(message, self, failure)
+        self.bus.dead_letters.bury(message, self.name, failure)
 
     def left_over(self, message: Receipt) -> None:
         """Its turn never came: dropped with the subscription, or handed back at the bus's end."""

@@ -310,6 +310,8 @@ class AsyncEventBus:
     async def replay_dead_letter(self, letter: DeadLetterEntry) -> Receipt:
         """Give the event of a dead letter to the handler that gave it up, once more; to no other.
 
+        One that nobody took goes to those that take it now.
+
         The dead letter stays until that has come to an outcome: handled, or a dead letter anew. So a
         process that ends meanwhile has lost nothing.
 
@@ -322,7 +324,7 @@ class AsyncEventBus:
         Raises:
             BusNotRunning: if the bus does not run.
             ValueError: if it was no event; nobody can handle that.
-            LookupError: if there is no subscription of that name any more.
+            LookupError: if there is no subscription of that name any more, or still none that takes it.
 
         Cancelled: it stays a dead letter.
         """
@@ -441,9 +443,8 @@ class AsyncEventBus:
     ) -> bool | None:
         """Leave the nursery; what the tree failed with comes out bare, not in the nursery's group."""
         try:
-            return await nursery.__aexit__(
-                type(error) if error else None, error, error.__traceback__ if error else None
-            )
+            kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
+            return await nursery.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
 
@@ -504,6 +505,11 @@ class AsyncEventBus:
     def queue_size(self) -> int:
         """How many accepted events are not settled."""
         return self._core.ledger.unsettled
+
+    @property
+    def unrouted_count(self) -> int:
+        """How many events no subscription took (see `ErrorPolicy(dead_letter_unrouted=True)`)."""
+        return self._core.ledger.unrouted
 
     @property
     def error_policy(self) -> ErrorPolicy:

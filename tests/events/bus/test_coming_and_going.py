@@ -129,7 +129,9 @@ class Filtering(Recording, FilteringHandler):
     """Has a filter."""
 
 
-@pytest.mark.parametrize("named", [["production.*"], [EventType.WORK_STARTED], []], ids=["pattern", "type", "all"])
+@pytest.mark.parametrize(
+    "named", [["production.*"], [EventType.WORK_STARTED], []], ids=["pattern", "type", "all"]
+)
 async def test_types_named_by_the_subscription_hold_whatever_the_handler_asks_about_an_event(
     named: list[Any], autojump_clock: MockClock
 ) -> None:
