@@ -30,7 +30,8 @@ class BaseHandler(abc.ABC):
         concurrency: how many of its events may be in hand at once, unless `subscribe` says otherwise.
 
     Raises:
-        TypeError: if the priority is no whole number.
+        TypeError: if the priority is no whole number, or `enabled` no bool.
+        ValueError: if the name is no text, or empty.
     """
 
     concurrency: int = 1
@@ -45,9 +46,11 @@ class BaseHandler(abc.ABC):
     def __init__(self, name: str | None = None, priority: int = 100, enabled: bool = True) -> None:
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise TypeError(f"priority must be a whole number, lower being first, not {priority!r}")
+        if name is not None and (not name or not isinstance(name, str)):
+            raise ValueError(f"name must be a non-empty str, or None for that of the class, not {name!r}")
         self._name = name
         self._priority = priority
-        self._enabled = enabled
+        self._enabled = _checked_enabled(enabled)
 
     @property
     def name(self) -> str:
@@ -71,7 +74,7 @@ class BaseHandler(abc.ABC):
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
-        self._enabled = value
+        self._enabled = _checked_enabled(value)
         self._changed()
 
     @property
@@ -149,6 +152,12 @@ class BaseHandler(abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r}, enabled={self._enabled})"
+
+
+def _checked_enabled(enabled: object) -> bool:
+    if not isinstance(enabled, bool):
+        raise TypeError(f"enabled must be True or False, not {enabled!r}")
+    return enabled
 
 
 class SyncHandler(BaseHandler):

@@ -167,7 +167,14 @@ class DeadLetterQueue:
 
         Returns:
             The dead letter.
+
+        Raises:
+            TypeError: if the event is no Event, or the error no Exception.
         """
+        if event is not None and not isinstance(event, Event):
+            raise TypeError(f"event must be an Event, or None for input that is none, not {event!r}")
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception, not {error!r}")
         if event is not None:
             attempts = event.attempt if attempts is None else attempts
             source = event.source if source is None else source
@@ -252,6 +259,8 @@ class DeadLetterQueue:
         Raises:
             ValueError: if the limit is negative.
         """
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise TypeError(f"limit must be a whole number of dead letters, or None, not {limit!r}")
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more dead letters, or None, not {limit}")
         given = {
