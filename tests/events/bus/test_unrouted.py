@@ -17,7 +17,7 @@ from pywats_events.settlement import Outcome
 from pywats_events.testing import running_async_bus
 from support.handlers import Recording, event_of
 
-KEEPS = {"dead_letter_unrouted": True}
+KEEPS: dict[str, Any] = {"dead_letter_unrouted": True}
 
 
 async def test_it_is_counted(autojump_clock: MockClock) -> None:
