@@ -18,8 +18,9 @@ import trio
 
 from pywats_actors._turns import Turns
 from pywats_actors.errors import ActorStopped
-from pywats_actors.mailbox import Mailbox, Slot
+from pywats_actors.mailbox import Mailbox
 from pywats_actors.performer import CURRENT_SLOT, Employer, Performer
+from pywats_actors.slot import Slot
 from pywats_supervision import ChildContext
 from pywats_supervision.core.policy_in_use import PolicyInUse
 from pywats_supervision.system import current_runtime
@@ -317,8 +318,8 @@ class WorkerLife(_Life[M]):
 class RetryLife(_Life[M]):
     """The life of one message that waited for its retry; it takes a worker's turn.
 
-    While a policy limits the work, fresh messages go first: a message that poisons its handler
-    must not be every probe.
+    While a policy limits the work, fresh messages go first, then retries that have not been tried
+    in this round: a message that poisons its handler must not be every probe.
     """
 
     __slots__ = ("_max_retrying", "_shared")
@@ -343,7 +344,12 @@ class RetryLife(_Life[M]):
         self._enter(child)
         task_status.started()
         try:
-            if not await self._turn_comes(child):
+            self._slot.in_line = True
+            try:
+                goes_on = await self._turn_comes(child)
+            finally:
+                self._slot.in_line = False
+            if not goes_on:
                 return
             try:
                 await self._perform_once(child)
@@ -371,13 +377,13 @@ class RetryLife(_Life[M]):
             if slot.due > mailbox.clock():
                 await self._mailbox.wait_change(slot.due)
                 continue
-            if self._fresh_first():
+            if self._others_first():
                 await self._mailbox.wait_change(inf)
                 continue
             await turns.take()
             again = inf
             try:
-                if slot.due <= mailbox.clock() and not self._fresh_first():
+                if slot.due <= mailbox.clock() and not self._others_first():
                     again = self._may_do()
             finally:
                 if again > -inf:
@@ -388,9 +394,13 @@ class RetryLife(_Life[M]):
                 await self._mailbox.wait_change(again)
         return False
 
-    def _fresh_first(self) -> bool:
-        limited = self._policy is not None and not self._policy.unlimited
-        return limited and self._mailbox.has_fresh and len(self._mailbox.asides) < self._max_retrying
+    def _others_first(self) -> bool:
+        if self._policy is None or self._policy.unlimited:
+            return False
+        mailbox = self._mailbox
+        if mailbox.has_fresh and len(mailbox.asides) < self._max_retrying:
+            return True
+        return self._slot.come_round and mailbox.has_untried_retry()
 
     async def _perform_once(self, child: ChildContext) -> None:
         slot, mailbox = self._slot, self._mailbox

@@ -81,7 +81,7 @@ class Blocking:
         """How many calls are in a thread now, those left behind not counted."""
         return len(self._guards)
 
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
+    async def run(self, function: Callable[..., T], *args: Any, although_cancelled: bool = False) -> T:
         """Call `function(*args)` in a thread and wait for it.
 
         Cancelled before a thread is free: nothing has happened. Cancelled later: it is waited for
@@ -91,8 +91,14 @@ class Blocking:
         Args:
             function: any callable that may block.
             args: what it is called with.
+            although_cancelled: it is called in a scope that is cancelled too, to end what was begun;
+                not any more after `abandon`.
         """
-        await self._enter()
+        if although_cancelled:
+            with trio.CancelScope(shield=True):
+                await self._enter()
+        else:
+            await self._enter()
         said = _said()
         guard = trio.CancelScope(shield=not self._final)
         self._guards[guard] = None

@@ -15,23 +15,22 @@ measures both.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from math import inf
 from types import MappingProxyType
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import trio
-from trio.lowlevel import reschedule, wait_task_rescheduled
+from trio.lowlevel import reschedule
 
 from pywats_actors._turns import Changing
 from pywats_actors.partition import KeyOrder
-from pywats_supervision.policies.decision import Decision, Failure, Retry, Skip, Verdict
+from pywats_actors.slot import Owner, Slot
 
-__all__ = ["Aside", "Mailbox", "MailboxStatistics", "Owner", "Slot", "checked_capacity"]
+__all__ = ["Mailbox", "MailboxStatistics", "checked_capacity"]
 
 M = TypeVar("M")
-M_contra = TypeVar("M_contra", contravariant=True)
 
 DEFAULT_CAPACITY: Final = 1024
 
@@ -48,149 +47,6 @@ def checked_capacity(capacity: object) -> float:
     if not capacity >= 1 or (capacity != inf and capacity != int(capacity)):
         raise ValueError(f"capacity must be a whole number of at least 1 message, or inf, not {capacity!r}")
     return capacity
-
-
-class Owner(Protocol[M_contra]):
-    """Who owns a mailbox, and hears what becomes of messages that are not simply done."""
-
-    def given_up(self, message: M_contra, failure: Failure) -> None:
-        """No attempt is left; called in the supervisor's step: must not wait and must not raise."""
-        ...
-
-    def left_over(self, message: M_contra) -> None:
-        """The actor is gone for good and nobody will do it; must not wait and must not raise."""
-        ...
-
-    def closed(self) -> None:
-        """The mailbox has closed; must not wait and must not raise."""
-        ...
-
-
-class Aside(Protocol):
-    """Who gives a waiting retry a life of its own, so that it leaves the head of the queue."""
-
-    def set_aside(self, slot: Slot[Any], delay: float) -> None:
-        """Start a life for the slot's message after `delay` seconds; in the supervisor's step."""
-        ...
-
-
-class Slot(Generic[M]):
-    """One pair of hands: the message in it and the count of its attempts.
-
-    What a supervisor knows as `InHand`. It lives as long as the mailbox.
-
-    Attributes:
-        item: the message in hand, None when empty.
-        attempt: which attempt this is, 1 for the first.
-        due: the time (trio's clock) before which it is not tried again.
-        probe: its attempt was granted by a limited admission.
-        key: the key it holds, if the mailbox orders by keys and `keyed`.
-        task: the worker's, while one lives.
-    """
-
-    __slots__ = (
-        "_mailbox",
-        "_mark",
-        "aside",
-        "attempt",
-        "due",
-        "item",
-        "key",
-        "keyed",
-        "name",
-        "pause",
-        "probe",
-        "task",
-    )
-
-    def __init__(self, mailbox: Mailbox[M], name: str, aside: Aside | None = None) -> None:
-        self._mailbox = mailbox
-        self._mark = -1
-        self.name: str = name
-        self.aside: Aside | None = aside
-        self.item: M | None = None
-        self.attempt: int = 1
-        self.due: float = 0.0
-        self.probe: bool = False
-        self.keyed: bool = False
-        self.key: Hashable = None
-        self.task: Any = None
-        self.pause: bool = False
-        """Something wants to be looked at before the next message: a stop, a turn, a policy."""
-
-    @property
-    def overtaken(self) -> bool:
-        """Another message was done since this one's first attempt."""
-        return 0 <= self._mark < self._mailbox.done
-
-    def belongs_to(self, mailbox: Mailbox[Any]) -> bool:
-        """Whether it is one of the mailbox's own."""
-        return self._mailbox is mailbox
-
-    def park(self) -> Awaitable[Any]:
-        """Wait for a message, or for `Mailbox.wake`; there may be none, if another worker took it.
-
-        Cancelled: nothing is lost; what was sent is there for the next who asks.
-        """
-        self._mailbox.idle.append(self)
-        return wait_task_rescheduled(self._abort)  # noqa: ASYNC105 - a frame less to resume
-
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._mailbox.idle.remove(self)
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def finished(self) -> None:
-        """The message in hand is done, or given up: empty the hand and let go of its key."""
-        self.item = None
-        self.attempt = 1
-        self.due = 0.0
-        self._mark = -1
-        self.probe = False
-        if self.keyed:
-            self.keyed = False
-            self._mailbox.release(self.key)
-
-    def decided(self, failure: Failure, decision: Decision | None) -> None:
-        """Carry out the half of a decision that is about the message (see `InHand`)."""
-        mailbox = self._mailbox
-        self.probe = False
-        if self._mark < 0:
-            self._mark = mailbox.done
-        if decision is None:
-            self.attempt += 1
-            self.due = 0.0
-        elif isinstance(decision.item, Skip):
-            message = self.item
-            self.finished()
-            mailbox.forget(self)
-            mailbox.given_up += 1
-            if message is not None:
-                mailbox.owner.given_up(message, failure)
-            mailbox.changed()
-        else:
-            self._retry(decision.item, decision.verdict)
-
-    def again(self, delay: float) -> None:
-        """The message in hand was not even begun: it comes back after `delay` seconds, uncharged."""
-        self.probe = False
-        self._retry(Retry(delay), Verdict.EXCUSED)
-
-    def _retry(self, retry: Retry, verdict: Verdict) -> None:
-        if verdict is Verdict.CHARGED:
-            self.attempt += 1
-        mailbox = self._mailbox
-        self.due = mailbox.clock() + retry.delay
-        mailbox.retried += 1
-        if self.aside is not None:
-            slot = mailbox.move_aside(self)
-            self.aside.set_aside(slot, retry.delay)
-
-    def hand_over(self, other: Slot[M]) -> None:
-        """Give what is in hand, with its history, to another slot."""
-        other.item, other.attempt, other.due, other._mark = self.item, self.attempt, self.due, self._mark
-        other.keyed, other.key = self.keyed, self.key
-        self.keyed = False
-        self.finished()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +95,7 @@ class Mailbox(Changing, Generic[M]):
         sent: the batch in the channel, oldest first; None when that is empty.
         ready: what was taken out of the channel, for whichever worker comes first.
         granted: messages whose key has become free, with the key they hold now.
+        round: counts the times that excused attempts have gone round all messages that could be tried.
         done: messages done by all slots, as far as told.
         closed: the actor is gone for good.
     """
@@ -263,6 +120,7 @@ class Mailbox(Changing, Generic[M]):
         "owner",
         "ready",
         "retried",
+        "round",
         "sent",
         "size",
         "slots",
@@ -285,6 +143,7 @@ class Mailbox(Changing, Generic[M]):
         self.clock: Callable[[], float] = clock
         self.ready: deque[M] = _NOTHING
         self.size: int = 0
+        self.round: int = 0
         self.done: int = 0
         self.retried: int = 0
         self.given_up: int = 0
@@ -495,6 +354,14 @@ class Mailbox(Changing, Generic[M]):
         """A retry is over, one way or the other."""
         if slot.name in self.asides:
             del self.asides[slot.name]
+
+    def has_untried_retry(self) -> bool:
+        """Whether a retry is due, and could go on, that had no excused attempt in this round."""
+        now, keyless = self.clock(), self.order_by is None
+        return any(
+            slot.in_line and slot.due <= now and not slot.come_round and (slot.keyed or keyless)
+            for slot in self.asides.values()
+        )
 
     def _hands(self) -> tuple[Slot[M], ...]:
         return (*self.slots, *self.asides.values()) if self.asides else self.slots

@@ -6,15 +6,33 @@ from collections.abc import Awaitable
 from contextvars import ContextVar
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from pywats_actors.mailbox import Owner, Slot
+import trio
+
+from pywats_actors.slot import Owner, Slot
 from pywats_supervision import ChildContext
 
-__all__ = ["CURRENT_SLOT", "Employer", "Performer"]
+__all__ = ["CURRENT_SLOT", "Employer", "Performer", "waits_for_this_task"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
 
 CURRENT_SLOT: Final[ContextVar[Slot[Any] | None]] = ContextVar("pywats_slot", default=None)
 """The slot whose message the current task works on."""
+
+
+def waits_for_this_task(slot: Slot[Any]) -> bool:
+    """Whether the task that works on the slot's message waits until the current one has ended.
+
+    It does if it is an ancestor, or has the current one run for a thread of its own, which makes
+    a system task, or has begun the whole run that the current one is of. One that `receive` starts
+    in somebody else's nursery only has its context.
+    """
+    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    while task is not None and task.context.get(CURRENT_SLOT) is slot:
+        if task is slot.task:
+            return True
+        nursery = task.parent_nursery
+        task = None if nursery is None else nursery.parent_task
+    return task is None or task is trio.lowlevel.current_root_task()
 
 
 class Performer(Generic[M_contra]):

@@ -14,9 +14,9 @@ import trio
 from pywats_actors._ask import Ask
 from pywats_actors.actor import Actor
 from pywats_actors.errors import ActorStopped, AskTimeout, MailboxFull, WouldDeadlock
-from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics, Slot
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, MailboxStatistics
 from pywats_actors.overflow import BLOCK, Overflow, Verdict, verdict
-from pywats_actors.performer import CURRENT_SLOT, Performer
+from pywats_actors.performer import CURRENT_SLOT, Performer, waits_for_this_task
 from pywats_actors.workers import Workers
 from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
 from pywats_supervision.core.spec import checked_duration
@@ -277,7 +277,7 @@ class ActorRef(Generic[M]):
 
     def _check_not_itself(self, what: str, mailbox: Mailbox[Any]) -> None:
         slot = CURRENT_SLOT.get()
-        if slot is not None and slot.belongs_to(mailbox) and _waits_for_this_task(slot):
+        if slot is not None and slot.belongs_to(mailbox) and waits_for_this_task(slot):
             raise WouldDeadlock(f"actor {self.name!r} {what} itself; it would wait for its own end")
 
     # Watching
@@ -392,21 +392,6 @@ class ActorRef(Generic[M]):
 
     def __repr__(self) -> str:
         return f"ActorRef({self.name!r})"
-
-
-def _waits_for_this_task(slot: Slot[Any]) -> bool:
-    """Whether the task that works on the slot's message waits until the current one has ended.
-
-    It does if it is an ancestor, or has the current one run for a thread of its own, which makes
-    a system task. One that `receive` starts in somebody else's nursery only has its context.
-    """
-    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-    while task is not None and task.context.get(CURRENT_SLOT) is slot:
-        if task is slot.task:
-            return True
-        nursery = task.parent_nursery
-        task = None if nursery is None else nursery.parent_task
-    return task is trio.lowlevel.current_root_task()
 
 
 def _unwrapping(name: str, order_by: Callable[[M], Hashable]) -> Callable[[M | Ask[M]], Hashable]:

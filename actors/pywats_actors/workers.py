@@ -14,8 +14,9 @@ import trio
 
 from pywats_actors._cell import RetryLife, WorkerLife
 from pywats_actors._turns import Turns
-from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Slot
+from pywats_actors.mailbox import DEFAULT_CAPACITY, Mailbox
 from pywats_actors.performer import Employer
+from pywats_actors.slot import Slot
 from pywats_supervision import (
     PERMANENT,
     TEMPORARY,

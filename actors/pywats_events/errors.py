@@ -16,6 +16,7 @@ __all__ = [
     "OutboxOverflow",
     "TransportEnded",
     "UnsettledTimeout",
+    "Untaken",
     "WouldDeadlock",
     "WrongThread",
 ]
@@ -69,6 +70,10 @@ class TransportEnded(EventsError):
 
 class UnsettledTimeout(EventsError, TimeoutError):
     """An event was not settled in time; the text says who has it."""
+
+
+class Untaken(EventsError):
+    """No subscription takes the event, and it is to be kept as a dead letter then."""
 
 
 class WouldDeadlock(EventsError):

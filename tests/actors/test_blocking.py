@@ -347,6 +347,23 @@ async def test_outside_of_any_tree_it_runs_as_well(mock_clock: MockClock) -> Non
     assert await Blocking(1).run(max, 1, 2) == 2
 
 
+async def test_what_ends_something_is_called_although_cancelled_but_not_after_abandon(
+    gate: Gate, mock_clock: MockClock
+) -> None:
+    threads = Blocking(1)
+    gate.open()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        assert await threads.run(gate.work, "last", although_cancelled=True) == "last"
+        await threads.run(gate.work, "never")
+    threads.abandon()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await threads.run(gate.work, "too late", although_cancelled=True)
+    assert gate.passed == ["last"]
+    assert threads.running == 0
+
+
 @pytest.mark.parametrize(
     ("concurrency", "kind", "text"),
     [

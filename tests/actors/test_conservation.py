@@ -109,7 +109,7 @@ class Unreliable(Actor[tuple[int, int]]):
                 raise ValueError(message)
             if draw < 0.25:
                 raise Outage(message)
-            if message[1] % 17 == 0 and not world.breaker:
+            if message[1] % 17 == 0:
                 raise KeyError("poison")
             world.done[message] += 1
             world.in_order[message[0]].append(message[1])

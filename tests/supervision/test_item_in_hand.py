@@ -40,6 +40,7 @@ class Hand:
     item: object | None = "item"
     attempt: int = 3
     overtaken: bool = True
+    come_round: bool = True
     probe: bool = True
     told: list[tuple[Failure, Decision | None]] = field(default_factory=list)
     and_then: Any = None
@@ -77,7 +78,7 @@ async def test_after_a_crash_policy_and_holder_hear_all_there_is_to_know_of_the_
         ((failure, decision),) = hand.told
         assert policy.heard == [failure]
         assert decision == Decision(Skip(), Restart())
-        assert failure == Failure(error, "item", 3, Phase.RUN, overtaken=True, probe=True)
+        assert failure == Failure(error, "item", 3, Phase.RUN, overtaken=True, come_round=True, probe=True)
         assert puppet.lives == 2
 
 

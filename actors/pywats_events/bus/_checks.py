@@ -20,7 +20,8 @@ REPLACED: Final = {
 def check_kind(what: str, value: object, kind: type) -> None:
     """Refuse what is neither of that type nor None."""
     if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{what} must be a {kind.__name__} or None, not {value!r}")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{what} must be {article} {kind.__name__} or None, not {value!r}")
 
 
 def check_callable(what: str, value: object) -> None:

@@ -7,6 +7,7 @@ trio thread.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import operator
 from collections.abc import Callable, Hashable, Iterable
@@ -19,9 +20,9 @@ import trio
 from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
 from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority, checked_rate
+from pywats_events.bus._dead_letters import DeadLetters
 from pywats_events.bus._own_children import OwnChildren
 from pywats_events.bus._own_employer import OwnEmployer
-from pywats_events.bus._policy_actor import Burial, PolicyPerformer, Rejected
 from pywats_events.bus._routing_actor import INBOX, MARK, Door, Route, RouterPerformer, Routes, chosen
 from pywats_events.bus._subscriptions import OUTERMOST, Subscription, name_of, wants_of
 from pywats_events.bus._system_events import SystemEvents
@@ -44,7 +45,6 @@ from pywats_supervision import RestartType, Runtime
 from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.errors import unwrapped
 from pywats_supervision.policies import Backoff, RestartPolicy, compose
-from pywats_supervision.policies.decision import Failure
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.bus._journaling import Journaling
@@ -120,14 +120,12 @@ class BusCore:
         self._idle: trio.Event | None = None
         self._middleware = middleware
         self._runtime = runtime
+        self.dead_letters = DeadLetters(self)
         self._router: Workers[Receipt] = Workers(
-            "bus", OwnEmployer(self.error_policy, RouterPerformer), shared=True, capacity=INBOX, ordered=True
-        )
-        self._store: Workers[Burial | Rejected] = Workers(
-            "store",
-            OwnEmployer(self.error_policy, partial(PolicyPerformer, self.error_policy, self)),
+            "bus",
+            OwnEmployer(self.error_policy, partial(RouterPerformer, self.dead_letters.untaken)),
             shared=True,
-            capacity=inf,
+            capacity=INBOX,
             ordered=True,
         )
         self.inbox: Mailbox[Receipt] = self._router.mailbox
@@ -151,7 +149,7 @@ class BusCore:
     def hand(self) -> HandlerPerformer | None:
         """The handler that the caller runs in, if it is one of this bus and has a message in hand."""
         hand = CURRENT_HAND.get()
-        if hand is None or hand.bus is not self or not hand.busy:
+        if hand is None or hand.bus is not self or not hand.busy or not hand.is_callers:
             return None
         return hand
 
@@ -161,7 +159,7 @@ class BusCore:
         It must not wait at the door: the handler may be the one that has to make space.
         """
         hand = CURRENT_HAND.get()
-        return hand is not None and hand.bus is self and not hand.busy
+        return hand is not None and hand.bus is self and not hand.busy and hand.is_callers
 
     def check_open(self) -> None:
         """Raise unless a publish from outside is welcome."""
@@ -202,7 +200,7 @@ class BusCore:
             receipt = Receipt(event, takers, self.ledger, len(takers) or 1, doubtful=doubtful)
         else:
             receipt = Receipt(event, takers, self.ledger, len(takers) or 1)
-        if self.journaling is not None:
+        if self.journaling is not None and (takers or not self.error_policy.dead_letter_unrouted):
             self.journaling.accept(receipt)
         self.ledger.accepted += 1
         self.inbox.put(receipt)
@@ -235,7 +233,7 @@ class BusCore:
             receipt.takers = takers
             receipt.pending = len(takers) or 1
             receipt.routed = 0
-            if self.journaling is not None:
+            if self.journaling is not None and (takers or not self.error_policy.dead_letter_unrouted):
                 self.journaling.accept(receipt)
             elif parent is not None:
                 receipt.parent = parent
@@ -280,7 +278,10 @@ class BusCore:
         rate = checked_rate(
             "drain_rate", getattr(handler, "drain_rate", inf) if drain_rate is None else drain_rate
         )
-        name = self._free_name(name or str(getattr(handler, "name", None) or name_of(handler)))
+        told = getattr(handler, "subscribed_to", None)
+        if event_types is not None and callable(told):
+            told(takes)
+        name = self._free_name(name, str(getattr(handler, "name", None) or name_of(handler)))
         subscription = Subscription(
             self,
             name,
@@ -381,14 +382,21 @@ class BusCore:
             announce=self.system.announce,
         )
 
-    def _free_name(self, name: str) -> str:
+    def _free_name(self, given: str | None, own: str) -> str:
+        """The given name, which nobody may have; else the handler's own, numbered if it is taken.
+
+        With a store the name is what the backlog of a handler is kept under: a given one never changes.
+        """
         taken = {subscription.name for subscription in (*self.subscriptions, *self.leaving)}
-        if name not in taken:
-            return name
-        number = 2
-        while f"{name}-{number}" in taken:
-            number += 1
-        return f"{name}-{number}"
+        if given is None:
+            numbers = (f"{own}-{number}" for number in itertools.count(2))
+            return own if own not in taken else next(name for name in numbers if name not in taken)
+        if given in taken:
+            raise ValueError(
+                f"name {given!r} is taken by a subscription of bus {self.name!r}; give another, or await "
+                "unsubscribe() first"
+            )
+        return given
 
     # Running
 
@@ -399,7 +407,7 @@ class BusCore:
         self.tree = tree(
             self.name,
             journal=None if journaling is None else journaling.writer(),
-            store=self._store.spec(restart=RestartType.PERMANENT, policy=Backoff(**OUTERMOST)),
+            store=self.dead_letters.workers.spec(restart=RestartType.PERMANENT, policy=Backoff(**OUTERMOST)),
             router=self._router.spec(),
             system=self.system.spec(),
             services=self.own_children.services,
@@ -432,7 +440,7 @@ class BusCore:
         self._router.mailbox.close()
         for subscription in (*self.subscriptions, *self.leaving):
             subscription.mailbox.close()
-        self._store.mailbox.close()
+        self.dead_letters.workers.mailbox.close()
         self.system.workers.mailbox.close()
 
     async def stop(self, grace: float) -> None:
@@ -482,24 +490,11 @@ class BusCore:
         """A handler's call inside the middleware."""
         return call if self._middleware is None else self._middleware.wrap(call)
 
-    def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None:
-        """A subscription gave an event up; the policy actor takes it from here."""
-        self._store.mailbox.put(Burial(receipt, subscription.name, failure))
-
     def reject(self, receipt: Receipt, raw: bytes, error: Exception, source: str) -> None:
         """Make a dead letter of input that is no event; the receipt is settled when it is kept."""
         if not self.running:
             raise BusNotRunning(f"bus {self.name!r} is not running; it keeps no dead letters")
-        self.ledger.accepted += 1
-        self._store.mailbox.put(Rejected(receipt, raw, error, source))
-
-    def kept(self, rejected: Rejected) -> None:
-        """Input that is no event is among the dead letters."""
-        told = partial(rejected.receipt.ended, rejected.source, Outcome.DEAD_LETTERED)
-        if self.journaling is None:
-            told()
-        else:
-            self.journaling.when_written(told)
+        self.dead_letters.reject(receipt, raw, error, source)
 
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
         """One attempt of a handler failed."""
@@ -508,10 +503,6 @@ class BusCore:
         )
         self._tell(self.on_error, event, error)
         self.system.handler_failed(subscription.name, event, error)
-
-    def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None:
-        """An event is among the dead letters."""
-        self.system.dead_lettered(event, name, error, attempts)
 
     def _tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
         for callback in tuple(callbacks):

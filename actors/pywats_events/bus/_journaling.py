@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from pywats_events.bus._paging import Cursor, Pager
-from pywats_events.bus._subscriptions import OUTERMOST, Subscription
+from pywats_events.bus._subscriptions import OUTERMOST, GivenUp, Subscription
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.durability import Commit, Opened, Page, Paged, Replay, Store, StoreClosed
 from pywats_events.errors import EndedTheProcess
@@ -38,12 +38,14 @@ class Bus(Protocol):
     """What journaling needs of its bus."""
 
     subscriptions: list[Subscription]
+
     leaving: list[Subscription]
     running: bool
     ledger: Ledger
     system: SystemEvents
 
-    def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
+    @property
+    def dead_letters(self) -> GivenUp: ...
 
 
 class Kept:
@@ -260,6 +262,16 @@ class Journaling:
         """Write down that an event is in hand."""
         await self._journal.take(event_id).wait()
 
+    def kept(self, receipt: Receipt, told: Callable[[], object]) -> None:
+        """Have `told()` called when the dead letter of what had no handler is on the disk.
+
+        Only with that an event that nobody takes becomes known: its source may send it again until then.
+        """
+        event = receipt.event
+        if event is not None:
+            self._journal.accept(event.id, event.source, None, b"", ())
+        self.when_written(told)
+
     def when_written(self, callback: Callable[[], object]) -> None:
         """Have `callback()` called when what was written in this step is on the disk."""
         self.store.commit().add_done_callback(callback)
@@ -418,7 +430,7 @@ class Journaling:
         )
         for taker in (*self._bus.subscriptions, *self._bus.leaving):
             if taker.cursor is cursor:
-                self._bus.bury(receipt, taker, Failure(given_up, receipt, replay.ends))
+                self._bus.dead_letters.bury(receipt, taker.name, Failure(given_up, receipt, replay.ends))
 
     def _bury_unread(self, replay: Replay, error: ValueError) -> None:
         """Keep what cannot be read as an event, in one transaction with its end."""

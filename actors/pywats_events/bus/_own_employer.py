@@ -22,6 +22,7 @@ class OwnEmployer:
 
     def __init__(self, policy: ErrorPolicy, make: Callable[[], Performer[Any]]) -> None:
         self._letters = policy.dead_letter_queue
+        self._keeps_untaken = policy.dead_letter_unrouted
         self._make = make
 
     def perform(self) -> Performer[Any]:
@@ -42,7 +43,11 @@ class OwnEmployer:
             return
         for taker in message.takers[message.routed :]:
             message.conclude(taker.name, Outcome.HANDED_BACK)
-        if not message.takers:
+        if message.takers:
+            return
+        if self._keeps_untaken:
+            message.conclude("", Outcome.HANDED_BACK)
+        else:
             message.one_less()
 
     def _reject(self, rejected: Rejected) -> None:

@@ -23,11 +23,11 @@ logger = logging.getLogger("pywats_events")
 
 
 class Burial(msgspec.Struct, frozen=True):
-    """An event that one subscription gave up.
+    """An event that one subscription gave up, or that none takes.
 
     Attributes:
         receipt: of the event.
-        name: of the subscription.
+        name: of the subscription; empty if none takes it.
         failure: the last one, with the error and the number of attempts.
     """
 
@@ -57,7 +57,7 @@ class Announces(Protocol):
 
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None: ...
 
-    def kept(self, rejected: Rejected) -> None: ...
+    def kept(self, receipt: Receipt, name: str) -> None: ...
 
 
 class PolicyPerformer(Performer[Burial | Rejected]):
@@ -74,9 +74,11 @@ class PolicyPerformer(Performer[Burial | Rejected]):
         if isinstance(message, Rejected):
             logger.error("input from %s is no event: %s", message.source, message.error)
             self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)
-            self._bus.kept(message)
-        else:
+            self._bus.kept(message.receipt, message.source)
+        elif message.name:
             self._bury(message)
+        else:
+            self._bury_untaken(message)
 
     def _bury(self, burial: Burial) -> None:
         receipt, failure = burial.receipt, burial.failure
@@ -92,3 +94,10 @@ class PolicyPerformer(Performer[Burial | Rejected]):
         self._policy.dead_letter(receipt.event, failure.error, burial.name, attempts)
         receipt.conclude(burial.name, Outcome.DEAD_LETTERED)
         self._bus.dead_lettered(receipt.event, burial.name, failure.error, attempts)
+
+    def _bury_untaken(self, burial: Burial) -> None:
+        receipt, error = burial.receipt, burial.failure.error
+        logger.error("event %s: %s", receipt.event.id, error, extra={"event_id": receipt.event.id})
+        self._policy.dead_letter(receipt.event, error)
+        self._bus.kept(receipt, burial.name)
+        self._bus.dead_lettered(receipt.event, burial.name, error, receipt.event.attempt)

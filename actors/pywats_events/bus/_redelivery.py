@@ -11,8 +11,10 @@ from typing import Final, Protocol
 
 import trio
 
+from pywats_events.bus._routing_actor import Routes, chosen
 from pywats_events.bus._subscriptions import Subscription
 from pywats_events.errors import BusStopped, EventsError
+from pywats_events.models.event import Event
 from pywats_events.policies.dead_letter_queue import DeadLetterEntry
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Ledger, Outcome, Receipt
@@ -27,6 +29,7 @@ class Bus(Protocol):
 
     name: str
     subscriptions: list[Subscription]
+    routes: Routes
     ledger: Ledger
     error_policy: ErrorPolicy
 
@@ -52,19 +55,21 @@ class Redelivery:
                 f"dead letter {letter.id} from {letter.source!r} was no event, so no handler can take it; "
                 "export it, and have its source send it again"
             )
-        taker = self._taker(letter)
-        receipt = Receipt(letter.event, (taker,), self._bus.ledger, 1)
+        takers, doubtful = self._takers(letter, letter.event)
+        receipt = Receipt(letter.event, takers, self._bus.ledger, len(takers), doubtful=doubtful)
         receipt.add_done_callback(lambda _: self._over(letter, receipt))
         self._under_way[letter.id] = receipt
         try:
-            await self._room_at(taker)
+            for taker in takers:
+                await self._room_at(taker)
             self._bus.error_policy.dead_letter_queue.mark_replayed(letter.id)
         except BaseException:
             del self._under_way[letter.id]
             raise
-        receipt.routed = 1
+        receipt.routed = len(takers)
         self._bus.ledger.accepted += 1
-        taker.mailbox.put(receipt)  # beside what is left on the disk for it: it was given that before
+        for taker in takers:
+            taker.mailbox.put(receipt)  # beside what is left on the disk for it: it was given that before
         return receipt
 
     async def _room_at(self, taker: Subscription) -> None:
@@ -80,10 +85,21 @@ class Redelivery:
         if mailbox.closed:
             raise BusStopped(f"bus {self._bus.name!r} has stopped; the dead letter stays one")
 
-    def _taker(self, letter: DeadLetterEntry) -> Subscription:
+    def _takers(
+        self, letter: DeadLetterEntry, event: Event
+    ) -> tuple[tuple[Subscription, ...], tuple[str, ...]]:
+        """The subscription that gave it up; if nobody had taken it, those that do now, as `chosen` gives."""
+        if letter.handler_name is None:
+            takers, doubtful = chosen(event, self._bus.routes[event.event_type].takers)
+            if takers:
+                return takers, doubtful
+            raise LookupError(
+                f"no subscription of bus {self._bus.name!r} takes the event of dead letter {letter.id}, of "
+                f"type {event.type_name or str(event.event_type)!r}"
+            )
         for subscription in self._bus.subscriptions:
             if subscription.name == letter.handler_name:
-                return subscription
+                return (subscription,), ()
         raise LookupError(
             f"bus {self._bus.name!r} has no subscription {letter.handler_name!r}, which dead letter "
             f"{letter.id} belongs to"

@@ -6,13 +6,14 @@ They belong to the bus object, above the tree, so no crash in the tree can lose 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pywats_actors.blocking import Blocking
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
 from pywats_events.bus._paging import Cursor
-from pywats_events.handlers._binding import Binding, bound
+from pywats_events.handlers._binding import Binding, bound, call_in_thread, finished
 from pywats_events.handlers._handler_actor import HandlerPerformer
 from pywats_events.models.event import Event
 from pywats_events.settlement import Outcome, Receipt
@@ -23,10 +24,16 @@ from pywats_supervision.policies.decision import Failure
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability.store import Store
 
-__all__ = ["OUTERMOST", "Bus", "Subscription", "name_of", "wants_of"]
+__all__ = ["OUTERMOST", "Bus", "GivenUp", "Subscription", "name_of", "wants_of"]
 
 OUTERMOST = {"initial": 0.5, "maximum": 60.0}
 """Seconds: how a child of handlers, transports and observers comes back after it gave up."""
+
+
+class GivenUp(Protocol):
+    """Where what a subscription gives up goes."""
+
+    def bury(self, receipt: Receipt, name: str, failure: Failure) -> None: ...
 
 
 class Bus(Protocol):
@@ -34,9 +41,10 @@ class Bus(Protocol):
 
     @property
     def store(self) -> Store | None: ...
+    @property
+    def dead_letters(self) -> GivenUp: ...
     def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]: ...
     def enter(self, caused: list[Receipt], parent: Receipt) -> None: ...
-    def bury(self, receipt: Receipt, subscription: Subscription, failure: Failure) -> None: ...
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None: ...
 
 
@@ -44,7 +52,7 @@ class Subscription:
     """One handler, or one factory of handlers, with what it takes and how it is supervised.
 
     Attributes:
-        name: unique in its bus; that of the handler, numbered if it is taken.
+        name: unique in its bus; that of the handler is numbered if it is taken.
         event_types: what it takes; empty for all.
         priority: lower is dispatched to first.
         wants: the filter; None takes all.
@@ -53,7 +61,6 @@ class Subscription:
     """
 
     __slots__ = (
-        "_blocking",
         "_first",
         "_make",
         "bus",
@@ -66,6 +73,7 @@ class Subscription:
         "priority",
         "put",
         "retired",
+        "threads",
         "wants",
         "workers",
     )
@@ -98,7 +106,8 @@ class Subscription:
         self.policy: RestartPolicy[Any] = policy
         self._make = make
         self._first: Binding | None = bound(handler)
-        self._blocking = Blocking(concurrency) if self._first.blocking else None
+        self.threads: Blocking | None = Blocking(concurrency) if self._first.blocking else None
+        """Where its sync calls run; None if they run on the bus's thread."""
         self.workers: Workers[Receipt] = Workers(
             name,
             self,
@@ -151,23 +160,18 @@ class Subscription:
     def _caller(self, binding: Binding) -> Callable[[Event], Any]:
         if binding.is_async:
             return binding.call
-        if self._blocking is not None:
-            run, call = self._blocking.run, binding.call
+        if self.threads is not None:
+            return partial(call_in_thread, self.threads, binding.call)
 
-            async def in_thread(event: Event) -> Any:
-                return await run(call, event)
-
-            return in_thread
-
-        async def inline(event: Event) -> Any:  # noqa: ASYNC124 - it stands for an async one
-            return binding.call(event)
+        async def inline(event: Event) -> Any:
+            return await finished(binding.call(event))
 
         return inline
 
     def abandon(self) -> None:
         """The bus stops for good and the grace is over: leave blocking calls behind."""
-        if self._blocking is not None:
-            self._blocking.abandon()
+        if self.threads is not None:
+            self.threads.abandon()
 
     # What its worker asks and reports (see Office)
 
@@ -188,7 +192,7 @@ class Subscription:
 
     def given_up(self, message: Receipt, failure: Failure) -> None:
         """No attempt is left: it becomes a dead letter."""
-        self.bus.bury(message, self, failure)
+        self.bus.dead_letters.bury(message, self.name, failure)
 
     def left_over(self, message: Receipt) -> None:
         """Its turn never came: dropped with the subscription, or handed back at the bus's end."""

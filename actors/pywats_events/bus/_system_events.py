@@ -97,7 +97,7 @@ class SystemEvents(Performer[Event]):
         self.announce(
             EventType.EVENT_DEAD_LETTER,
             {
-                "handler": name,
+                "handler": name or None,
                 "event_id": event.id,
                 "event_type": str(event.event_type),
                 "attempts": attempts,

@@ -214,7 +214,7 @@ class AsyncEventBus:
             handler: an instance, kept across restarts; a class or factory, which gives a fresh one
                 for each life; or, with `event_types`, a plain function of an event.
             event_types: what it takes, if the handler does not say; empty takes all.
-            name: unique in the bus; default the handler's.
+            name: unique in the bus; default the handler's, numbered if it is taken.
             retry_policy: of this subscription; None takes the bus's.
             breaker: of this subscription; None takes the error policy's, if it has one.
             concurrency: how many events may be in hand at once, at least 1; default the handler's, or 1.
@@ -331,6 +331,8 @@ class AsyncEventBus:
     async def replay_dead_letter(self, letter: DeadLetterEntry) -> Receipt:
         """Give the event of a dead letter to the handler that gave it up, once more; to no other.
 
+        One that nobody took goes to those that take it now.
+
         The dead letter stays until that has come to an outcome: handled, or a dead letter anew. So a
         process that ends meanwhile has lost nothing.
 
@@ -344,7 +346,7 @@ class AsyncEventBus:
             BusNotRunning: before the bus runs.
             BusStopped: if it is stopping or has stopped.
             ValueError: if it was no event; nobody can handle that.
-            LookupError: if there is no subscription of that name any more.
+            LookupError: if there is no subscription of that name any more, or still none that takes it.
 
         Cancelled: it stays a dead letter.
         """
@@ -472,9 +474,8 @@ class AsyncEventBus:
     ) -> bool | None:
         """Leave the nursery; what the tree failed with comes out bare, not in the nursery's group."""
         try:
-            return await nursery.__aexit__(
-                type(error) if error else None, error, error.__traceback__ if error else None
-            )
+            kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
+            return await nursery.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
 
@@ -538,6 +539,11 @@ class AsyncEventBus:
     def queue_size(self) -> int:
         """How many accepted events are not settled."""
         return self._core.ledger.unsettled
+
+    @property
+    def unrouted_count(self) -> int:
+        """How many events no subscription took (see `ErrorPolicy(dead_letter_unrouted=True)`)."""
+        return self._core.ledger.unrouted
 
     @property
     def error_policy(self) -> ErrorPolicy:

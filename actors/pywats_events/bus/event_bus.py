@@ -482,6 +482,11 @@ class EventBus:
         return self.on_trio.queue_size + len(self._run.lane)
 
     @property
+    def unrouted_count(self) -> int:
+        """How many events no subscription took (see `ErrorPolicy(dead_letter_unrouted=True)`)."""
+        return self.on_trio.unrouted_count
+
+    @property
     def error_policy(self) -> ErrorPolicy:
         """The error policy, with the dead letters."""
         return self.on_trio.error_policy

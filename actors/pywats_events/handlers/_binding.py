@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
+from pywats_actors.blocking import Blocking
 from pywats_events.handlers.base_handler import BaseHandler
 from pywats_events.models.event_types import EventType
 from pywats_events.routing._table import is_pattern
 
-__all__ = ["Binding", "bound", "takes_of"]
+__all__ = ["Binding", "bound", "call_hook", "call_in_thread", "checked_types", "finished", "takes_of"]
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ class Binding(msgspec.Struct, frozen=True):
     Attributes:
         handler: the object.
         call: its `handle`.
-        is_async: whether `call` is to be awaited.
+        is_async: whether `call` is an async function; what a sync one returns may be awaitable all the same.
         blocking: whether `call` is run in a worker thread; sync ones are, unless the handler has
             `blocking = False`, which promises that it never waits.
         on_start: its hook, sync or async; None without one.
@@ -119,10 +120,46 @@ def _checked(one: object) -> str:
     return one if is_pattern(one) else EventType(one)
 
 
-async def call_hook(hook: Callable[..., Any] | None, *args: Any) -> None:
-    """Call a hook that may be sync or async."""
+async def finished(result: Any) -> Any:
+    """What a sync function returned, or what comes of it: a decorated one may return a coroutine."""
+    return await result if isinstance(result, Awaitable) else result
+
+
+async def call_in_thread(
+    threads: Blocking, function: Callable[..., Any], *args: Any, last: bool = False
+) -> Any:
+    """Call a sync function in a thread; what it returns is awaited here, if it is to be.
+
+    Args:
+        threads: of the handler.
+        function: of the handler.
+        args: what it is called with.
+        last: it is called in a life that was cancelled too.
+
+    Cancelled: as `Blocking.run`.
+    """
+    (result,) = await threads.run(_boxed, function, args, although_cancelled=last)
+    return await finished(result)
+
+
+def _boxed(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any]:
+    return (function(*args),)  # trio lets no coroutine come out of a thread bare
+
+
+async def call_hook(
+    hook: Callable[..., Any] | None, *args: Any, threads: Blocking | None = None, last: bool = False
+) -> None:
+    """Call a hook that may be sync or async.
+
+    Args:
+        hook: None does nothing.
+        args: what it is called with.
+        threads: where a sync one is run, if the handler's calls are; None calls it here.
+        last: it is called in a life that was cancelled too.
+    """
     if hook is None:
         return
-    result = hook(*args)
-    if isinstance(result, Awaitable):
-        await result
+    if threads is None or _is_async(hook):
+        await finished(hook(*args))
+    else:
+        await call_in_thread(threads, hook, *args, last=last)

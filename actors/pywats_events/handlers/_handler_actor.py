@@ -9,12 +9,16 @@ HOT: tests/benchmarks/bench_route.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pywats_actors.mailbox import Slot
-from pywats_actors.performer import CURRENT_SLOT, Performer
+import trio
+
+from pywats_actors.blocking import Blocking
+from pywats_actors.performer import CURRENT_SLOT, Performer, waits_for_this_task
+from pywats_actors.slot import Slot
 from pywats_events.errors import OutboxOverflow
 from pywats_events.handlers._binding import Binding, call_hook
 from pywats_events.models.event import Event
@@ -25,6 +29,8 @@ if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability.store import Store
 
 __all__ = ["CURRENT_HAND", "MAX_OUTBOX", "HandlerPerformer", "Office"]
+
+logger: Final = logging.getLogger("pywats_events")
 
 MAX_OUTBOX: Final = 1000
 """Events one message may cause; more is a handler that runs away, and its failure."""
@@ -41,6 +47,11 @@ class Office(Protocol):
 
     @property
     def store(self) -> Store | None: ...
+
+    @property
+    def threads(self) -> Blocking | None:
+        """Where the handler's sync calls run; None if they run on the bus's thread."""
+        ...
 
     @property
     def wants(self) -> Callable[[Event], bool] | None:
@@ -89,6 +100,14 @@ class HandlerPerformer(Performer[Receipt]):
         return self._office
 
     @property
+    def is_callers(self) -> bool:
+        """Whether it waits for the caller to end: a task of its own, or a thread that it waits for.
+
+        A task that the handler left in somebody else's nursery has its context, and goes on alone.
+        """
+        return not trio.lowlevel.in_trio_task() or waits_for_this_task(self._slot)
+
+    @property
     def busy(self) -> bool:
         """Whether an event is in hand: what is published now belongs to it."""
         return self.receipt is not None and self._slot.item is self.receipt
@@ -96,11 +115,11 @@ class HandlerPerformer(Performer[Receipt]):
     async def start(self, context: ChildContext) -> None:
         """Begin a life."""
         del context
-        await call_hook(self._binding.on_start)
+        await call_hook(self._binding.on_start, threads=self._office.threads)
 
     async def stop(self) -> None:
         """End a life."""
-        await call_hook(self._binding.on_stop)
+        await call_hook(self._binding.on_stop, threads=self._office.threads, last=True)
 
     def handle(self, receipt: Receipt) -> Awaitable[Any]:
         """Handle one event. HOT."""
@@ -152,7 +171,11 @@ class HandlerPerformer(Performer[Receipt]):
         if isinstance(error, Exception):
             event = self._as_tried(receipt)
             self._office.failed(event, error)
-            await call_hook(self._binding.on_error, event, error)
+            try:
+                await call_hook(self._binding.on_error, event, error, threads=self._office.threads)
+            except Exception as late:  # a user's hook; the handler's own error is the one to judge
+                logger.exception("on_error of %r raised for event %s", self._office.name, event.id)
+                error.add_note(f"then on_error raised {type(late).__name__}: {late}")
 
     def publish(self, receipt: Receipt) -> None:
         """Keep an event, published while a message is in hand, until that is done.

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
+from pywats_events.routing._table import takes
 
 __all__ = ["BaseHandler", "FilteringHandler", "SyncHandler"]
 
@@ -32,7 +33,8 @@ class BaseHandler(abc.ABC):
             `subscribe` says otherwise; for handlers whose server is not to be flooded.
 
     Raises:
-        TypeError: if the priority is no whole number.
+        TypeError: if the priority is no whole number, or `enabled` no bool.
+        ValueError: if the name is no text, or empty.
     """
 
     concurrency: int = 1
@@ -42,14 +44,17 @@ class BaseHandler(abc.ABC):
     _name: str | None = None
     _priority: int = 100
     _enabled: bool = True
+    _subscribed_to: tuple[tuple[str, ...], ...] = ()
     _watchers: tuple[Callable[[], object], ...] = ()
 
     def __init__(self, name: str | None = None, priority: int = 100, enabled: bool = True) -> None:
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise TypeError(f"priority must be a whole number, lower being first, not {priority!r}")
+        if name is not None and (not name or not isinstance(name, str)):
+            raise ValueError(f"name must be a non-empty str, or None for that of the class, not {name!r}")
         self._name = name
         self._priority = priority
-        self._enabled = enabled
+        self._enabled = _checked_enabled(enabled)
 
     @property
     def name(self) -> str:
@@ -73,30 +78,40 @@ class BaseHandler(abc.ABC):
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
-        self._enabled = value
+        self._enabled = _checked_enabled(value)
         self._changed()
 
     @property
     @abc.abstractmethod
     def event_types(self) -> list[EventType]:
-        """The types it takes, as a property or a plain method; empty takes all but the bus's own."""
+        """The types it takes, and patterns such as "test.*", as a property or a plain method.
+
+        An empty list takes all but the bus's own.
+        """
 
     @abc.abstractmethod
     def handle(self, event: Event) -> Any:
         """Handle one event; sync (run in a worker thread) or async.
 
         What it raises is judged by the subscription's policies: the event is tried again, or
-        becomes a dead letter.
+        becomes a dead letter. What a sync one returns is awaited if it is to be, so that a decorator
+        made for plain functions does no harm.
         """
 
     def can_handle(self, event: Event) -> bool:
-        """Whether it takes this event; override it to look closer than the type."""
+        """Whether it takes this event; override it to look closer than the type.
+
+        In a bus it is asked about the types that the subscription takes.
+        """
         if not self._enabled:
             return False
         types: Any = self.event_types
         if callable(types):
             types = types()
-        return not types or event.event_type in types
+        own = (types,) if isinstance(types, str) else types
+        return any(takes(names, event.event_type) for names in (own, *self._subscribed_to))
+
+    # Hooks may be sync as well; those of a handler whose `handle` is sync run in its threads.
 
     async def on_start(self) -> None:
         """Called at the beginning of each life of its worker, before the first event."""
@@ -105,7 +120,7 @@ class BaseHandler(abc.ABC):
         """Called at the end of each life of its worker."""
 
     async def on_error(self, event: Event, error: Exception) -> None:
-        """Called with each failure of `handle`, before the policies decide."""
+        """Called with each failure of `handle`, before the policies decide; what it raises is logged."""
 
     # What a bus asks
 
@@ -118,6 +133,11 @@ class BaseHandler(abc.ABC):
         if self._enabled and type(self).can_handle is BaseHandler.can_handle:
             return None
         return self.can_handle
+
+    def subscribed_to(self, event_types: tuple[str, ...]) -> None:
+        """Take these types too, or all if there are none: a subscription names them in place of its own."""
+        if event_types not in self._subscribed_to:
+            self._subscribed_to = (*self._subscribed_to, event_types)
 
     def watch(self, changed: Callable[[], object]) -> None:
         """Have `changed()` called when `filter_of_events` may have another answer.
@@ -136,6 +156,12 @@ class BaseHandler(abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r}, enabled={self._enabled})"
+
+
+def _checked_enabled(enabled: object) -> bool:
+    if not isinstance(enabled, bool):
+        raise TypeError(f"enabled must be True or False, not {enabled!r}")
+    return enabled
 
 
 class SyncHandler(BaseHandler):

@@ -59,8 +59,10 @@ class HandlerChain:
             The chain itself.
 
         Raises:
-            TypeError: if it has no `process`.
+            TypeError: if it has no `process`, or is a class.
         """
+        if isinstance(middleware, type):
+            raise TypeError(f"a middleware must be an instance, not the class {middleware.__name__}; call it")
         if not callable(getattr(middleware, "process", None)):
             raise TypeError(
                 f"a middleware needs `async def process(self, event, next_handler)`, not {middleware!r}"
@@ -110,9 +112,14 @@ class LoggingMiddleware(ChainMiddleware):
 
     Args:
         log_level: of the log lines; a failure is logged as an error.
+
+    Raises:
+        TypeError: if it is no number.
     """
 
     def __init__(self, log_level: int = logging.DEBUG) -> None:
+        if isinstance(log_level, bool) or not isinstance(log_level, int):
+            raise TypeError(f"log_level must be a number such as logging.INFO, not {log_level!r}")
         self.log_level = log_level
 
     async def process(self, event: Event, next_handler: Next) -> Any:

@@ -54,6 +54,8 @@ FIELDS: Final = (
 """What is written of an event."""
 
 _TEXTS: Final = ("source", "id", "source_topic", "correlation_id", "causation_id", "trace", "type_name")
+NAMED: Final = ("source", "source_topic", "correlation_id", "causation_id", "trace", "attempt", "custom")
+"""What is checked of an event that names one of them."""
 _TIMES: Final = ("timestamp", "received_at")
 _UNWRITABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)
 _BINARY: Final = (bytes, bytearray)
@@ -210,6 +212,18 @@ def _check_attempt(value: Any) -> None:
         raise EventValidationError(
             f"`attempt` of an event must be a whole number of at least 1, not {_short(value)}"
         )
+
+
+def check_named(fields: Mapping[str, Any]) -> None:
+    """Refuse fields that are not what they have to be, as `read` does."""
+    for name in _TEXTS:
+        value = fields.get(name)
+        if not isinstance(value, str) and (value is not None or name == "source"):
+            raise EventValidationError(f"`{name}` of an event must be text, not {_short(value)}")
+    custom = fields["custom"]
+    if custom is not None:
+        _object("`custom` of an event", custom)
+    _check_attempt(fields["attempt"])
 
 
 def payload_as(payload: Any, kind: type[T]) -> T:

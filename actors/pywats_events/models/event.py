@@ -66,7 +66,7 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
         custom: whatever else its sender said of it, such as headers.
 
     Raises:
-        EventValidationError: if a type, a payload or a time is not what it has to be.
+        EventValidationError: if a type, a payload, a time or another field is not what it has to be.
     """
 
     event_type: EventType
@@ -100,9 +100,26 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
             self._check_payload(self.payload)
         if self._timestamp is not _UNREAD:
             self._take_timestamp(self._timestamp)
+        if (
+            self.source.__class__ is not str
+            or self._id is not _UNREAD
+            or self.correlation_id is not None
+            or self.causation_id is not None
+            or self.source_topic is not None
+            or self.trace is not None
+            or self.custom is not None
+            or self.attempt != 1
+        ):
+            self._check_named()
         runtime = self.runtime
         if runtime is not None and runtime.wall_clock is not wall_clock:
             self._take_from(runtime)
+
+    def _check_named(self) -> None:
+        """Look at the fields that most events leave alone."""
+        if self._id == "":
+            raise EventValidationError("`id` of an event must not be empty; leave it out for a new one")
+        _codec.check_named({name: getattr(self, name) for name in _codec.NAMED})
 
     def _take_type(self, named: Any) -> None:
         if not isinstance(named, str) or not named:

@@ -177,7 +177,14 @@ class DeadLetterQueue:
 
         Returns:
             The dead letter.
+
+        Raises:
+            TypeError: if the event is no Event, or the error no Exception.
         """
+        if event is not None and not isinstance(event, Event):
+            raise TypeError(f"event must be an Event, or None for input that is none, not {event!r}")
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception, not {error!r}")
         if event is not None:
             attempts = event.attempt if attempts is None else attempts
             source = event.source if source is None else source
@@ -297,6 +304,8 @@ class DeadLetterQueue:
         limit: int | None = None,
     ) -> Iterator[DeadLetterEntry]:
         """The same one by one, so that no more than one has to be in memory; see `find`."""
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise TypeError(f"limit must be a whole number of dead letters, or None, not {limit!r}")
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more dead letters, or None, not {limit}")
         given = {

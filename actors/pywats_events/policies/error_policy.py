@@ -22,6 +22,8 @@ class ErrorPolicy:
     Args:
         dead_letter_queue: where they are kept; default one in memory.
         circuit_breaker: the breaker of subscriptions without one of their own; each has its own count.
+        dead_letter_unrouted: whether an event that no subscription takes becomes a dead letter; else it
+            is only counted (`unrouted_count` of the bus).
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -31,11 +33,16 @@ class ErrorPolicy:
         self,
         dead_letter_queue: DeadLetterQueue | None = None,
         circuit_breaker: CircuitBreaker | None = None,
+        *,
+        dead_letter_unrouted: bool = False,
     ) -> None:
         if dead_letter_queue is not None and not callable(getattr(dead_letter_queue, "add", None)):
             raise TypeError(f"dead_letter_queue must be a DeadLetterQueue or None, not {dead_letter_queue!r}")
         if circuit_breaker is not None and not isinstance(circuit_breaker, CircuitBreaker):
             raise TypeError(f"circuit_breaker must be a CircuitBreaker or None, not {circuit_breaker!r}")
+        if not isinstance(dead_letter_unrouted, bool):
+            raise TypeError(f"dead_letter_unrouted must be True or False, not {dead_letter_unrouted!r}")
+        self._dead_letter_unrouted = dead_letter_unrouted
         self._queue = DeadLetterQueue() if dead_letter_queue is None else dead_letter_queue
         self._queue_given = dead_letter_queue is not None
         self._breaker = circuit_breaker
@@ -55,6 +62,11 @@ class ErrorPolicy:
     def circuit_breaker(self) -> CircuitBreaker | None:
         """The breaker; None without one."""
         return self._breaker
+
+    @property
+    def dead_letter_unrouted(self) -> bool:
+        """Whether an event that no subscription takes becomes a dead letter."""
+        return self._dead_letter_unrouted
 
     def on_failure(self, callback: Callable[[Event, Exception], object]) -> Self:
         """Have `callback(event, error)` called for each event that is given up.

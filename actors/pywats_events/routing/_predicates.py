@@ -32,14 +32,26 @@ def of_type(*event_types: EventType | str) -> Predicate:
     """Whether an event is of one of these types.
 
     Raises:
-        ValueError: for a name that is no event type.
+        ValueError: for a name that is no event type, or without any.
     """
+    if not event_types:
+        raise ValueError("event_types must name at least one type")
     wanted = frozenset(EventType(each) for each in event_types)
     return lambda event: event.event_type in wanted
 
 
 def of_source(*sources: str) -> Predicate:
-    """Whether an event comes from one of these sources."""
+    """Whether an event comes from one of these sources.
+
+    Raises:
+        TypeError: if one is no text.
+        ValueError: without any.
+    """
+    if not sources:
+        raise ValueError("sources must name at least one source")
+    for source in sources:
+        if not isinstance(source, str):
+            raise TypeError(f"a source must be a str, not {source!r}")
     wanted = frozenset(sources)
     return lambda event: event.source in wanted
 
@@ -51,11 +63,26 @@ def _value(event: Event, key: str, default: Any) -> Any:
     return getattr(payload, key, default)
 
 
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a str, as those of payloads are, not {key!r}")
+
+
 def with_key(key: str) -> Predicate:
-    """Whether an event's payload has a key."""
+    """Whether an event's payload has a key.
+
+    Raises:
+        TypeError: if the key is no text.
+    """
+    _check_key(key)
     return lambda event: _value(event, key, _MISSING) is not _MISSING
 
 
 def with_value(key: str, values: Container[Any]) -> Predicate:
-    """Whether an event's payload has one of some values at a key; one without the key has None there."""
+    """Whether an event's payload has one of some values at a key; one without the key has None there.
+
+    Raises:
+        TypeError: if the key is no text.
+    """
+    _check_key(key)
     return lambda event: _value(event, key, None) in values

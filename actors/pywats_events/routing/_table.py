@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, final
 
 from pywats_events.models.event_types import EventType
 
-__all__ = ["RoutingTable", "Taker", "is_pattern"]
+__all__ = ["RoutingTable", "Taker", "is_pattern", "takes"]
 
 
 class Taker(Protocol):
@@ -66,13 +66,13 @@ class RoutingTable(dict[EventType, tuple[TakerT, ...]]):
         return self[event_type]
 
     def __missing__(self, event_type: EventType) -> tuple[TakerT, ...]:
-        takers = tuple(taker for taker in self._order if _takes(taker.event_types, event_type))
+        takers = tuple(taker for taker in self._order if takes(taker.event_types, event_type))
         self[event_type] = takers
         return takers
 
 
-def _takes(names: Sequence[str], event_type: EventType) -> bool:
-    """Whether a subscription to some names takes a type.
+def takes(names: Sequence[str], event_type: EventType) -> bool:
+    """Whether a subscription to some types, and patterns of types, takes a type.
 
     One that names nothing takes all events but those of the bus itself, which have to be named.
     """

@@ -27,12 +27,16 @@ class RoutingRule:
         priority: lower is asked first.
 
     Raises:
-        TypeError: if the predicate cannot be called.
+        TypeError: if the predicate cannot be called, or an argument is of the wrong type.
     """
 
     __slots__ = ("name", "predicate", "priority")
 
     def __init__(self, name: str, predicate: Predicate, priority: int = 100) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name of a rule must be a str, not {name!r}")
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise TypeError(f"priority of rule {name!r} must be a whole number, not {priority!r}")
         self.name: str = name
         self.predicate: Predicate = checked("predicate", predicate)
         self.priority: int = priority

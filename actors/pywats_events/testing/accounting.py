@@ -133,7 +133,7 @@ def _left(bus: EventBus | AsyncEventBus) -> list[str]:
     problems = []
     if bus.queue_size:
         problems.append(f"{bus.queue_size} of {core.ledger.accepted} accepted events are not settled")
-    mailboxes: list[Mailbox[Any]] = [core.inbox, core._store.mailbox]  # noqa: SLF001 - of the bus under test
+    mailboxes: list[Mailbox[Any]] = [core.inbox, core.dead_letters.workers.mailbox]
     mailboxes += [subscription.mailbox for subscription in core.subscriptions]
     for mailbox in mailboxes:
         held = mailbox.statistics()

@@ -10,7 +10,7 @@ import abc
 import enum
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import trio
 
@@ -23,6 +23,8 @@ from pywats_events.settlement import Receipt
 __all__ = ["BaseTransport", "Port", "TransportState"]
 
 logger: Final = logging.getLogger("pywats_events")
+
+Callback = TypeVar("Callback", bound=Callable[..., object])
 
 
 class TransportState(enum.Enum):
@@ -108,9 +110,15 @@ class BaseTransport(abc.ABC):
 
         Args:
             event_bus: an EventBus or AsyncEventBus.
+
+        Raises:
+            TypeError: if it is none.
         """
+        port = getattr(event_bus, "port", None)
+        if port is None:
+            raise TypeError(f"event_bus must be an EventBus or AsyncEventBus, not {event_bus!r}")
         self._bus = event_bus
-        self._port = event_bus.port
+        self._port = port
 
     # Life
 
@@ -255,16 +263,16 @@ class BaseTransport(abc.ABC):
                 logger.exception("a callback of transport %r raised", self._name)
 
     def on_connect(self, callback: Callable[[], object]) -> None:
-        """Have `callback()` called when it has connected."""
-        self._on_connect.append(callback)
+        """Have `callback()` called when it has connected. Raises TypeError if it cannot be called."""
+        self._on_connect.append(_checked(callback))
 
     def on_disconnect(self, callback: Callable[[], object]) -> None:
-        """Have `callback()` called when it has disconnected."""
-        self._on_disconnect.append(callback)
+        """Have `callback()` called when it has disconnected. Raises TypeError if it cannot be called."""
+        self._on_disconnect.append(_checked(callback))
 
     def on_error(self, callback: Callable[[Exception], object]) -> None:
-        """Have `callback(error)` called when it fails."""
-        self._on_error.append(callback)
+        """Have `callback(error)` called when it fails. Raises TypeError if it cannot be called."""
+        self._on_error.append(_checked(callback))
 
     def get_subscribed_topics(self) -> list[str]:
         """What it listens to at its source; none by default."""
@@ -276,3 +284,9 @@ class BaseTransport(abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self._name!r}, state={self._state.value})"
+
+
+def _checked(callback: Callback) -> Callback:
+    if not callable(callback):
+        raise TypeError(f"callback must be callable, not {callback!r}")
+    return callback

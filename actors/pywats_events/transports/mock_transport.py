@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 import trio
@@ -27,6 +28,8 @@ class MockTransport(BaseTransport):
 
     def __init__(self, name: str = "mock", auto_connect: bool = True) -> None:
         super().__init__(name)
+        if not isinstance(auto_connect, bool):
+            raise TypeError(f"auto_connect must be True or False, not {auto_connect!r}")
         self._auto_connect = auto_connect
         self._injected: list[Event] = []
         self._published: list[Event] = []
@@ -130,9 +133,11 @@ class MockTransport(BaseTransport):
         self._fail_on_inject = fail_on_inject
 
     def set_inject_delay(self, delay: float) -> None:
-        """Wait `delay` seconds before each `inject_event_async`."""
-        if delay < 0:
-            raise ValueError(f"delay must be 0 or more seconds, not {delay!r}")
+        """Wait `delay` seconds, 0 or more and finite, before each `inject_event_async`."""
+        if isinstance(delay, bool) or not isinstance(delay, int | float):
+            raise TypeError(f"delay must be a number of seconds, not {delay!r}")
+        if not 0 <= delay < inf:
+            raise ValueError(f"delay must be 0 or more seconds, and finite, not {delay!r}")
         self._delay = delay
 
     def simulate_disconnect(self) -> None:

@@ -24,7 +24,7 @@ from pywats_cfx.messages.structures.vacuumdeposition import CoatingThicknessMeas
 from pywats_cfx.wire.encoding import plain
 from pywats_events.models.result_events import TestMeasurement, TestResult
 
-__all__ = ["RESULTS", "measurements_of", "outside_limits", "result_of"]
+__all__ = ["RESULTS", "measurements_of", "numeric", "outside_limits", "result_of"]
 
 Measurement: TypeAlias = s.AnyMeasurement
 

@@ -51,7 +51,12 @@ def answer_to(error: Exception, phase: Phase, child: Child, supervisor: str, now
     failure = Failure(error, phase=phase, uptime=uptime)
     if held is not None and item is not None:
         failure = replace(
-            failure, item=item, attempt=held.attempt, overtaken=held.overtaken, probe=held.probe
+            failure,
+            item=item,
+            attempt=held.attempt,
+            overtaken=held.overtaken,
+            come_round=held.come_round,
+            probe=held.probe,
         )
     answer = UNDECIDED if child.policy is None else _asked(child.policy, failure, child, supervisor, now)
     child.last = answer.decision

@@ -25,6 +25,7 @@ class InHand(Protocol):
         item: the item, None when the hand is empty.
         attempt: which attempt at it this is, 1 for the first.
         overtaken: another item of the same handler has succeeded since this one's first attempt.
+        come_round: since its last excused attempt every other item that could be tried was.
         probe: it was granted by a limited admission.
     """
 
@@ -41,6 +42,11 @@ class InHand(Protocol):
     @property
     def overtaken(self) -> bool:
         """For `Failure.overtaken`."""
+        ...
+
+    @property
+    def come_round(self) -> bool:
+        """For `Failure.come_round`."""
         ...
 
     @property

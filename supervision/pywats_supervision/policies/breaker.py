@@ -15,6 +15,13 @@ time still takes a place in a later one and the limit holds at every moment. As 
 back there is no pair of positive thresholds that can block for ever; only a `reset_timeout`
 without end could, and that is refused.
 
+*Whose fault a failure is* while the circuit is not closed cannot be told from one alone: the other
+side may still be away, or the item may be what fails. So an item's failure is excused and another
+is the next probe. When its turn comes round, for want of others that were not tried meanwhile, its
+failure is charged: else an item that poisons its handler would be every probe, where it is alone
+or where those behind it must wait for it, and the circuit would never close. An error that says
+`outage` is excused however long it lasts.
+
 *Failures in half-open that were no probe* count only if the failed life began after the circuit's
 time had come (a child without items, a failed start); others were begun before it opened.
 *Successes in half-open* count whoever had them, even begun before: the other side answered now.
@@ -134,10 +141,12 @@ class BreakerState:
 class CircuitBreaker(RestartPolicy[BreakerState]):
     """Keep work from another side that fails, and find out by a few probes when it is back.
 
-    While the circuit is not closed a failed attempt uses up none of its item's attempts; nor
-    does, in any state, an error whose `outage` is True, until another item of the same handler
-    has succeeded since this one's first attempt. An error whose `suspend` is True opens the circuit
-    until a person calls `reset` or resumes a child. It decides every failure and never skips an item.
+    While the circuit is not closed a failed attempt uses up none of its item's attempts, until it is
+    that item's turn again because every other one has been tried since. An error whose `outage` is
+    True uses up none however often; nor does it in a closed circuit, until another item of the same
+    handler has succeeded since this one's first attempt. An error whose `suspend` is True opens the
+    circuit until a person calls `reset` or resumes a child. It decides every failure and never skips
+    an item.
 
     Args:
         failure_threshold: so many failures in a row open the circuit, 1 or more.
@@ -207,14 +216,17 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
                     watcher()
 
     def judge(self, state: BreakerState, failure: Failure, now: float) -> Verdict:
-        """EXCUSED while the circuit is not closed, in an outage, and if only a person can help."""
+        """EXCUSED in an outage, if only a person can help, and while others may be tried instead."""
         del now
         error = failure.error
-        if state.circuit is not CircuitState.CLOSED or getattr(error, "suspend", False) is True:
+        if getattr(error, "suspend", False) is True:
             return Verdict.EXCUSED
-        if getattr(error, "outage", False) is True and not failure.overtaken:
-            return Verdict.EXCUSED
-        return Verdict.CHARGED
+        closed = state.circuit is CircuitState.CLOSED
+        if getattr(error, "outage", False) is True:
+            charged = closed and failure.overtaken
+        else:
+            charged = closed or failure.come_round
+        return Verdict.CHARGED if charged else Verdict.EXCUSED
 
     def failed(self, state: BreakerState, failure: Failure, now: float) -> Decision:
         """Count the failure once; the child is down while the circuit is open."""

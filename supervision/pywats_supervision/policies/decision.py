@@ -73,6 +73,8 @@ class Failure:
         phase: where in its life the child was.
         uptime: seconds from being up to the failure; 0.0 if it never was.
         overtaken: another item of the same handler has succeeded since this one's first attempt.
+        come_round: it is the item's turn again: since its last excused attempt every other that
+            could be tried was. Who holds the items begins a new round with each such failure.
         probe: the attempt had been granted by a limited `Admission`, which it now gives back.
         verdict: what the policies said in `judge`; they hear it again in `failed`.
     """
@@ -83,6 +85,7 @@ class Failure:
     phase: Phase = Phase.RUN
     uptime: float = 0.0
     overtaken: bool = False
+    come_round: bool = False
     probe: bool = False
     verdict: Verdict = Verdict.CHARGED
 

@@ -17,7 +17,7 @@ OF_A_BUS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": 7}, ValueError, "name must be a non-empty str, not 7"),
     ({"retry_policy": 3}, TypeError, "retry_policy must be a RetryPolicy or None, not 3"),
     ({"retry_policy": RetryPolicy}, TypeError, "retry_policy must be a RetryPolicy or None, not <class"),
-    ({"error_policy": CircuitBreaker()}, TypeError, "error_policy must be a ErrorPolicy or None, not Circ"),
+    ({"error_policy": CircuitBreaker()}, TypeError, "error_policy must be an ErrorPolicy or None, not Circ"),
     ({"capacity": 0}, ValueError, "capacity must be a whole number of at least 1 message, or inf, not 0"),
     ({"capacity": 2.5}, ValueError, "capacity must be a whole number of at least 1 message, or inf, not 2.5"),
     ({"capacity": "10"}, TypeError, "capacity must be a number of messages, not '10'"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType
+from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType, HandlerRegistry
 from pywats_events.errors import BusStopped
+from pywats_events.handlers import FilteringHandler
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
 from pywats_events.testing import running_async_bus, running_bus
@@ -115,6 +117,69 @@ async def test_publishers_that_wait_for_one_that_goes_are_let_in(autojump_clock:
         assert [receipt.outcomes for receipt in receipts] == [{"new": Outcome.HANDLED}] * 3
     assert sorted(new.numbers) == [2, 3, 4]
     assert stuck.numbers == [0, 1]
+
+
+class Choosy(Recording):
+    """Looks closer than the type."""
+
+    def can_handle(self, event: Event) -> bool:
+        return super().can_handle(event) and event.payload["number"] > 0
+
+
+class Filtering(Recording, FilteringHandler):
+    """Has a filter."""
+
+
+@pytest.mark.parametrize(
+    "named", [["production.*"], [EventType.WORK_STARTED], []], ids=["pattern", "type", "all"]
+)
+async def test_types_named_by_the_subscription_hold_whatever_the_handler_asks_about_an_event(
+    named: list[Any], autojump_clock: MockClock
+) -> None:
+    choosy, filtering = Choosy(name="choosy"), Filtering(name="filtering")
+    filtering.add_filter(lambda event: event.payload["number"] > 0)
+    async with running_async_bus() as bus:
+        for handler in (choosy, filtering):
+            bus.subscribe(handler, event_types=named)
+        for number in range(3):
+            await bus.publish(event_of(number, EventType.WORK_STARTED))
+        await bus.wait_idle()
+    assert (choosy.numbers, filtering.numbers) == ([1, 2], [1, 2])
+
+
+async def test_a_pattern_of_a_handler_with_a_filter_finds_its_events(autojump_clock: MockClock) -> None:
+    class Tests(FilteringHandler):
+        event_types = ["test.*"]  # type: ignore[assignment] # noqa: RUF012 - as a user writes it
+        count = 0
+
+        async def handle(self, event: Event) -> None:
+            self.count += 1
+
+    handler = Tests().add_filter(lambda event: event.payload["number"] > 0)
+    registry = HandlerRegistry()
+    registry.register(handler)
+    async with running_async_bus() as bus:
+        bus.subscribe(handler)
+        for number in range(3):
+            await bus.publish(event_of(number))
+        await bus.wait_idle()
+    assert handler.count == 2
+    assert registry.get_handlers_for_event(event_of(1)) == [handler]
+
+
+async def test_a_name_that_is_given_is_refused_while_another_has_it(autojump_clock: MockClock) -> None:
+    """With a store it is what the backlog is kept under: a number behind it would be another's."""
+    old = Recording(lambda event: trio.sleep(5), name="old")
+    async with running_async_bus(grace=60) as bus, trio.open_nursery() as nursery:
+        bus.subscribe(old, name="line 1")
+        for _ in range(2):
+            with pytest.raises(ValueError, match="name 'line 1' is taken by a subscription of bus 'default'"):
+                bus.subscribe(Recording(), name="line 1")
+            await bus.publish(event_of())
+            nursery.start_soon(bus.unsubscribe, old)
+            await trio.sleep(1)  # the second time it is still leaving
+        await trio.sleep(60)
+        assert bus.subscribe(Recording(), name="line 1").name == "line 1"
 
 
 async def test_its_name_is_taken_until_it_has_ended(autojump_clock: MockClock) -> None:

@@ -280,6 +280,57 @@ async def test_a_task_that_a_handler_left_elsewhere_publishes_from_outside(autoj
         assert after.numbers == [1]
 
 
+async def test_a_task_that_a_handler_left_elsewhere_publishes_nothing_with_the_next_event(
+    autojump_clock: MockClock,
+) -> None:
+    """That event fails while the task publishes; what the task publishes is none of its business."""
+    receipts: list[Receipt] = []
+
+    async def later() -> None:
+        await trio.sleep(1.5)
+        receipts.append(await bus.publish(event_of(1, AFTER)))
+        receipts.append(bus.publish_nowait(event_of(2, AFTER)))
+
+    async def leave_a_task_then_fail(event: Event) -> None:
+        if event.payload["number"] == 0:
+            nursery.start_soon(later)
+        await trio.sleep(1)
+        if event.payload["number"] == 1:
+            raise ValueError
+
+    after = Recording(event_type=AFTER)
+    async with running_async_bus(grace=60) as bus, trio.open_nursery() as nursery:
+        bus.subscribe(Recording(leave_a_task_then_fail))
+        bus.subscribe(after)
+        for number in range(2):
+            await bus.publish(event_of(number))
+        await trio.sleep(10)
+        assert [set(receipt.outcomes.values()) for receipt in receipts] == [{Outcome.HANDLED}] * 2
+    assert after.numbers == [1, 2]
+
+
+async def test_tasks_of_a_handler_s_own_nursery_and_its_threads_publish_with_its_event() -> None:
+    receipts: list[Receipt] = []
+
+    async def publish(number: int) -> None:
+        receipts.append(await bus.publish(event_of(number, AFTER)))
+
+    async def many(event: Event) -> None:
+        async with trio.open_nursery() as own:
+            own.start_soon(publish, 1)
+        await trio.to_thread.run_sync(trio.from_thread.run, publish, 2)
+        assert [receipt.accepted for receipt in receipts] == [False, False]
+
+    after = Recording(event_type=AFTER)
+    async with running_async_bus() as bus:
+        bus.subscribe(Recording(many))
+        bus.subscribe(after)
+        receipt = await bus.publish(event_of())
+        await receipt.wait_settled()
+        assert receipt.outcomes == {"Recording": Outcome.HANDLED}
+    assert sorted(after.numbers) == [1, 2]
+
+
 async def test_a_callback_that_publishes_when_the_handler_is_done_publishes_from_outside(
     autojump_clock: MockClock,
 ) -> None:

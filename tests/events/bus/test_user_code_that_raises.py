@@ -158,19 +158,22 @@ async def test_a_handler_that_cannot_start_is_started_again_later_and_loses_noth
     assert all(set(receipt.outcomes.values()) == {Outcome.HANDLED} for receipt in receipts)
 
 
+@pytest.mark.parametrize(("error", "attempts"), [(ValueError, 3), (KeyError, 1)])
 async def test_an_on_error_that_raises_fails_the_attempt_as_it_would_have_failed(
-    autojump_clock: MockClock,
+    error: type[Exception], attempts: int, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(event: Event) -> None:
-        raise ValueError
+        raise error("the handler's own")
 
-    async with running_async_bus(retry_policy=RETRIES, grace=60) as bus:
+    policy = RetryPolicy(max_retries=2, initial_delay=1).no_retry_on(KeyError)
+    async with running_async_bus(retry_policy=policy, grace=60) as bus:
         bus.subscribe(Hooked(what=fail, name="hooked"))
         (receipt,) = await publish_some(bus, 1)
         (letter,) = bus.error_policy.dead_letter_queue.get_entries()
     assert receipt.outcomes == {"hooked": Outcome.DEAD_LETTERED}
-    assert letter.attempts == 3
-    assert "ValueError" in letter.traceback_text
+    assert (type(letter.error), letter.attempts) == (error, attempts)
+    assert "then on_error raised LookupError: on_error" in letter.traceback_text
+    assert caplog.text.count("on_error of 'hooked' raised") == attempts
 
 
 async def test_an_on_stop_that_raises_spoils_nothing_that_was_handled(autojump_clock: MockClock) -> None:

@@ -103,6 +103,25 @@ def test_one_that_names_no_types_takes_all() -> None:
     assert Everything().can_handle(OTHER)
 
 
+def test_patterns_are_types_for_can_handle_too() -> None:
+    class Tests(Everything):
+        event_types = ["test.*", EventType.CUSTOM]  # type: ignore[assignment] # noqa: RUF012 - as a user may
+
+    class OnePattern(Everything):
+        event_types = "test.*"  # type: ignore[assignment]
+
+    for handler in (Tests(), OnePattern()):
+        handler.add_filter(lambda e: e.attempt == 1)
+        assert handler.can_handle(RESULT)
+        assert not handler.can_handle(RESULT.with_retry())
+        assert not handler.can_handle(Event(EventType.WORK_STARTED))
+    assert Tests().can_handle(OTHER)
+
+
+def test_one_that_names_no_types_does_not_take_those_of_the_bus_itself() -> None:
+    assert not Everything().can_handle(Event(EventType.HANDLER_ERROR))
+
+
 def test_filters_must_all_agree() -> None:
     handler = Everything()
     assert handler.add_filter(lambda e: "unit_id" in e.payload) is handler
