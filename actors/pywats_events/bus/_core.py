@@ -113,6 +113,7 @@ class BusCore:
         self.own_children = OwnChildren()
         self.on_event: list[Callable[[Event], object]] = []
         self.on_error: list[Callable[[Event, Exception], object]] = []
+        self.on_system_event: list[Callable[[Event], object]] = []
         self.system = SystemEvents(self)
         self.tree: Tree | None = None
         self._idle: trio.Event | None = None
@@ -203,7 +204,7 @@ class BusCore:
         self.ledger.accepted += 1
         self.inbox.put(receipt)
         if self.on_event:
-            self._tell(self.on_event, event)
+            self.tell(self.on_event, event)
         return receipt
 
     def keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
@@ -239,7 +240,7 @@ class BusCore:
             self.ledger.accepted += 1
             self.inbox.put(receipt)
             if self.on_event:
-                self._tell(self.on_event, receipt.event)
+                self.tell(self.on_event, receipt.event)
 
     # Subscriptions
 
@@ -492,14 +493,15 @@ class BusCore:
         logger.info(
             "event %s: %r failed: %s", event.id, subscription.name, error, extra={"actor": subscription.name}
         )
-        self._tell(self.on_error, event, error)
+        self.tell(self.on_error, event, error)
         self.system.handler_failed(subscription.name, event, error)
 
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None:
         """An event is among the dead letters."""
         self.system.dead_lettered(event, name, error, attempts)
 
-    def _tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
+    def tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
+        """Call each; what one raises is logged, and keeps nobody else from hearing it."""
         for callback in tuple(callbacks):
             try:
                 callback(*args)

@@ -523,6 +523,10 @@ class AsyncEventBus:
         """Have `callback(event)` called for each accepted event; it must not wait."""
         self._core.hear(self._core.on_event, callback)
 
+    def on_system_event(self, callback: Callable[[Event], object]) -> None:
+        """Have `callback(event)` called for each system event, taken or not; it must not wait."""
+        self._core.hear(self._core.on_system_event, callback)
+
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called for each failed attempt; it must not wait."""
         self._core.hear(self._core.on_error, callback)

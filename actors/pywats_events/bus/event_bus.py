@@ -482,6 +482,10 @@ class EventBus:
         """Have `callback(event)` called, on the bus's thread, for each accepted event."""
         self._bus.on_event(callback)
 
+    def on_system_event(self, callback: Callable[[Event], object]) -> None:
+        """Have `callback(event)` called, on the bus's thread, for each system event, taken or not."""
+        self._bus.on_system_event(callback)
+
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called, on the bus's thread, for each failed attempt."""
         self._bus.on_error(callback)
