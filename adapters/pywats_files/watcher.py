@@ -145,6 +145,7 @@ class FileWatcher(BaseTransport):
                 self.config.path,
                 _first(group),
                 self.config.poll_interval,
+                extra={"transport": self.name},
             )
 
     def get_stats(self) -> dict[str, Any]:

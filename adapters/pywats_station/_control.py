@@ -56,8 +56,7 @@ class Control:
         self._bus = bus
         self._watchers: list[Watcher] = []
         self._askers = trio.CapacityLimiter(MOST_ASKERS)
-        bus.on_event(self._hear)
-        bus.on_system_event(self._hear)
+        bus.on_event(self._hear, system=True)
 
     async def run(self) -> None:
         """Listen, until cancelled. Where there are no such sockets, as on Windows, it only waits."""

@@ -573,10 +573,13 @@ class Shell(abc.ABC):
 
     def _log(self, kind: Happening, child: Child | None, error: Exception | None) -> None:
         if child is None:
-            log_safely(logging.ERROR, "supervisor %r gives up", self.name, error=error)
-        elif kind is Happening.STRAGGLING:
+            log_safely(logging.ERROR, "supervisor %r gives up", self.name, actor=self.name, error=error)
+            return
+        name = child.spec.name
+        if kind is Happening.STRAGGLING:
             text = "child %r of %r still runs %g s after its cancellation"
-            log_safely(logging.WARNING, text, child.spec.name, self.name, STRAGGLER_AFTER)
+            log_safely(logging.WARNING, text, name, self.name, STRAGGLER_AFTER, actor=name)
         else:
             level = logging.WARNING if child.policy is None else logging.DEBUG
-            log_safely(level, "child %r of %r failed: %s", child.spec.name, self.name, child.error_text)
+            text = "child %r of %r failed: %s"
+            log_safely(level, text, name, self.name, child.error_text, actor=name)

@@ -92,7 +92,7 @@ async def test_a_sender_that_no_profile_matches_is_told_of_and_logged_once_witho
     heard: list[Event] = []
     station = Station("ICT-01", handlers=[Recording()], sources=[PROFILE])
     async with station.testing() as test:
-        test.bus.on_system_event(heard.append)
+        test.bus.on_event(heard.append, system=True)
         for _ in range(3):
             await test.inject(result(source="cfx:Other.X.1"))
         await trio.testing.wait_all_tasks_blocked()

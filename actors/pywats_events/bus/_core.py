@@ -490,11 +490,11 @@ class BusCore:
 
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
         """One attempt of a handler failed."""
-        logger.info(
-            "event %s: %r failed: %s", event.id, subscription.name, error, extra={"actor": subscription.name}
-        )
+        name = subscription.name
+        extra = {"event_id": event.id, "actor": name, "attempt": event.attempt}
+        logger.info("event %s: %r failed: %s", event.id, name, error, extra=extra)
         self.tell(self.on_error, event, error)
-        self.system.handler_failed(subscription.name, event, error)
+        self.system.handler_failed(name, event, error)
 
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None:
         """An event is among the dead letters."""

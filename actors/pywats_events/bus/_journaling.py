@@ -269,6 +269,7 @@ class Journaling:
                 "there until there is one of that name",
                 self.store.path,
                 name,
+                extra={"actor": name},
             )
 
     # Pages (see Pages)
@@ -361,7 +362,8 @@ class Journaling:
 
     def _bury_unread(self, replay: Replay, error: ValueError) -> None:
         """Keep what cannot be read as an event, in one transaction with its end."""
-        logger.error("event %s in the journal cannot be read: %s", replay.event_id, error)
+        extra = {"event_id": replay.event_id, "sender": replay.source}
+        logger.error("event %s in the journal cannot be read: %s", replay.event_id, error, extra=extra)
         self.store.dead_letters.add(None, error, raw=replay.encoded, source=replay.source)
         if self._journal.count(replay.event_id):
             self._bus.ledger.accepted += 1

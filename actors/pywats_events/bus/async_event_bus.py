@@ -519,13 +519,16 @@ class AsyncEventBus:
         tree = self._core.tree
         return Supervisor((), name=self.name).snapshot() if tree is None else tree.root.snapshot()
 
-    def on_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called for each accepted event; it must not wait."""
-        self._core.hear(self._core.on_event, callback)
+    def on_event(self, callback: Callable[[Event], object], *, system: bool = False) -> None:
+        """Have `callback(event)` called for each accepted event; it must not wait.
 
-    def on_system_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called for each system event, taken or not; it must not wait."""
-        self._core.hear(self._core.on_system_event, callback)
+        Args:
+            callback: given the event.
+            system: whether it hears system events too, taken by a handler or not.
+        """
+        self._core.hear(self._core.on_event, callback)
+        if system:
+            self._core.hear(self._core.on_system_event, callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called for each failed attempt; it must not wait."""
@@ -584,7 +587,9 @@ class AsyncEventBus:
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        logger.error("a done callback of event %s raised", receipt.event.id, exc_info=error)
+        event_id = receipt.event.id
+        extra = {"event_id": event_id}
+        logger.error("a done callback of event %s raised", event_id, exc_info=error, extra=extra)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""

@@ -478,13 +478,9 @@ class EventBus:
         """The bus's tree at this moment."""
         return self._on_bus(self._bus.snapshot)
 
-    def on_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called, on the bus's thread, for each accepted event."""
-        self._bus.on_event(callback)
-
-    def on_system_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called, on the bus's thread, for each system event, taken or not."""
-        self._bus.on_system_event(callback)
+    def on_event(self, callback: Callable[[Event], object], *, system: bool = False) -> None:
+        """As `AsyncEventBus.on_event`, called on the bus's thread."""
+        self._bus.on_event(callback, system=system)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called, on the bus's thread, for each failed attempt."""
