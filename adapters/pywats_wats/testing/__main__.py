@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _serve(server: StandInWATS, host: str, port: int) -> None:
     async with trio.open_nursery() as nursery:
         url = await nursery.start(server.run, host, port)
-        _say("A stand-in, not WATS, until Ctrl-C. For the station that is to report to it:")
         _say(f"export WATS_BASE_URL={url} WATS_TOKEN={server.token}")
+        _say("These are for the station. This is a stand-in, not WATS; Ctrl-C ends it.")
         told = 0
         while True:
             await trio.sleep(EVERY)
