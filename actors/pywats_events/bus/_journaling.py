@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
 import trio
@@ -23,6 +23,7 @@ from pywats_events.errors import EndedTheProcess
 from pywats_events.models.event import Event
 from pywats_events.settlement import Ledger, Outcome, Receipt, Taker
 from pywats_supervision import TRANSIENT, ChildSpec
+from pywats_supervision.context import CURRENT_LIFE
 from pywats_supervision.policies import Backoff
 from pywats_supervision.policies.decision import Failure
 
@@ -242,7 +243,7 @@ class Journaling:
 
     def writer(self) -> ChildSpec:
         """The child that writes batches."""
-        return ChildSpec("journal", self.store.run, policy=Backoff(**OUTERMOST))
+        return ChildSpec("journal", self._write, policy=Backoff(**OUTERMOST))
 
     def paging(self) -> tuple[ChildSpec, ...]:
         """The children that read for those that are behind, and tell when the replay is done."""
@@ -250,6 +251,11 @@ class Journaling:
             ChildSpec("pager", self._pager.run, policy=Backoff(**OUTERMOST)),
             ChildSpec("replay", self._replay, restart=TRANSIENT, policy=Backoff(**OUTERMOST)),
         )
+
+    async def _write(self, task_status: trio.TaskStatus[Any]) -> None:  # noqa: ASYNC128 - handed on
+        if (life := CURRENT_LIFE.get()) is not None:
+            life.describe = lambda: {"unsettled": len(self._journal)}
+        await self.store.run(task_status)
 
     async def _replay(self) -> None:
         """Say who is missing, and when all that came back is on its way. Cancelled: it begins anew."""
