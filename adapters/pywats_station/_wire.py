@@ -123,6 +123,7 @@ def plain_snapshot(snapshot: SupervisorSnapshot) -> dict[str, Any]:
         "name": snapshot.name,
         "state": snapshot.state,
         "at": snapshot.at,
+        "detail": _plain(snapshot.detail),
         "children": [
             {
                 "name": child.name,

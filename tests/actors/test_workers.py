@@ -126,7 +126,7 @@ async def test_the_group_is_one_child_with_its_workers_below(autojump_clock: Moc
         expect_tree(tree, {"crew": {"worker-1": ChildState.RUNNING, "worker-2": ChildState.RUNNING}})
 
 
-async def test_the_group_tells_what_its_workers_share_also_while_they_are_suspended(
+async def test_the_group_tells_what_its_workers_share_also_while_the_circuit_is_open(
     autojump_clock: MockClock,
 ) -> None:
     actor = RecordingActor[int]().fail_on(lambda message: True)
@@ -137,9 +137,9 @@ async def test_the_group_tells_what_its_workers_share_also_while_they_are_suspen
             await ref.tell(number)
         await settled()
         group = tree.snapshot().child("crew").detail
-        assert {worker.state for worker in group.children} == {ChildState.SUSPENDED}
+        assert {worker.policy["circuit"] for worker in group.children} == {"open"}
         assert group.detail == ref.statistics()
-        assert group.detail.queued + group.detail.in_hand == 5
+        assert (group.detail.queued, group.detail.retrying) == (3, 2)
 
 
 async def test_a_worker_alone_is_its_actor_s_child_itself(autojump_clock: MockClock) -> None:
