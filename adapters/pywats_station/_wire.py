@@ -49,7 +49,8 @@ class Watched(msgspec.Struct):
         event_type: dotted name.
         source: who sent it.
         timestamp: when it happened, ISO 8601.
-        about: the unit, asset, file, handler or transport that it is about.
+        about: the unit, asset, file, handler or transport that it is about; if it is about none, what its
+            source calls it.
         verdict: result or state, if it has one; of a system event what happened.
     """
 
@@ -75,7 +76,7 @@ def watched(event: Event) -> Watched:
         str(event.event_type),
         event.source or "",
         event.timestamp.isoformat(),
-        _first(event.payload, _ABOUT),
+        _first(event.payload, _ABOUT) or (event.source_topic or "").rpartition(".")[2],
         _first(event.payload, _VERDICT) or _in_full(event),
     )
 

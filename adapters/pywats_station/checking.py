@@ -13,6 +13,7 @@ import trio
 from pywats_events import EventType
 from pywats_events.checks import Checkable, Finding
 from pywats_events.transports import BaseTransport
+from pywats_station._beside import beside_pywats_api
 from pywats_station._senders import tell
 from pywats_station.config import StationConfig
 from pywats_supervision._system import current_runtime
@@ -33,7 +34,7 @@ async def check(config: StationConfig) -> list[Finding]:
 
     Cancelled: nothing has happened.
     """
-    found = list(advice(config))
+    found = [beside_pywats_api(), *advice(config)]
     if config.folder is not None:
         found.append(await current_runtime().run_blocking(_folder, config.folder))
     handlers = [one.handler for one in config.handlers]

@@ -133,8 +133,8 @@ def _check(
             else f"the SourceProfile that {sender!r} matches, {profile.match!r}"
         )
         raise IncompleteReport(
-            f"event {event.id} makes no report: {'; '.join(wrong.values())}. Give what is missing in the "
-            f"event, by ReportHandler(part_of=...), or in {where}",
+            f"{'; '.join(wrong.values())}. Give what is missing in the event, by ReportHandler(part_of=...), "
+            f"or in {where}",
             tuple(wrong),
         )
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import trio
-from rich.console import Console
 from rich.text import Text
 
 from pywats_events.checks import Finding
 from pywats_station import checking, logs
 from pywats_station.cli import simulating
+from pywats_station.cli.errors import WrongUsage
 from pywats_station.cli.loading import load
-from pywats_station.plan import outline
+from pywats_station.cli.showing import counted, findings, plan_of, screen
 
 __all__ = ["check", "run", "simulate"]
-
-_LEVELS: Final = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("ERROR", "bold red")}
 
 
 def run(file: str, *, debug: bool, log_file: Path | None, log_json: bool) -> None:
@@ -42,18 +40,20 @@ def check(file: str, *, json: bool) -> bool:
     if json:
         sys.stdout.buffer.write(msgspec.json.encode({"findings": found, "tree": station.plan()}) + b"\n")
     else:
-        console = Console()
-        for finding in found:
-            console.print(_told(finding), soft_wrap=True)
+        console = screen()
+        console.print(plan_of(station.plan()))
         console.print()
-        for line in outline(station.plan()):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(findings(found))
+        console.print(_verdict(found))
     return not any(finding.level == "error" for finding in found)
 
 
-def _told(finding: Finding) -> Text:
-    word, style = _LEVELS[finding.level]
-    return Text.assemble((f"{word:>8}", style), "  ", (finding.what, "bold"), f": {finding.text}")
+def _verdict(found: Sequence[Finding]) -> Text:
+    levels = Counter(finding.level for finding in found)
+    said = [counted(levels[level], level) for level in ("error", "warning") if levels[level]]
+    if levels["error"]:
+        return Text(f"it would not work: {', '.join(said)}", "bold red")
+    return Text(", ".join(["it would work", *said]), "bold yellow" if said else "bold green")
 
 
 def simulate(
@@ -68,7 +68,7 @@ def simulate(
     if json:
         sys.stdout.buffer.write(msgspec.json.encode({"moments": moments, "ended": ended}) + b"\n")
         return
-    console = Console(highlight=False)
+    console = screen()
     for moment in simulating.told(moments):
         console.print(_moment(moment))
     console.print(", ".join(f"{count} {what}" for what, count in ended.items()), style="bold")
@@ -81,7 +81,7 @@ def _span(text: str) -> tuple[float, float]:
     except ValueError:
         span = 1.0, 0.0
     if not dash or span[0] > span[1]:
-        raise ValueError(f"--away takes FROM-TO in seconds, such as 10-130, not {text!r}")
+        raise WrongUsage(f"--away takes FROM-TO in seconds, such as 10-130, not {text!r}")
     return span
 
 

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from pywats_events.checks import Finding
 from pywats_station.plan import Node
 
-__all__ = ["counted", "event_line", "finding_lines", "moment_of", "plan_of", "screen", "tree_of"]
+__all__ = ["counted", "event_line", "findings", "moment_of", "plan_of", "say", "screen", "tree_of"]
 
 WHOLE: Final = 100_000
 """Characters of a line in a pipe."""
@@ -27,9 +28,8 @@ _COLOURS: Final = {
     "stopped": "dim",
     "ended": "dim",
 }
-_DULL: Final = frozenset({"capacity", "port", "keys_held", "dead_lettered"})
-"""What never changes, or is said by something else."""
-_WORDS: Final = {"queued": "waiting", "given_up": "given up", "retrying": "wait for a retry"}
+_DULL: Final = frozenset({"capacity", "port"})
+"""What never changes."""
 _DONE: Final = {"store": "dead letters", "bus": "routed", "system events": "told"}
 """What it means that these have done something."""
 _GOOD: Final = ("connected", "closed", "recovered")
@@ -50,6 +50,11 @@ def counted(count: int, noun: str) -> str:
 def moment_of(timestamp: str) -> str:
     """An ISO 8601 time as that of this machine's clock, to the second."""
     return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def say(console: Console, line: Text) -> None:
+    """Print one line, cut at a terminal's width."""
+    console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def _line(*parts: Any) -> Text:
@@ -87,10 +92,11 @@ def _add(tree: Tree, snapshot: dict[str, Any]) -> None:
     for child in snapshot["children"]:
         below = child["detail"] if _is_group(child["detail"]) else None
         if below is not None and below["detail"] is not None:
-            branch = tree.add(_of_group(child, below))
-            _add(branch, below | {"children": list(_strange(below))})
-            continue
+            child = _as_one(child, below)
+            below = below | {"children": list(_strange(below))}
         branch = tree.add(_of_child(child, snapshot["at"]))
+        if child["last_error"] and child["state"] != "running":
+            branch.add(_line((child["last_error"].splitlines()[0], "red")))
         if below is not None:
             _add(branch, below)
 
@@ -99,15 +105,14 @@ def _is_group(detail: Any) -> bool:
     return isinstance(detail, dict) and "children" in detail
 
 
-def _of_group(child: dict[str, Any], group: dict[str, Any]) -> Text:
+def _as_one(child: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
     """A handler, whose workers have one mailbox and one policy: what all of them do is said once."""
     shared = {"name": child["name"], "detail": group["detail"], "restarts": child["restarts"]}
     workers = _workers(group)
     if child["state"] != "running" or not (_circuit(group) or _are_alike(workers)):
-        return _of_child(child | shared, group["at"])
+        return child | shared
     # With an open circuit the one that is suspended says until when, and why.
-    one = min(workers, key=lambda worker: worker["state"] == "running")
-    return _of_child(one | shared, group["at"])
+    return min(workers, key=lambda worker: worker["state"] == "running") | shared
 
 
 def _strange(group: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -128,10 +133,10 @@ def _are_alike(workers: list[dict[str, Any]]) -> bool:
 
 def _of_child(child: dict[str, Any], now: float) -> Text:
     state = child["state"]
-    parts: list[Any] = [child["name"], "  ", (state.replace("_", " "), _COLOURS.get(state, "yellow"))]
+    word = "done" if (child["name"], state) == ("replay", "stopped") else state.replace("_", " ")
     circuit = _circuit_of(child["policy"])
-    if circuit:
-        parts += [", ", (f"circuit {circuit}", "red")]
+    shown = (f"circuit {circuit}", "red") if circuit else (word, _COLOURS.get(state, "yellow"))
+    parts: list[Any] = [child["name"], "  ", shown]
     if state != "running" and child["due"] is not None:
         parts += [", ", (f"again in {max(0.0, child['due'] - now):.0f} s", "yellow")]
     said = _said(child["name"], child["detail"])
@@ -139,8 +144,6 @@ def _of_child(child: dict[str, Any], now: float) -> Text:
         parts += ["  ", (said, "cyan")]
     if child["restarts"]:
         parts += ["  ", (counted(child["restarts"], "restart"), "yellow")]
-    if child["last_error"] and state != "running":
-        parts += ["  ", (child["last_error"].splitlines()[0], "red")]
     return _line(*parts)
 
 
@@ -148,12 +151,16 @@ def _said(name: str, detail: Any) -> str:
     """What a child says of itself, in a few words."""
     if not isinstance(detail, dict) or _is_group(detail):
         return ""
-    if "mailbox" in detail:
-        return _said(name, {"queued": detail["mailbox"].get("size")}) if detail["mailbox"] else ""
-    words = _WORDS | {"done": _DONE.get(name, "done")}
+    if "queued" in detail:
+        detail = {
+            "waiting": detail["queued"] + detail["in_hand"] + detail["retrying"],
+            _DONE.get(name, "done"): detail["done"],
+            "given_up": detail["given_up"],
+            "dropped": detail["dropped"],
+        }
     state = detail.get("state")
     counts = [
-        f"{value} {words.get(key, key.replace('_', ' '))}"
+        f"{value} {key.replace('_', ' ')}"
         for key, value in detail.items()
         if isinstance(value, int) and not isinstance(value, bool) and value and key not in _DULL
     ]
@@ -178,16 +185,15 @@ def _circuit_of(policy: dict[str, Any]) -> str:
 def event_line(event: dict[str, Any]) -> Text:
     """One event that went by."""
     if "dropped" in event:
-        return _line((f"... {counted(event['dropped'], 'event')} went by too fast to be shown", "yellow"))
+        return Text(f"... {counted(event['dropped'], 'event')} went by too fast to be shown", "yellow")
     when = datetime.fromisoformat(event["timestamp"]).astimezone().isoformat(timespec="milliseconds")
     verdict = " ".join(event["verdict"].split())
-    return _line(
+    return Text.assemble(
         (when[11:23], "dim"),
         "  ",
         (f"{event['event_type']:<25}", "bold"),
         f"  {event['about']:<13}  ",
-        (verdict, "red" if _is_bad(event["event_type"], verdict) else "green"),
-        "  " if verdict else "",
+        (f"{verdict:<4}  ", "red" if _is_bad(event["event_type"], verdict) else "green"),
         (event["source"], "dim"),
     )
 
@@ -201,8 +207,12 @@ def _is_bad(event_type: str, verdict: str) -> bool:
 # Findings
 
 
-def finding_lines(found: Iterable[Finding]) -> Iterator[tuple[Text, Text]]:
-    """The level of each, and what is said."""
+def findings(found: Iterable[Finding]) -> Table:
+    """A line for each, which goes on below itself where a terminal is narrow."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for finding in found:
         word, style = _LEVELS[finding.level]
-        yield Text(word, style), Text.assemble((finding.what, "bold"), f": {finding.text}")
+        table.add_row(Text(word, style), Text.assemble((finding.what, "bold"), f": {finding.text}"))
+    return table

@@ -14,6 +14,7 @@ import trio.testing
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
 from pywats_events.policies import CircuitBreaker, ErrorPolicy, RetryPolicy
 from pywats_events.testing import virtual_runtime
+from pywats_station.cli.errors import WrongUsage
 
 __all__ = ["Failed", "Moment", "Scenario", "policies_of", "simulate", "told"]
 
@@ -41,11 +42,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+            raise WrongUsage(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if not (self.every > 0 and self.lasting > 0 and self.takes >= 0):
-            raise ValueError("every and lasting must be more than 0 seconds, takes 0 or more")
+            raise WrongUsage("every and lasting must be more than 0 seconds, takes 0 or more")
         if self.lasting / self.every > MOST:
-            raise ValueError(f"that would be more than {MOST} events; take a larger `every`")
+            raise WrongUsage(f"that would be more than {MOST} events; take a larger `every`")
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ def policies_of(texts: Sequence[str]) -> tuple[RetryPolicy | None, CircuitBreake
     """The policies that are written on a command line, such as `RetryPolicy(max_retries=5)`.
 
     Raises:
-        ValueError: if one is none, or cannot work.
+        WrongUsage: if one is none, or cannot work.
     """
     retry: RetryPolicy | None = None
     breaker: CircuitBreaker | None = None
@@ -101,17 +102,17 @@ def _policy(text: str) -> RetryPolicy | CircuitBreaker:
         if isinstance(call, ast.Name):
             call = ast.Call(call, [], [])
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError(wrong)
+            raise WrongUsage(wrong)
         values = [ast.literal_eval(value) for value in call.args]
         named = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
     except (SyntaxError, ValueError):
-        raise ValueError(wrong) from None
+        raise WrongUsage(wrong) from None
     if call.func.id not in kinds:
-        raise ValueError(wrong)
+        raise WrongUsage(wrong)
     try:
         return kinds[call.func.id](*values, **named)
-    except TypeError as error:
-        raise ValueError(f"{text}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise WrongUsage(f"{text}: {error}") from None
 
 
 class _Probed(BaseHandler):
