@@ -141,13 +141,21 @@ class Control:
                 yield as_json({"id": letter.id, "error": str(error)})
                 continue
             await receipt.wait_settled()
+            await self._written()
             outcomes = {name: outcome.value for name, outcome in receipt.outcomes.items()}
             yield as_json({"id": letter.id, "outcomes": outcomes})
 
     async def _drop(self, question: Question) -> AsyncIterator[bytes]:
         ids = [letter.id for letter in await self._found(question)]
         queue = self._bus.error_policy.dead_letter_queue
-        yield as_json({"dropped": await current_runtime().run_blocking(queue.drop, *ids)})
+        dropped = await current_runtime().run_blocking(queue.drop, *ids)
+        await self._written()
+        yield as_json({"dropped": dropped})
+
+    async def _written(self) -> None:
+        """Wait until what was done is on the disk, where who asks next may look. Cancelled: it is written."""
+        if self._bus.store is not None:
+            await self._bus.store.commit().wait()
 
     async def _found(self, question: Question) -> list[DeadLetterEntry]:
         queue = self._bus.error_policy.dead_letter_queue
