@@ -303,6 +303,9 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
         (("simulate", "Nonsense()"), 2, "a policy is written as RetryPolicy(max_retries=5)"),
         (("simulate", "RetryPolicy(max_retries=-1)"), 2, "max_retries"),
         (("simulate", "RetryPolicy()", "--away", "x"), 2, "--away takes FROM-TO"),
+        (("simulate", "Backoff()", "RetryPolicy()"), 2, "simulate it by itself"),
+        (("simulate", "Backoff()", "--kind", "poison"), 2, "no event can poison"),
+        (("simulate", "RetryPolicy()", "RetryPolicy()"), 2, "the second of its kind"),
         (("simulate", "RetryPolicy()", "--kind", "x"), 2, "kind must be one of"),
         (("nonsense",), 2, "No such command"),
     ],
@@ -317,10 +320,31 @@ def test_what_is_wrong_is_one_line_with_what_to_do(
     assert "Traceback" not in done.stderr
 
 
+def test_simulate_draws_when_a_child_with_a_backoff_is_restarted() -> None:
+    lines = command(
+        "simulate", "Backoff(1, 30, jitter=0)", "--away", "10-20", "--for", "60"
+    ).stdout.splitlines()
+    assert [line.strip() for line in lines[:-1]] == [
+        "0.1 s  up, life 1",
+        "10.0 s  failed, life 1; again at 11.0 s",
+        "11.1 s  failed, life 2; again at 13.1 s",
+        "13.2 s  failed, life 3; again at 17.2 s",
+        "17.3 s  failed, life 4; again at 25.3 s",
+        "25.4 s  up, life 5",
+    ]
+    assert lines[-1] == "5 lives, 4 failures"
+
+
+def test_simulate_says_until_when_what_only_a_person_can_mend_waits() -> None:
+    drawn = command("simulate", "CircuitBreaker()", "--kind", "refused", "--for", "60").stdout
+    assert "circuit open until a person closes it" in drawn
+
+
 def test_simulate_draws_what_policies_do() -> None:
     policies = ("RetryPolicy(max_retries=2)", "CircuitBreaker(failure_threshold=2, reset_timeout=20)")
     drawn = command("simulate", *policies, "--away", "10-60", "--for", "120").stdout
-    assert drawn.index("circuit opened") < drawn.index("circuit closed")
+    assert drawn.index("circuit open until ") < drawn.index("circuit closed")
+    assert "event 3  failed, attempt 1; again at " in drawn
     assert drawn.endswith("24 published, 24 handled, 0 dead letters, 0 still waiting\n")
     poison = json.loads(
         command("simulate", "RetryPolicy(max_retries=2)", "--kind", "poison", "--json").stdout

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -60,18 +61,22 @@ def simulate(
     policies: Sequence[str], away: Sequence[str], kind: str, every: float, lasting: float, *, json: bool
 ) -> None:
     """Draw a time line of what a handler with these policies would live through."""
-    retry, breaker = simulating.policies_of(policies)
+    looked_at = simulating.policies_of(policies)
     spans = tuple(_span(text) for text in away)
     scenario = simulating.Scenario(away=spans, kind=kind, every=every, lasting=lasting)
     with logs.quiet():  # what fails here is meant to
-        moments, ended = simulating.simulate(scenario, retry, breaker)
+        moments, ended = simulating.simulate(scenario, looked_at)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode({"moments": moments, "ended": ended}) + b"\n")
         return
     console = screen()
     for moment in simulating.told(moments):
         console.print(_moment(moment))
-    console.print(", ".join(f"{count} {what}" for what, count in ended.items()), style="bold")
+    console.print(", ".join(_counted(count, what) for what, count in ended.items()), style="bold")
+
+
+def _counted(count: int, what: str) -> str:
+    return counted(count, what.removesuffix("s")) if what.endswith("s") else f"{count} {what}"
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -86,13 +91,29 @@ def _span(text: str) -> tuple[float, float]:
 
 
 def _moment(moment: simulating.Moment) -> Text:
-    colour = {"failed": "red", "dead letter": "bold red", "circuit opened": "yellow"}.get(
-        moment.what, "green"
-    )
+    colour = {"failed": "red", "dead letter": "bold red", "circuit open": "yellow"}.get(moment.what, "green")
+    numbered = f", attempt {moment.attempt}" if moment.event or moment.what == "dead letter" else ""
+    if moment.attempt and not numbered:
+        numbered = f", life {moment.attempt}"
     return Text.assemble(
         (f"{moment.at:>10.1f} s", "dim"),
         "  ",
         (f"event {moment.event}  " if moment.event else "", "bold"),
         (moment.what, colour),
-        f", attempt {moment.attempt}" if moment.attempt else "",
+        numbered,
+        (_until(moment), "yellow"),
+    )
+
+
+def _until(moment: simulating.Moment) -> str:
+    if moment.until is None:
+        return ""
+    if moment.until == inf:
+        return " until a person closes it" if moment.what == "circuit open" else "; suspended until resumed"
+    if moment.what == "circuit open":
+        return f" until {moment.until:.1f} s"
+    return (
+        f"; again at {moment.until:.1f} s, if the circuit lets it"
+        if moment.event
+        else f"; again at {moment.until:.1f} s"
     )
