@@ -112,8 +112,4 @@ def _until(moment: simulating.Moment) -> str:
         return " until a person closes it" if moment.what == "circuit open" else "; suspended until resumed"
     if moment.what == "circuit open":
         return f" until {moment.until:.1f} s"
-    return (
-        f"; again at {moment.until:.1f} s, if the circuit lets it"
-        if moment.event
-        else f"; again at {moment.until:.1f} s"
-    )
+    return f"; again at {moment.until:.1f} s"
