@@ -5,17 +5,12 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from pywats_events.checks import Finding
-from pywats_supervision._overlay import REPAIR, check_overlay
 
 __all__ = ["beside_pywats_api"]
 
 
 def beside_pywats_api() -> Finding:
-    """What there is to say of it: that it is in the way, or could be when it is upgraded or removed."""
-    try:
-        check_overlay()
-    except ImportError as error:
-        return Finding("error", "pywats-api", str(error))
+    """What there is to say of it; where it lies over ours, importing `pywats_supervision` has said so."""
     try:
         there = version("pywats-api")
     except PackageNotFoundError:
@@ -23,5 +18,6 @@ def beside_pywats_api() -> Finding:
     return Finding(
         "ok",
         f"pywats-api {there}",
-        f"it is not in the way; when it is upgraded or removed, files of ours go with it. Repair: {REPAIR}",
+        "it is not in the way; when it is upgraded or removed, files of ours go with it, and the next "
+        "command says so, with the repair",
     )

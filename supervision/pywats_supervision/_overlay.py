@@ -14,14 +14,13 @@ from __future__ import annotations
 from importlib.machinery import PathFinder
 from typing import Final
 
-__all__ = ["REPAIR", "SHARED_PACKAGES", "check_overlay"]
+__all__ = ["SHARED_PACKAGES", "check_overlay"]
 
 SHARED_PACKAGES: Final = ("pywats_events", "pywats_cfx")
 """The packages whose names pywats-api 0.6 has too."""
 
 _MARK: Final = b"pywats_supervision"
-REPAIR: Final = "pip install --force-reinstall --no-deps pywats-events"
-"""What brings our files back."""
+_REPAIR: Final = "pip install --force-reinstall --no-deps pywats-events"
 
 
 def check_overlay() -> None:
@@ -41,14 +40,14 @@ def check_overlay() -> None:
             place = ", ".join(spec.submodule_search_locations or ())
             raise ImportError(
                 f"{name} in {place} has lost its __init__.py: pywats-api has modules of the same names, and"
-                f" uninstalling it took ours away. Repair: {REPAIR}",
+                f" uninstalling it took ours away. Repair: {_REPAIR}",
                 name=name,
                 path=place,
             )
         if not _is_ours(spec.origin):
             raise ImportError(
                 f"{spec.origin} is not the {name} of pywats-events: pywats-api has older modules of the same"
-                f" names, and was installed over ours or is found before it. Repair: {REPAIR}",
+                f" names, and was installed over ours or is found before it. Repair: {_REPAIR}",
                 name=name,
                 path=spec.origin,
             )

@@ -407,13 +407,6 @@ def test_an_error_in_a_station_s_file_is_told_with_its_line(tmp_path: Path) -> N
         assert text in done.stderr
 
 
-def test_a_file_with_the_name_of_a_module_stands_in_for_nothing(tmp_path: Path) -> None:
-    before = sys.modules["trio"]
-    (tmp_path / "trio.py").write_text("from pywats_station import Station\nstation = Station('one')\n")
-    assert load(str(tmp_path / "trio.py")).name == "one"
-    assert sys.modules["trio"] is before
-
-
 def test_a_data_folder_with_a_long_name_is_asked_all_the_same(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 120)
     assert len(os.fsencode(socket_path(long))) <= LONGEST_PATH

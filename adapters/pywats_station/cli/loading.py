@@ -61,17 +61,21 @@ def _parts(where: str) -> tuple[Path, str]:
 def _run(path: Path) -> ModuleType:
     if path.is_dir():
         raise CannotLoad(f"{path} is a folder; name the Python file that makes the station")
-    # Not by its own name: a file called trio.py must not stand in for the module that we need.
-    spec = importlib.util.spec_from_file_location(f"_station_{path.stem}", path)
+    name = f"station_{path.stem}"  # the file may be called as a module is
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise CannotLoad(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and msgspec look for what its classes name
-    sys.path.insert(0, str(path.parent.absolute()))
+    beside = str(path.parent.absolute())
+    sys.modules[name] = module
+    sys.path.insert(0, beside)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[spec.name]
+    except BaseException as error:
+        del sys.modules[name]
+        sys.path.remove(beside)
+        if not isinstance(error, Exception):
+            raise
         said = " ".join(str(error).split())
         raise CannotLoad(f"{path}{_where(error, spec.origin)}: {type(error).__name__}: {said}") from error
     return module
