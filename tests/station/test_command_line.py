@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -158,6 +157,7 @@ def test_the_tree_of_a_running_station_is_shown(running: Any, folder: Path) -> N
     assert drawn.returncode == 0, drawn.stderr
     for part in ("ICT-01  running", "journal", "Picky", "tester", "control"):
         assert part in drawn.stdout
+    assert "no SourceProfile matches 'unknown', 'tester 0'" in drawn.stdout
     plain = json.loads(command("tree", folder / "data", "--json").stdout)
     assert [child["name"] for child in plain["children"]][:3] == ["journal", "store", "bus"]
 
@@ -354,13 +354,17 @@ def test_simulate_draws_what_policies_do() -> None:
 
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("dead-letters", "list", "--help")])
 def test_help_is_there_at_once(arguments: tuple[str, ...]) -> None:
+    resource = pytest.importorskip("resource")
+
     def seconds(*command: str) -> float:
-        begun = perf_counter()
+        """Of the processor, as other processes may keep it busy."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, *command], capture_output=True, timeout=DEADLINE, check=True)
-        return perf_counter() - begun
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return float(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     bare = min(seconds("-c", "pass") for _ in range(3))
-    assert min(seconds("-m", "pywats_station", *arguments) for _ in range(3)) < 30 * bare
+    assert min(seconds("-m", "pywats_station", *arguments) for _ in range(3)) < 40 * bare
     code = f"import sys; from pywats_station.cli import main\ntry: main({list(arguments)!r})\n" + (
         "except SystemExit: assert not {'trio', 'msgspec', 'pywats_events'} & set(sys.modules), sys.modules"
     )

@@ -97,6 +97,8 @@ def _add(tree: Tree, snapshot: dict[str, Any]) -> None:
         branch = tree.add(_of_child(child, snapshot["at"]))
         if child["last_error"] and child["state"] != "running":
             branch.add(_line((child["last_error"].splitlines()[0], "red")))
+        if isinstance(child["detail"], dict) and child["detail"].get("trouble"):
+            branch.add(_line((child["detail"]["trouble"], "yellow")))
         if below is not None:
             _add(branch, below)
 
