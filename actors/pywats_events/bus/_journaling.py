@@ -252,7 +252,7 @@ class Journaling:
             ChildSpec("replay", self._replay, restart=TRANSIENT, policy=Backoff(**OUTERMOST)),
         )
 
-    async def _write(self, task_status: trio.TaskStatus[Any]) -> None:  # noqa: ASYNC128 - handed on
+    async def _write(self, task_status: trio.TaskStatus[Any]) -> None:  # noqa: ASYNC114, ASYNC128 - handed on
         if (life := CURRENT_LIFE.get()) is not None:
             life.describe = lambda: {"unsettled": len(self._journal)}
         await self.store.run(task_status)

@@ -71,11 +71,9 @@ def _run(path: Path) -> ModuleType:
     sys.path.insert(0, beside)
     try:
         spec.loader.exec_module(module)
-    except BaseException as error:
+    except Exception as error:
         del sys.modules[name]
         sys.path.remove(beside)
-        if not isinstance(error, Exception):
-            raise
         said = " ".join(str(error).split())
         raise CannotLoad(f"{path}{_where(error, spec.origin)}: {type(error).__name__}: {said}") from error
     return module

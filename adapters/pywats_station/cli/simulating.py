@@ -261,7 +261,7 @@ async def _child(scenario: Scenario, backoff: Backoff) -> tuple[list[Moment], di
     return moments, {"lives": max((moment.attempt for moment in moments), default=0), "failures": failures}
 
 
-async def _live(scenario: Scenario, task_status: trio.TaskStatus[None]) -> None:
+async def _live(scenario: Scenario, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114 - a child's start
     """One life: it connects, which fails while the other side is away, and is lost when that goes away."""
     await trio.sleep(scenario.takes)
     now = trio.current_time()

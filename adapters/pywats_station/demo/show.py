@@ -242,10 +242,14 @@ class Demo:
         units = [source.units for source in self.sources]
         results = self.books.came[EventType.TEST_RESULT]
         reports = len(self.server.records.reports)
+        dead = sum(letter.event_type == EventType.TEST_RESULT for letter in queue)
+        both = reports + dead - results
         sums = (
             f"{' + '.join(map(str, units))} units tested = {results} results = {reports} reports + "
-            f"{results - reports} dead letters"
+            f"{counted(dead, 'dead letter')}"
         )
+        if both:  # it took the report, its answer was lost, and the next attempt was refused
+            sums += f" - {both} that the server had taken before it refused it"
         say = self.console.print
         if not missing and not lost and sum(units) == results and self.files.balanced:
             say(f"every event is accounted for: {sums}", style="bold green")
