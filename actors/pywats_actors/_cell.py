@@ -141,7 +141,7 @@ async def _stop_after(error: BaseException, performer: Performer[Any], name: str
     except Exception as late:  # a user's hook; the error that ended the life is the one to judge
         if isinstance(error, trio.Cancelled):
             raise
-        logger.exception("on_stop of %r raised after a failure", name)
+        logger.exception("on_stop of %r raised after a failure", name, extra={"actor": name})
         error.add_note(f"then on_stop raised {type(late).__name__}: {late}")
 
 
@@ -364,7 +364,8 @@ class RetryLife(_Life[M]):
         try:
             await performer.start(child)
         except Exception:  # its worker, which cannot start either, is its supervisor's business
-            logger.warning("a retry of %r cannot start", self._mailbox.name, exc_info=True)
+            name = self._mailbox.name
+            logger.warning("a retry of %r cannot start", name, exc_info=True, extra={"actor": name})
         else:
             return True
         self._withdraw()

@@ -364,7 +364,8 @@ class ActorRef(Generic[M]):
             try:
                 told(Terminated(self))
             except Exception:  # a user's watcher, or one whose own mailbox is full
-                logger.exception("a watcher of %r could not be told that it is gone", self.name)
+                text = "a watcher of %r could not be told that it is gone"
+                logger.exception(text, self.name, extra={"actor": self.name})
 
     def _refuse(self, message: M | Ask[M]) -> None:
         if isinstance(message, Ask):
@@ -383,12 +384,14 @@ class ActorRef(Generic[M]):
             0 if failure is None else failure.attempt,
         )
         if self._dead_letters is None:
-            logger.warning("dead letter of %r (%s): %r", self.name, reason, letter.error)
+            extra = {"actor": self.name, "attempt": letter.attempts}
+            logger.warning("dead letter of %r (%s): %r", self.name, reason, letter.error, extra=extra)
             return
         try:
             self._dead_letters(letter)
         except Exception:  # a user's callback; the letter is in the log instead
-            logger.exception("dead_letters of %r raised for %r", self.name, letter)
+            text = "dead_letters of %r raised for %r"
+            logger.exception(text, self.name, letter, extra={"actor": self.name})
 
     def __repr__(self) -> str:
         return f"ActorRef({self.name!r})"

@@ -140,6 +140,7 @@ class Workers(Generic[M]):
             within=self._within,
             stop_together=True,
         )
+        self._supervisor.describe = self.mailbox.statistics
         try:
             await self._supervisor.run(task_status=task_status, child=child)
         finally:

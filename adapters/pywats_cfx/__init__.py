@@ -70,5 +70,7 @@ def __getattr__(name: str) -> Any:
     """Load a name on its first use."""
     for module, found in _WHERE.items():
         if name in found:
+            import pywats_supervision  # noqa: F401 - first: it says so where pywats-api lies over ours
+
             return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,10 @@
-"""A machine that is not there: a simulated tester that speaks IPC-CFX over AMQP 1.0.
+"""A machine that is not there: a simulated one that tests panels and speaks IPC-CFX over AMQP 1.0.
 
     python -m pywats_cfx.simulate --to amqp://localhost:5672
     python -m pywats_cfx.simulate --broker amqp://user:secret@broker --address /exchange/cfx --rate 20
 
-It tests panels, has faults, goes away now and then, and sends what was not accepted again.
+It is an AOI, or with `--method ICT` a tester. It tests panels, has faults, goes away now and then, and sends
+what was not accepted again. Its work orders say which part it works on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import trio
 from pywats_cfx.amqp1 import AMQPError, ClientConfig, LoginRefused, Outcome, connect
 from pywats_cfx.messages import CFXMessage, Heartbeat
 from pywats_cfx.messages import structures as s
+from pywats_cfx.messages.informationsystem.workordermanagement import WorkOrdersCreated
 from pywats_cfx.messages.production import WorkCompleted, WorkStarted
+from pywats_cfx.messages.production.testandinspection import UnitsInspected, UnitsTested
 from pywats_cfx.messages.resourceperformance import FaultCleared, FaultOccurred, StationStateChanged
 from pywats_cfx.samples.machines import fault
 from pywats_cfx.samples.production import units_of
@@ -33,6 +36,9 @@ __all__ = ["Machine", "MachineConfig", "Simulation", "main"]
 
 GIVE_UP: Final = 5.0
 """Seconds between two tries of a peer that is away, at the most."""
+ORDER: Final = 25
+"""Panels of a work order."""
+METHODS: Final = (*s.TestMethod, *s.InspectionMethod)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,9 @@ class MachineConfig:
 
     Args:
         handle: its CFX handle.
+        method: how it tests or inspects: ICT, FCT, AOI, ...
+        part_number: of what it works on, which its work orders say; None for no work orders.
+        revision: likewise.
         panel: units on each panel, 1 or more.
         failed: the share of units that fail, 0 to 1.
         faults: the share of panels on which it has a fault, 0 to 1.
@@ -48,6 +57,9 @@ class MachineConfig:
     """
 
     handle: str = "//Acme/Line1/ICT1"
+    method: str = "ICT"
+    part_number: str | None = None
+    revision: str | None = None
     panel: int = 4
     failed: float = 0.1
     faults: float = 0.05
@@ -56,6 +68,8 @@ class MachineConfig:
     def __post_init__(self) -> None:
         if self.panel < 1:
             raise ValueError(f"panel must be at least 1, not {self.panel}")
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         for name in ("failed", "faults"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
@@ -100,20 +114,64 @@ class Machine:
     def _panel(self) -> Iterator[CFXMessage]:
         self.panels += 1
         name, transaction = f"P{self._config.seed}-{self.panels:06}", self._ids()
+        order = None
+        if self._config.part_number is not None:
+            order = s.WorkOrderIdentifier(WorkOrderId=f"WO-{(self.panels - 1) // ORDER + 1:04}")
+            if (self.panels - 1) % ORDER == 0:
+                yield self._order(order)
         yield WorkStarted(
             PrimaryIdentifier=name,
             TransactionID=transaction,
             Units=units_of(name, self._config.panel),
-            RecipeName="ict/acme-100.prg",
+            RecipeName=self._recipe,
             Revision="3",
+            WorkOrderIdentifier=order,
         )
-        units = [unit_with(name, [self._test()], place) for place in range(1, self._config.panel + 1)]
-        self.units += len(units)
-        self.failed += sum(unit.OverallResult is s.TestResult.Failed for unit in units)
-        tested = units_tested(s.TestMethod.ICT, "ict/acme-100.prg", units)
-        tested.TransactionId = transaction
-        yield tested
+        results = self._results(name)
+        results.TransactionId = transaction
+        yield results
         yield WorkCompleted(TransactionID=transaction, PrimaryIdentifier=name)
+
+    def _order(self, order: s.WorkOrderIdentifier) -> WorkOrdersCreated:
+        about = s.WorkOrder(
+            WorkOrderIdentifier=order,
+            PartNumber=self._config.part_number,
+            PartRevision=self._config.revision,
+            Quantity=ORDER * self._config.panel,
+        )
+        return WorkOrdersCreated(NewOrders=[about])
+
+    @property
+    def _recipe(self) -> str:
+        return f"{self._config.method.lower()}/acme-100.prg"
+
+    def _results(self, name: str) -> UnitsTested | UnitsInspected:
+        """What came out for each unit of a panel."""
+        places = range(1, self._config.panel + 1)
+        self.units += len(places)
+        if self._config.method in s.InspectionMethod.__members__:
+            inspected = [_inspected(name, self._inspection(), place) for place in places]
+            self.failed += sum(unit.OverallResult is s.TestResult.Failed for unit in inspected)
+            return UnitsInspected(
+                InspectionMethod=s.InspectionMethod(self._config.method),
+                RecipeName=self._recipe,
+                RecipeRevision="3",
+                InspectedUnits=inspected,
+            )
+        tested = [unit_with(name, [self._test()], place) for place in places]
+        self.failed += sum(unit.OverallResult is s.TestResult.Failed for unit in tested)
+        return units_tested(s.TestMethod(self._config.method), self._recipe, tested)
+
+    def _inspection(self) -> s.Inspection:
+        if self._chance() >= self._config.failed:
+            return s.Inspection(InspectionName="C12", Result=s.TestResult.Passed)
+        defect = s.Defect(
+            DefectCode="MISSING",
+            DefectCategory="Placement",
+            Description="Component missing",
+            ComponentOfInterest=s.ComponentDesignator(ReferenceDesignator="C12"),
+        )
+        return s.Inspection(InspectionName="C12", Result=s.TestResult.Failed, DefectsFound=[defect])
 
     def _test(self) -> s.Test:
         high = self._chance() < self._config.failed
@@ -129,6 +187,15 @@ class Machine:
         yield StationStateChanged(OldState=running, NewState=down)
         yield FaultCleared(FaultOccurrenceId=occurrence)
         yield StationStateChanged(OldState=down, NewState=running)
+
+
+def _inspected(panel: str, inspection: s.Inspection, place: int) -> s.InspectedUnit:
+    return s.InspectedUnit(
+        UnitIdentifier=panel,
+        UnitPositionNumber=place,
+        OverallResult=inspection.Result,
+        Inspections=[inspection],
+    )
 
 
 class Simulation:
@@ -262,6 +329,9 @@ def _made(options: argparse.Namespace) -> tuple[Machine, Simulation]:
     machine = Machine(
         MachineConfig(
             handle=options.handle,
+            method=options.method,
+            part_number=options.part,
+            revision=options.revision,
             panel=options.panel,
             failed=options.failed,
             faults=options.faults,
@@ -300,7 +370,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--outages", type=float, default=0.0, help="the share of messages before which it goes away"
     )
-    parser.add_argument("--handle", default="//Acme/Line1/ICT1", help="its CFX handle")
+    parser.add_argument("--handle", default="SMTPlus.AOI.1", help="its CFX handle (default: %(default)s)")
+    parser.add_argument(
+        "--method", default="AOI", help="how it tests or inspects: ICT, FCT, AOI, ... (default: %(default)s)"
+    )
+    parser.add_argument("--part", default="PCBA-1", help="the part number in its work orders")
+    parser.add_argument("--revision", default="A", help="the revision in its work orders")
     parser.add_argument("--seed", type=int, default=0, help="for the same units again")
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pywats_supervision  # noqa: F401 - first: it says so where pywats-api lies over ours
 from pywats_files.config import FolderConfig
 from pywats_files.converters import (
     Column,

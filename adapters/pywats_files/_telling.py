@@ -69,7 +69,8 @@ class Told:
         if len(self._told) >= REMEMBERED:
             del self._told[next(iter(self._told))]
         self._told[key] = None
-        logger.warning("%s: %r (%s): %s", self._name, trouble.name, trouble.kind, trouble.reason)
+        extra = {"transport": self._name, "file": trouble.name}
+        logger.warning("%s: %r (%s): %s", self._name, trouble.name, trouble.kind, trouble.reason, extra=extra)
         self._announce(trouble)
 
     def forget(self, name: str) -> None:
@@ -98,7 +99,8 @@ class Backlog:
         if waiting < MANY:
             self._done = 0
         elif not self._done:
-            logger.info("%s: %d files are waiting, and are worked off by age", self._name, waiting)
+            text = "%s: %d files are waiting, and are worked off by age"
+            logger.info(text, self._name, waiting, extra={"transport": self._name})
             self._next = now + EVERY
 
     def worked_off(self, files: int, now: float) -> None:
@@ -107,4 +109,5 @@ class Backlog:
         self._done += files
         if self.waiting and now >= self._next:
             self._next = now + EVERY
-            logger.info("%s: %d files are taken, %d are waiting", self._name, self._done, self.waiting)
+            text, extra = "%s: %d files are taken, %d are waiting", {"transport": self._name}
+            logger.info(text, self._name, self._done, self.waiting, extra=extra)

@@ -149,6 +149,7 @@ class FileWatcher(BaseTransport):
                         self.config.path,
                         error,
                         self.config.poll_interval,
+                        extra={"transport": self.name},
                     )
             await trio.sleep(LISTEN_AGAIN)
 

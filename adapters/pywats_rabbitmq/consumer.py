@@ -111,6 +111,7 @@ class RabbitConsumer:
             len(delivery.body),
             self._config.max_message,
             delivery.routing_key,
+            extra={"sender": self._config.queue},
         )
         delivery.token.reject()
 

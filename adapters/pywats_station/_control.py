@@ -19,8 +19,10 @@ import trio
 from pywats_events import AsyncEventBus, Event, EventBus
 from pywats_events.errors import EventsError
 from pywats_events.policies import DeadLetterEntry, DeadLetterQueue
+from pywats_station._senders import UNMAPPED
 from pywats_station._wire import LONGEST_LINE, Question, as_json, plain_snapshot, socket_path, watched
 from pywats_supervision import ChildSpec
+from pywats_supervision.context import CURRENT_LIFE
 from pywats_supervision.system import current_runtime
 
 __all__ = ["control_of"]
@@ -30,6 +32,8 @@ logger: Final = logging.getLogger("pywats_station")
 WATCHED: Final = 10_000
 """Events that wait for one who watches; of more the oldest are dropped, and counted."""
 MOST_ASKERS: Final = 16
+NAMED: Final = 3
+"""Senders that no profile matches which the tree names; of more it says how many."""
 
 Bus: TypeAlias = AsyncEventBus | EventBus
 
@@ -56,11 +60,14 @@ class Control:
         self._path = socket_path(folder)
         self._bus = bus
         self._watchers: list[Watcher] = []
+        self._unmapped: list[str] = []
         self._askers = trio.CapacityLimiter(MOST_ASKERS)
-        bus.on_event(self._hear)
+        bus.on_event(self._hear, system=True)
 
     async def run(self) -> None:
         """Listen, until cancelled. Where there are no such sockets, as on Windows, it only waits."""
+        if (life := CURRENT_LIFE.get()) is not None:
+            life.describe = self._describe
         family = getattr(trio.socket, "AF_UNIX", None)
         if family is None:
             logger.info("no local sockets here: `pywats-station tree` and `events` cannot ask this station")
@@ -126,7 +133,18 @@ class Control:
         finally:
             self._watchers.remove(watcher)
 
+    def _describe(self) -> dict[str, str]:
+        """What a person should know who looks into the station long after it was told."""
+        if not self._unmapped:
+            return {}
+        named, more = map(repr, self._unmapped[:NAMED]), len(self._unmapped) - NAMED
+        return {
+            "trouble": f"no SourceProfile matches {', '.join(named)}" + (f" and {more} more" * (more > 0))
+        }
+
     def _hear(self, event: Event) -> None:
+        if event.event_type is UNMAPPED:
+            self._unmapped.append(event.payload["sender"])  # told once each, and of a bounded number
         for watcher in self._watchers:
             watcher.put(event)
 
@@ -148,12 +166,20 @@ class Control:
                 continue
             del letter
             await receipt.wait_settled()
+            await self._written()
             outcomes = {name: outcome.value for name, outcome in receipt.outcomes.items()}
             yield as_json({"id": letter_id, "outcomes": outcomes})
 
     async def _drop(self, question: Question) -> AsyncIterator[bytes]:
         ids = await self._found(question)
-        yield as_json({"dropped": await current_runtime().run_blocking(self._queue.drop, *ids)})
+        dropped = await current_runtime().run_blocking(self._queue.drop, *ids)
+        await self._written()
+        yield as_json({"dropped": dropped})
+
+    async def _written(self) -> None:
+        """Wait until what was done is on the disk, where who asks next may look. Cancelled: it is written."""
+        if self._bus.store is not None:
+            await self._bus.store.commit().wait()
 
     async def _letter(self, letter_id: str) -> DeadLetterEntry | None:
         return await current_runtime().run_blocking(self._queue.get, letter_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
@@ -11,11 +12,13 @@ from pywats_wats.profile import Profiles, SourceProfile
 
 __all__ = ["UNMAPPED", "GoesByProfiles", "GoesByRules", "UnmappedSenders", "tell"]
 
+logger: Final = logging.getLogger("pywats_station")
+
 UNMAPPED: Final = EventType.register("system.sender_unmapped", "SENDER_UNMAPPED")
 """A sender that no profile matches; once for each."""
 
 MOST_SENDERS: Final = 10_000
-"""Senders that are remembered; one more is looked up again with each of its events."""
+"""Senders that are remembered; of more nothing is told."""
 
 
 @runtime_checkable
@@ -54,7 +57,7 @@ def _rules(profile: SourceProfile) -> Any:
 
 
 class UnmappedSenders:
-    """Hears each event, and tells of each sender that no profile matches, once.
+    """Hears each event, and tells of each sender that no profile matches, once, also in the log.
 
     Args:
         profiles: of the station.
@@ -72,15 +75,14 @@ class UnmappedSenders:
         """Look at an event's sender. HOT: called for each event."""
         if event.source in self._known or event.event_type.is_system:
             return
+        if len(self._known) >= MOST_SENDERS:
+            return
+        self._known.add(event.source)
         source = event.source.removeprefix("cfx:")
-        if len(self._known) < MOST_SENDERS:
-            self._known.add(event.source)
         if self._profiles.find(source) is None:
-            self._announce(
-                UNMAPPED,
-                {
-                    "sender": source,
-                    "message": f"no SourceProfile matches the sender {source!r}: its reports get its own "
-                    "name, no process code, and what else only a profile says; add one to `sources`",
-                },
+            message = (
+                f"no SourceProfile matches the sender {source!r}: its reports have no process code, nor what "
+                "else only a profile says; add one to `sources`"
             )
+            logger.warning("%s", message, extra={"event_id": event.id, "sender": source})
+            self._announce(UNMAPPED, {"sender": source, "message": message})

@@ -49,8 +49,9 @@ class Watched(msgspec.Struct):
         event_type: dotted name.
         source: who sent it.
         timestamp: when it happened, ISO 8601.
-        about: the unit, asset or transport that it is about.
-        verdict: result or state, if it has one.
+        about: the unit, asset, file, handler or transport that it is about; if it is about none, what its
+            source calls it.
+        verdict: result or state, if it has one; of a system event what happened.
     """
 
     id: str
@@ -61,8 +62,11 @@ class Watched(msgspec.Struct):
     verdict: str = ""
 
 
-_ABOUT: Final = ("unit_id", "asset_id", "work_order_id", "transport", "handler", "sender", "machine")
-_VERDICT: Final = ("result", "new_state", "fault_code", "error_message", "message")
+_ABOUT: Final = (
+    *("unit_id", "asset_id", "work_order_id"),
+    *("file", "handler", "transport", "sender", "source", "what", "level"),
+)
+_VERDICT: Final = ("result", "new_state", "fault_code", "error_message", "message", "reason")
 
 
 def watched(event: Event) -> Watched:
@@ -72,8 +76,19 @@ def watched(event: Event) -> Watched:
         str(event.event_type),
         event.source or "",
         event.timestamp.isoformat(),
-        _first(event.payload, _ABOUT),
-        _first(event.payload, _VERDICT),
+        _first(event.payload, _ABOUT) or (event.source_topic or "").rpartition(".")[2],
+        _first(event.payload, _VERDICT) or _in_full(event),
+    )
+
+
+def _in_full(event: Event) -> str:
+    """What a system event says, if none of it is a sentence."""
+    if not event.event_type.is_system or not isinstance(event.payload, dict):
+        return ""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in event.payload.items()
+        if name not in _ABOUT and value is not None
     )
 
 
@@ -109,6 +124,7 @@ def plain_snapshot(snapshot: SupervisorSnapshot) -> dict[str, Any]:
         "name": snapshot.name,
         "state": snapshot.state,
         "at": snapshot.at,
+        "detail": _plain(snapshot.detail),
         "children": [
             {
                 "name": child.name,

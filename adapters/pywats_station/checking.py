@@ -11,6 +11,7 @@ import trio
 
 from pywats_events import EventType
 from pywats_events.checks import Checkable, Finding, nearest, unwritable
+from pywats_station._beside import beside_pywats_api
 from pywats_station._parts import parts_of
 from pywats_station._policies import unwise
 from pywats_station._senders import tell
@@ -33,7 +34,7 @@ async def check(config: StationConfig) -> list[Finding]:
 
     Cancelled: nothing has happened.
     """
-    found = list(advice(config))
+    found = [beside_pywats_api(), *advice(config)]
     if config.folder is not None:
         found.append(await current_runtime().run_blocking(_folder, config.folder))
     parts, said = parts_of(config)

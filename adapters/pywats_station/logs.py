@@ -14,8 +14,8 @@ from typing import Final, TextIO, final
 __all__ = ["LINE_FORMAT", "OURS", "JSONFormatter", "configure", "quiet"]
 
 LINE_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-EXTRAS: Final = ("event_id", "actor", "attempt", "transport", "station")
-"""What our records say beside their text."""
+EXTRAS: Final = ("station", "transport", "actor", "event_id", "attempt", "sender", "file")
+"""What our records say beside their text: what they are about. An actor is a handler or another child."""
 OURS: Final = (
     "pywats_supervision",
     "pywats_actors",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -119,24 +119,19 @@ def _transport(spec: TransportSpec) -> Node:
     return Node(spec.title, "; ".join(part for part in (kind, again) if part))
 
 
-def outline(node: Node, style: Callable[[str, str], str] = lambda text, _: text) -> Iterator[str]:
-    """The lines of a drawing of a tree.
-
-    Args:
-        node: the root.
-        style: given a text and "name" or "note", makes it look like that.
-    """
-    yield _line("", node, style)
-    yield from _below(node.children, "", style)
+def outline(node: Node) -> Iterator[str]:
+    """The lines of a drawing of a tree."""
+    yield _line("", node)
+    yield from _below(node.children, "")
 
 
-def _below(children: Sequence[Node], indent: str, style: Callable[[str, str], str]) -> Iterator[str]:
+def _below(children: Sequence[Node], indent: str) -> Iterator[str]:
     for number, child in enumerate(children, 1):
         last = number == len(children)
-        yield _line(indent + ("└── " if last else "├── "), child, style)
-        yield from _below(child.children, indent + ("    " if last else "│   "), style)
+        yield _line(indent + ("└── " if last else "├── "), child)
+        yield from _below(child.children, indent + ("    " if last else "│   "))
 
 
-def _line(lead: str, node: Node, style: Callable[[str, str], str]) -> str:
-    note = f"  {style(node.note, 'note')}" if node.note else ""
-    return f"{lead}{style(node.name, 'name')}{note}"
+def _line(lead: str, node: Node) -> str:
+    note = f"  {node.note}" if node.note else ""
+    return f"{lead}{node.name}{note}"

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import pywats_supervision  # noqa: F401 - first: it says so where pywats-api lies over ours
 from pywats_wats.asset import AssetHandler
 from pywats_wats.errors import IncompleteReport, WATSError, WATSRefused, WATSRejected, WATSUnavailable
 from pywats_wats.material import MaterialHandler, ReelMemory

@@ -15,7 +15,7 @@ from pywats_wats._fields import LETTERS, bad_id, cut, filled, is_uuid, seconds, 
 from pywats_wats._results import in_words, result_in, source_of
 from pywats_wats._steps import Attachments, steps_of, verified
 from pywats_wats.errors import IncompleteReport
-from pywats_wats.profile import SourceProfile
+from pywats_wats.profile import ANYONE, SourceProfile
 
 __all__ = ["ATTACHMENTS_LIMIT", "Part", "is_reported", "report_of"]
 
@@ -130,10 +130,15 @@ def _check(
     }
     wrong = {name: said for name, said in fields.items() if said is not None}
     if wrong:
+        sender = source_of(event, result)
+        where = (
+            f"a SourceProfile for {sender!r}, which none matches"
+            if profile is ANYONE
+            else f"the SourceProfile that {sender!r} matches, {profile.match!r}"
+        )
         raise IncompleteReport(
-            f"event {event.id} makes no report: {'; '.join(wrong.values())}. Give what is missing in the "
-            f"event, by ReportHandler(part_of=...), or in a SourceProfile for {source_of(event, result)!r} "
-            f"(the one that applies matches {profile.match!r})",
+            f"{'; '.join(wrong.values())}. Give what is missing in the event, by ReportHandler(part_of=...), "
+            f"or in {where}",
             tuple(wrong),
         )
 

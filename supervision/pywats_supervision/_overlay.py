@@ -16,7 +16,7 @@ from typing import Final
 
 __all__ = ["SHARED_PACKAGES", "check_overlay"]
 
-SHARED_PACKAGES: Final = ("pywats_events",)
+SHARED_PACKAGES: Final = ("pywats_events", "pywats_cfx")
 """The packages whose names pywats-api 0.6 has too."""
 
 _MARK: Final = b"pywats_supervision"

@@ -11,6 +11,7 @@ import abc
 import contextlib
 import contextvars
 import logging
+from collections.abc import Callable
 from math import inf
 from typing import Any, NoReturn
 
@@ -35,6 +36,7 @@ from pywats_supervision.observation import (
     EventStream,
     SupervisorSnapshot,
     TreeEvent,
+    asked,
     child_snapshot,
     counted,
 )
@@ -67,6 +69,8 @@ class Shell(abc.ABC):
         self.auto_shutdown = auto_shutdown
         self.name = name
         self.policy = policy
+        self.describe: Callable[[], Any] | None = None
+        """Called for snapshots; set it to add plain values about what the children have in common."""
         self._runtime = runtime
         self._life: ChildContext | None = None
         self._decider: Decider | None = None
@@ -534,7 +538,9 @@ class Shell(abc.ABC):
             for child in decider.children
         )
         now = self._clock()
-        return SupervisorSnapshot(self.name, state, now, decider.intensity.count(now), children)
+        window = decider.intensity.count(now)
+        detail = None if self.describe is None else asked(self.describe)
+        return SupervisorSnapshot(self.name, state, now, window, children, detail)
 
     def events(self, size: int = DEFAULT_STREAM_SIZE) -> EventStream:
         """Open a bounded stream of what happens here and below; leave its `with` block to end it.
@@ -573,10 +579,13 @@ class Shell(abc.ABC):
 
     def _log(self, kind: Happening, child: Child | None, error: Exception | None) -> None:
         if child is None:
-            log_safely(logging.ERROR, "supervisor %r gives up", self.name, error=error)
-        elif kind is Happening.STRAGGLING:
+            log_safely(logging.ERROR, "supervisor %r gives up", self.name, actor=self.name, error=error)
+            return
+        name = child.spec.name
+        if kind is Happening.STRAGGLING:
             text = "child %r of %r still runs %g s after its cancellation"
-            log_safely(logging.WARNING, text, child.spec.name, self.name, STRAGGLER_AFTER)
+            log_safely(logging.WARNING, text, name, self.name, STRAGGLER_AFTER, actor=name)
         else:
             level = logging.WARNING if child.policy is None else logging.DEBUG
-            log_safely(level, "child %r of %r failed: %s", child.spec.name, self.name, child.error_text)
+            text = "child %r of %r failed: %s"
+            log_safely(level, text, name, self.name, child.error_text, actor=name)

@@ -24,19 +24,20 @@ __all__ = ["CURRENT_LIFE", "ChildContext", "ancestors", "log_safely"]
 logger: Final = logging.getLogger("pywats_supervision")
 
 
-def log_safely(level: int, text: str, *args: object, error: BaseException | None = None) -> None:
+def log_safely(level: int, text: str, *args: object, actor: str, error: BaseException | None = None) -> None:
     """Log, whatever the handlers and filters of the user do: a broken one must not end a tree.
 
     Args:
         level: as for `logging.Logger.log`.
         text: with `%` places for the arguments.
         *args: plain values.
+        actor: the name of the child or supervisor that it is about, for the record.
         error: whose traceback is to be logged too.
     """
     if not logger.isEnabledFor(level):
         return
     try:
-        logger.log(level, text, *args, exc_info=error)
+        logger.log(level, text, *args, exc_info=error, extra={"actor": actor})
     except Exception:  # noqa: BLE001 - a user's handler or filter; logging's own answer to it is this
         if logging.raiseExceptions and sys.stderr is not None:
             traceback.print_exc()
@@ -186,7 +187,7 @@ class ChildContext:
             callback()
         except Exception as error:  # noqa: BLE001 - a child's own code; it cannot hear, so it is cancelled
             text = "a callback of child %r raised when it was asked to stop"
-            log_safely(logging.ERROR, text, self.name, error=error)
+            log_safely(logging.ERROR, text, self.name, actor=self.name, error=error)
             self._host.cancel_life(self._child)
 
 

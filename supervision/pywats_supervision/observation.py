@@ -28,6 +28,7 @@ __all__ = [
     "Happening",
     "SupervisorSnapshot",
     "TreeEvent",
+    "asked",
     "child_snapshot",
     "counted",
 ]
@@ -96,6 +97,7 @@ class SupervisorSnapshot:
         at: when, on its clock.
         restarts_in_window: how many restarts count toward its intensity.
         children: its children, in the order of their start.
+        detail: what its `describe` says, in plain values; None without one.
     """
 
     name: str
@@ -103,6 +105,7 @@ class SupervisorSnapshot:
     at: float
     restarts_in_window: int
     children: tuple[ChildSnapshot, ...]
+    detail: Any = None
 
     def child(self, name: str) -> ChildSnapshot:
         """The child of that name.
@@ -146,12 +149,13 @@ def child_snapshot(decider: Decider, child: Child, describe: Callable[[], Any] |
         last_error=child.error_text,
         since=child.up_since if child.state is ChildState.RUNNING else None,
         due=decider.due_of(child),
-        policy={} if policy is None else _asked(lambda: policy.policy.describe(policy.state)),
-        detail=None if describe is None else _asked(describe),
+        policy={} if policy is None else asked(lambda: policy.policy.describe(policy.state)),
+        detail=None if describe is None else asked(describe),
     )
 
 
-def _asked(describe: Callable[[], Any]) -> Any:
+def asked(describe: Callable[[], Any]) -> Any:
+    """What is said when it is asked for; where that raises, the error as text."""
     try:
         return describe()
     except Exception as error:  # noqa: BLE001 - a user's code; looking must not break what is looked at

@@ -126,6 +126,22 @@ async def test_the_group_is_one_child_with_its_workers_below(autojump_clock: Moc
         expect_tree(tree, {"crew": {"worker-1": ChildState.RUNNING, "worker-2": ChildState.RUNNING}})
 
 
+async def test_the_group_tells_what_its_workers_share_also_while_the_circuit_is_open(
+    autojump_clock: MockClock,
+) -> None:
+    actor = RecordingActor[int]().fail_on(lambda message: True)
+    breaker = CircuitBreaker(failure_threshold=2, reset_timeout=60)
+    ref = ActorRef("crew", actor, concurrency=2, policy=breaker)
+    async with running(tree := Supervisor([ref.spec()])):
+        for number in range(5):
+            await ref.tell(number)
+        await settled()
+        group = tree.snapshot().child("crew").detail
+        assert {worker.policy["circuit"] for worker in group.children} == {"open"}
+        assert group.detail == ref.statistics()
+        assert (group.detail.queued, group.detail.retrying) == (3, 2)
+
+
 async def test_a_worker_alone_is_its_actor_s_child_itself(autojump_clock: MockClock) -> None:
     ref = ActorRef("loner", RecordingActor[int]())
     async with running(tree := Supervisor([ref.spec()])):

@@ -68,6 +68,28 @@ def test_pywats_api_installed_after_ours_is_told_with_the_repair(
     assert_says_what_happened_and_is_repaired(environment, wheel, "was installed over ours")
 
 
+def test_with_pywats_api_in_the_way_each_package_and_each_command_says_so_in_a_line(
+    environment: Environment, wheel: Path, pywats_api: Path, tmp_path: Path
+) -> None:
+    environment.install(wheel)
+    environment.install(pywats_api)
+    for name in ("from pywats_station import Station", "import pywats_wats", "import pywats_files"):
+        assert REPAIR in environment.run(name).stderr.splitlines()[-1]
+    (tmp_path / "line.py").write_text("from pywats_station import Station\nstation = Station('A')\n")
+    for command in (["check", str(tmp_path / "line.py")], ["tree", str(tmp_path)], ["demo"]):
+        done = environment.run(f"from pywats_station.cli import main; main({command!r})")
+        assert done.returncode == 1
+        (said,) = done.stderr.splitlines()
+        assert "was installed over ours" in said
+        assert REPAIR in said
+    assert environment.run("from pywats_station.cli import main; main(['--help'])").returncode == 0
+    environment.install("--force-reinstall", wheel)
+    checked = environment.run(
+        f"from pywats_station.cli import main; main(['check', {str(tmp_path / 'line.py')!r}])"
+    )
+    assert "pywats-api 0.6.0: it is not in the way" in checked.stdout
+
+
 def test_pywats_api_upgraded_over_ours_is_told_with_the_repair(
     environment: Environment, wheel: Path, pywats_api: Path, older_pywats_api: Path
 ) -> None:

@@ -25,20 +25,22 @@ def test_a_machine_says_what_the_standard_allows_and_the_same_for_the_same_seed(
     ] or first.failed != other.failed
 
 
-@pytest.mark.parametrize("outages", [0.0, 0.2])
-async def test_whatever_happens_on_the_way_each_unit_is_one_result(outages: float) -> None:
+@pytest.mark.parametrize(("outages", "method"), [(0.0, "ICT"), (0.2, "ICT"), (0.1, "AOI")])
+async def test_whatever_happens_on_the_way_each_unit_is_one_result(outages: float, method: str) -> None:
     results: list[str] = []
+    about: set[tuple[str, str, str]] = set()
 
     async def count(event: Event) -> None:
         results.append(event.payload.unit_id)
+        about.add((event.payload.process, event.payload.part_number, event.payload.revision))
 
     transport = CFXTransport(
         CFXConfig(endpoint=EndpointConfig(cfx_handle="//Acme/WATS/1", listen="amqp://127.0.0.1:0"))
     )
-    machine = Machine(MachineConfig(panel=3, seed=5))
+    machine = Machine(MachineConfig(panel=3, seed=5, method=method, part_number="PCBA-1", revision="A"))
     with trio.fail_after(60):
         async with AsyncEventBus() as bus:
-            bus.subscribe(count, event_types=[EventType.TEST_RESULT])
+            bus.subscribe(count, event_types=[EventType.TEST_RESULT, EventType.INSPECTION_RESULT])
             bus.register_transport(transport)
             while not transport.listen_port:
                 await trio.sleep(0.005)
@@ -49,6 +51,7 @@ async def test_whatever_happens_on_the_way_each_unit_is_one_result(outages: floa
     assert len(results) == len(set(results))
     assert machine.units - 3 <= len(results) <= machine.units
     assert set(simulation.outcomes) == {"accepted"}
+    assert about == {(method, "PCBA-1", "A")}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,7 @@ async def test_whatever_happens_on_the_way_each_unit_is_one_result(outages: floa
     [
         (["--to", "http://localhost"], "url must start with amqp:// or amqps://"),
         (["--to", "amqp://localhost:1", "--panel", "0"], "panel must be at least 1"),
+        (["--to", "amqp://localhost:1", "--method", "XYZ"], "method must be one of Human, Automated, ICT"),
         (["--to", "amqp://localhost:1", "--failed", "2"], "failed must be between 0 and 1"),
         (["--to", "amqp://localhost:1", "--rate", "-1"], "rate must be more than 0"),
     ],

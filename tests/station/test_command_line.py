@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,13 @@ from pywats_events import Event, EventType
 from pywats_station import Station
 from pywats_station._wire import LONGEST_PATH, socket_path
 from pywats_station.cli import main
-from pywats_station.cli.loading import CannotLoad, load
+from pywats_station.cli.errors import CannotLoad
+from pywats_station.cli.loading import load
 from support.handlers import Recording
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 DEADLINE = 30
 """Seconds that a command may take."""
@@ -29,7 +37,7 @@ STATION = """
 import trio
 from pywats_events import BaseHandler, Event, EventType
 from pywats_events.policies import RetryPolicy
-from pywats_station import Station
+from pywats_station import SourceProfile, Station
 from pywats_supervision import ChildSpec
 
 class Picky(BaseHandler):
@@ -45,15 +53,18 @@ async def tester():
         receipt = await station.publish(event)
         await receipt.wait_settled()
     (data / "ready").touch()
-    while True:
-        await station.publish(Event(EventType.CUSTOM, {"unit_id": "again"}))
+    for number in count():
+        event = Event(EventType.CUSTOM, {"unit_id": "again"}, source=f"tester {number // 20}")
+        await station.publish(event)
         await trio.sleep(0.01)
 
+from itertools import count
 from pathlib import Path
 data = Path(__file__).parent / "data"
 flag = Path(__file__).parent / "mended"
 station = Station("ICT-01", handlers=[Picky], observers=[ChildSpec("tester", tester)], data=data,
-                  retry_policy=RetryPolicy(max_retries=1, initial_delay=0.01))
+                  retry_policy=RetryPolicy(max_retries=1, initial_delay=0.01),
+                  sources=[SourceProfile(match="known")])
 """
 
 
@@ -71,7 +82,7 @@ def test_a_file_that_is_called_as_a_module_leaves_that_module_alone(tmp_path: Pa
 def test_a_file_that_raises_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("1 / 0")
     before, path = set(sys.modules), list(sys.path)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(CannotLoad, match=r"bad\.py:1: ZeroDivisionError"):
         load(str(tmp_path / "bad.py"))
     assert (set(sys.modules), sys.path) == (before, path)
 
@@ -99,6 +110,36 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
         timeout=DEADLINE,
         check=False,
     )
+
+
+def at_terminal(*arguments: object, columns: int = 80) -> list[str]:
+    """The lines that a command shows at a terminal of that width, without colours."""
+    ours, its = os.openpty()
+    assert sys.platform != "win32"
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "NO_COLOR"}}
+    with subprocess.Popen(
+        [sys.executable, "-m", "pywats_station", *map(str, arguments)],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env={**environment, "TERM": "xterm-256color"},
+    ) as process:
+        os.close(its)
+        said = b""
+        while part := _read(ours):
+            said += part
+        os.close(ours)
+        assert process.wait(DEADLINE) == 0, said
+    assert b"\x1b[" in said, "it has no colours"
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode()).replace("\r", "").splitlines()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux's way to say that nobody has the other end open
+        return b""
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +178,7 @@ def test_the_tree_of_a_running_station_is_shown(running: Any, folder: Path) -> N
     assert drawn.returncode == 0, drawn.stderr
     for part in ("ICT-01  running", "journal", "Picky", "tester", "control"):
         assert part in drawn.stdout
+    assert "no SourceProfile matches 'unknown', 'tester 0'" in drawn.stdout
     plain = json.loads(command("tree", folder / "data", "--json").stdout)
     assert [child["name"] for child in plain["children"]][:3] == ["journal", "store", "bus"]
 
@@ -144,31 +186,78 @@ def test_the_tree_of_a_running_station_is_shown(running: Any, folder: Path) -> N
 def test_events_are_shown_as_they_go_by(running: Any, folder: Path) -> None:
     shown = command("events", folder / "data", "--count", 5)
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.count("again") == 5
+    assert len(shown.stdout.splitlines()) == 5
+    assert sum("custom" in line and "again" in line for line in shown.stdout.splitlines()) >= 4
     plain = [
         json.loads(line)
         for line in command("events", folder / "data", "--json", "--count", 2).stdout.splitlines()
     ]
-    assert [one["event_type"] for one in plain] == ["custom", "custom"]
+    assert {one["event_type"] for one in plain} <= {"custom", "system.sender_unmapped"}
+    assert len(plain) == 2
 
 
-def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(
-    running: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_events_show_what_happens_in_the_station_although_no_handler_takes_that(
+    running: Any, folder: Path
 ) -> None:
+    lines = command("events", folder / "data", "--json", "--count", 60).stdout.splitlines()
+    (told, *_) = [one for one in map(json.loads, lines) if one["event_type"] == "system.sender_unmapped"]
+    assert told["about"].startswith("tester ")
+    assert "no SourceProfile matches the sender" in told["verdict"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX's here")
+def test_at_a_terminal_of_80_columns_each_line_fits_and_ids_are_whole(running: Any, folder: Path) -> None:
+    data = folder / "data"
+    ids = [
+        json.loads(line)["id"] for line in command("dead-letters", "list", data, "--json").stdout.splitlines()
+    ]
+    assert len(ids) == 3
+    listed = at_terminal("dead-letters", "list", data)
+    assert [line.split()[0] for line in listed[:6:2]] == ids
+    assert all("ValueError: the server refuses it" in line for line in listed[1:6:2])
+    screens = [
+        listed,
+        at_terminal("events", data, "--count", 45),
+        at_terminal("tree", data, "--once"),
+        at_terminal("check", folder / "line.py"),
+        at_terminal("simulate", "RetryPolicy(max_retries=2)", "CircuitBreaker()"),
+        at_terminal("dead-letters", "show", data, ids[0]),
+    ]
+    assert [line for lines in screens for line in lines if len(line) > 80] == []
+    assert len(screens[1]) == 45
+    assert any("system.sender_unmapped" in line and line.endswith("…") for line in screens[1])
+
+
+def test_the_beginning_of_an_id_is_enough_if_no_other_begins_so(running: Any, folder: Path) -> None:
+    data = folder / "data"
+    ids = [
+        json.loads(line)["id"] for line in command("dead-letters", "list", data, "--json").stdout.splitlines()
+    ]
+    needed = next(size for size in range(1, 37) if len({one[:size] for one in ids}) == len(ids))
+    shown = command("dead-letters", "show", data, ids[1][:needed])
+    assert json.loads(shown.stdout)["id"] == ids[1]
+    several = command("dead-letters", "drop", data, ids[0][:1])
+    assert several.returncode == 2
+    assert "several dead letters begin with" in several.stderr
+    none = command("dead-letters", "replay", data, "ffff")
+    assert (none.returncode, "there is no dead letter ffff" in none.stderr) == (1, True)
+
+
+def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(running: Any, folder: Path) -> None:
     data = folder / "data"
     listed = [
         json.loads(line) for line in command("dead-letters", "list", data, "--json").stdout.splitlines()
     ]
     assert [one["event"]["payload"]["number"] for one in listed] == [6, 3, 0]
-    monkeypatch.setenv("COLUMNS", "200")
-    table = command("dead-letters", "list", data, "--handler", "Picky").stdout
-    assert table.count("the server refuses it") == 3
+    lines = command("dead-letters", "list", data, "--handler", "Picky").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [one["id"] for one in listed]
+    assert all(line.endswith("2 attempts  ValueError: the server refuses it") for line in lines)
     assert "no dead letters" in command("dead-letters", "list", data, "--handler", "Other").stdout
     shown = command("dead-letters", "show", data, listed[0]["id"])
     assert json.loads(shown.stdout)["attempts"] == 2
     assert command("dead-letters", "export", data, folder / "out.jsonl").stdout.startswith("3 written")
     assert len((folder / "out.jsonl").read_text().splitlines()) == 3
-    assert command("dead-letters", "replay", data).returncode == 1
+    assert command("dead-letters", "replay", data).returncode == 2
     (folder / "mended").touch()
     replayed = command("dead-letters", "replay", data, listed[0]["id"])
     assert replayed.stdout == f"{listed[0]['id']}  Picky: handled\n"
@@ -211,6 +300,8 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
     checked = command("check", folder / "line.py")
     assert checked.returncode == 0
     assert "warning  transports: there are none" in checked.stdout
+    assert "ok       pywats-api: it is not in the way" in checked.stdout
+    assert checked.stdout.splitlines()[-1].startswith("it would work, 1 warning")
     assert "Picky  1 retries after 0.01 to" in checked.stdout
     (tmp_path / "file").touch()
     (tmp_path / "wrong.py").write_text(
@@ -225,15 +316,19 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
-        (("run", "missing.py"), 1, "there is no file missing.py"),
+        (("run", "missing.py"), 2, "there is no file missing.py"),
+        (("tree", "nowhere"), 2, "there is no folder nowhere"),
         (("tree", "."), 4, "no station is running with the data folder"),
         (("dead-letters", "list", "."), 1, "there is no store in"),
         (("dead-letters", "drop", ".", "--all"), 1, "there is no store in"),
         (("dead-letters", "replay", ".", "some-id"), 4, "no station is running"),
-        (("simulate", "Nonsense()"), 1, "a policy is written as RetryPolicy(max_retries=5)"),
-        (("simulate", "RetryPolicy(max_retries=-1)"), 1, "max_retries"),
-        (("simulate", "RetryPolicy()", "--away", "x"), 1, "--away takes FROM-TO"),
-        (("simulate", "RetryPolicy()", "--kind", "x"), 1, "kind must be one of"),
+        (("simulate", "Nonsense()"), 2, "a policy is written as RetryPolicy(max_retries=5)"),
+        (("simulate", "RetryPolicy(max_retries=-1)"), 2, "max_retries"),
+        (("simulate", "RetryPolicy()", "--away", "x"), 2, "--away takes FROM-TO"),
+        (("simulate", "Backoff()", "RetryPolicy()"), 2, "simulate it by itself"),
+        (("simulate", "Backoff()", "--kind", "poison"), 2, "no event can poison"),
+        (("simulate", "RetryPolicy()", "RetryPolicy()"), 2, "the second of its kind"),
+        (("simulate", "RetryPolicy()", "--kind", "x"), 2, "kind must be one of"),
         (("nonsense",), 2, "No such command"),
     ],
 )
@@ -247,10 +342,31 @@ def test_what_is_wrong_is_one_line_with_what_to_do(
     assert "Traceback" not in done.stderr
 
 
+def test_simulate_draws_when_a_child_with_a_backoff_is_restarted() -> None:
+    lines = command(
+        "simulate", "Backoff(1, 30, jitter=0)", "--away", "10-20", "--for", "60"
+    ).stdout.splitlines()
+    assert [line.strip() for line in lines[:-1]] == [
+        "0.1 s  up, life 1",
+        "10.0 s  failed, life 1; again at 11.0 s",
+        "11.1 s  failed, life 2; again at 13.1 s",
+        "13.2 s  failed, life 3; again at 17.2 s",
+        "17.3 s  failed, life 4; again at 25.3 s",
+        "25.4 s  up, life 5",
+    ]
+    assert lines[-1] == "5 lives, 4 failures"
+
+
+def test_simulate_says_until_when_what_only_a_person_can_mend_waits() -> None:
+    drawn = command("simulate", "CircuitBreaker()", "--kind", "refused", "--for", "60").stdout
+    assert "circuit open until a person closes it" in drawn
+
+
 def test_simulate_draws_what_policies_do() -> None:
     policies = ("RetryPolicy(max_retries=2)", "CircuitBreaker(failure_threshold=2, reset_timeout=20)")
     drawn = command("simulate", *policies, "--away", "10-60", "--for", "120").stdout
-    assert drawn.index("circuit opened") < drawn.index("circuit closed")
+    assert drawn.index("circuit open until ") < drawn.index("circuit closed")
+    assert re.search(r"event 3  failed, attempt 1; again at \d+\.\d s\n", drawn)
     assert drawn.endswith("24 published, 24 handled, 0 dead letters, 0 still waiting\n")
     poison = json.loads(
         command("simulate", "RetryPolicy(max_retries=2)", "--kind", "poison", "--json").stdout
@@ -258,17 +374,28 @@ def test_simulate_draws_what_policies_do() -> None:
     assert poison["ended"] == {"published": 60, "handled": 59, "dead letters": 1, "still waiting": 0}
 
 
-def test_help_is_there_at_once() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pywats_station", "--help"],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("dead-letters", "list", "--help")])
+def test_help_is_there_at_once(arguments: tuple[str, ...]) -> None:
+    resource = pytest.importorskip("resource")
+
+    def seconds(*command: str) -> float:
+        """Of the processor, as other processes may keep it busy."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *command], capture_output=True, timeout=DEADLINE, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return float(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+    bare = min(seconds("-c", "pass") for _ in range(3))
+    assert min(seconds("-m", "pywats_station", *arguments) for _ in range(3)) < 40 * bare
+    code = f"import sys; from pywats_station.cli import main\ntry: main({list(arguments)!r})\n" + (
+        "except SystemExit: assert not {'trio', 'msgspec', 'pywats_events'} & set(sys.modules), sys.modules"
     )
-    assert "dead-letters" in done.stdout
-    total = max(int(line.split("|")[1]) for line in done.stderr.splitlines()[1:] if "import time" in line)
-    assert total < 500_000
+    subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=DEADLINE, check=True)
+
+
+def test_it_says_its_version_and_takes_debug_after_the_command_too(tmp_path: Path) -> None:
+    assert command("--version").stdout == f"pywats-station {version('pywats-events')}\n"
+    assert "Traceback" in process("run", tmp_path / "missing.py", "--debug").stderr
 
 
 # Files that make stations
@@ -292,6 +419,18 @@ def test_a_file_s_station_is_found_by_its_name_or_by_being_the_only_one(tmp_path
     ):
         with pytest.raises((CannotLoad, TypeError), match=text):
             load(str(where))
+
+
+def test_an_error_in_a_station_s_file_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text("def half(n):\n    return n / 0\n\nhalf(1)\n")
+    (tmp_path / "wrong.py").write_text("x = 1\ndef f(:\n")
+    for name, text in (
+        ("fails.py", "fails.py:2: ZeroDivisionError: division by zero"),
+        ("wrong.py", "wrong.py:2: SyntaxError"),
+    ):
+        done = command("check", tmp_path / name)
+        assert done.returncode == 1
+        assert text in done.stderr
 
 
 def test_a_data_folder_with_a_long_name_is_asked_all_the_same(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,16 @@ def test_all_that_comes_in_is_at_the_server_or_a_dead_letter(
     said = capsys.readouterr().out
     assert "every event is accounted for" in said
     assert "over AMQP 1.0" in said
-    assert "1 asset" in said or "0 assets" in said
+    numbers = re.search(
+        r"accounted for: (\d+) \+ (\d+) units tested = (\d+) results = (\d+) reports \+ (\d+) dead letters?"
+        r"(?: - (\d+) that)?",
+        said,
+    )
+    assert numbers is not None, said
+    machine, tester, results, reports, letters, both = (int(number or 0) for number in numbers.groups())
+    assert machine + tester == results == reports + letters - both
+    assert re.search(rf"test\.result +{results} +{results - letters} +{letters} *\n", said)
+    assert f"{reports} reports of {reports} units" in said
     assert (tmp_path / "store" / "store.db").exists()
     assert list((tmp_path / "drop" / "failed").glob("*.error.txt"))
 
@@ -34,6 +44,7 @@ def test_without_amqp_it_says_so_and_goes_on_with_files(
     said = capsys.readouterr().out
     assert "no machine over AMQP 1.0, only files" in said
     assert "machine " not in said.split("What came in")[1]
+    assert re.search(r"accounted for: (\d+) units tested = \1 results = ", said)
 
 
 def test_numbers_that_cannot_work_are_refused() -> None:

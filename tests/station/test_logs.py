@@ -7,10 +7,20 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
-from pywats_station import logs
+from pywats_events import Event, EventType
+from pywats_events.policies import RetryPolicy
+from pywats_events.transports import MockTransport
+from pywats_files import FileWatcher, FolderConfig
+from pywats_station import SourceProfile, Station, logs
+from support.handlers import Recording
+
+DEADLINE = 20
+"""Seconds that a test on the real clock waits at most."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +50,52 @@ def test_a_record_is_one_line_of_json_with_what_it_says_beside_its_text(tmp_path
     assert said["message"] == "event failed"
     assert (said["event_id"], said["actor"], said["attempt"], said["level"]) == ("1", "reports", 2, "ERROR")
     assert said["traceback"].endswith("ValueError: two\nlines")
+
+
+async def test_what_goes_wrong_in_a_station_is_logged_with_the_event_handler_transport_and_file(
+    tmp_path: Path,
+) -> None:
+    async def refuse(event: Event) -> None:
+        raise ConnectionError("away")
+
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    (drop / "bad.json").write_text("[1, 2")
+    logs.configure(log_file=tmp_path / "log", stream=io.StringIO())
+    line = MockTransport("line 1")
+    station = Station(
+        "ICT-01",
+        transports=[line, FileWatcher(FolderConfig(folder=drop, finished="renamed"))],
+        handlers=[Recording(refuse, name="reports")],
+        retry_policy=RetryPolicy(max_retries=1, initial_delay=0.01),
+        sources=[SourceProfile(match="known")],
+    )
+    with trio.fail_after(DEADLINE):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(station.run)
+            event = Event(EventType.TEST_RESULT, {"unit_id": "SN-1"}, source="unknown")
+            await (await station.publish(event)).wait_settled()
+            line.simulate_error(ConnectionResetError("gone"))
+            while not (drop / "failed" / "bad.json.error.txt").exists():
+                await trio.sleep(0.01)
+            station.request_stop()
+    said = [json.loads(text) for text in (tmp_path / "log").read_text().splitlines()]
+
+    def beside(text: str) -> list[dict[str, Any]]:
+        found = [one for one in said if text in one["message"]]
+        return [{name: one[name] for name in logs.EXTRAS if name in one} for one in found]
+
+    of_event = {"actor": "reports", "event_id": event.id}
+    assert beside("'reports' failed") == [{**of_event, "attempt": 1}, {**of_event, "attempt": 2}]
+    assert beside("gave up after 2 attempts") == [{**of_event, "attempt": 2}]
+    assert beside("no SourceProfile matches") == [{"event_id": event.id, "sender": "unknown"}]
+    assert beside("transport 'line 1' failed") == [{"transport": "line 1"}]
+    assert beside("bad.json")[0] == {
+        "transport": station.config.transports[1].transport.name,
+        "file": "bad.json",
+    }
+    bare = [one["message"] for one in said if not set(one) & set(logs.EXTRAS)]
+    assert bare == []
 
 
 def test_the_file_is_rotated_by_its_size(tmp_path: Path) -> None:

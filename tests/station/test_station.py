@@ -88,6 +88,22 @@ async def test_a_sender_that_no_profile_matches_is_told_of_once(autojump_clock: 
     assert "no SourceProfile matches the sender 'Other.X.1'" in heard.handled[0].payload["message"]
 
 
+async def test_a_sender_that_no_profile_matches_is_told_of_and_logged_once_without_a_handler_for_it(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Event] = []
+    station = Station("ICT-01", handlers=[Recording()], sources=[PROFILE])
+    async with station.testing() as test:
+        test.bus.on_event(heard.append, system=True)
+        for _ in range(3):
+            await test.inject(result(source="cfx:Other.X.1"))
+        await trio.testing.wait_all_tasks_blocked()
+    told = [event.payload["sender"] for event in heard if event.event_type == "system.sender_unmapped"]
+    assert told == ["Other.X.1"]
+    (record,) = [record for record in caplog.records if "no SourceProfile matches" in record.message]
+    assert record.__dict__["sender"] == "Other.X.1"
+
+
 async def test_policies_are_the_station_s_unless_a_handler_has_its_own(autojump_clock: MockClock) -> None:
     attempts: dict[str, int] = {"patient": 0, "hasty": 0}
 

@@ -29,6 +29,7 @@ from pywats_events.models.result_events import (
     TestStep,
 )
 from pywats_wats import IncompleteReport, Part, SourceProfile, report_of
+from pywats_wats.profile import Profiles
 from support.cfx import envelope_of, samples_folder
 from support.wsjf import check_report
 
@@ -261,13 +262,19 @@ def test_who_knows_the_part_is_asked_in_order_event_resolver_profile() -> None:
 
 def test_what_is_missing_is_named_all_at_once_with_who_may_know_it() -> None:
     with pytest.raises(
-        IncompleteReport, match=r"by ReportHandler\(part_of=...\), or in a SourceProfile for 'tester'"
+        IncompleteReport,
+        match=r"by ReportHandler\(part_of=...\), or in the SourceProfile that 'tester' matches, 't\*'",
     ) as wrong:
-        report_of(event_of(unit_id="SN/1", process="AOI"), SourceProfile())
+        report_of(event_of(unit_id="SN/1", process="AOI"), SourceProfile(match="t*"))
     assert wrong.value.fields == ("sn", "pn", "rev", "processCode")
     assert "'SN/1' has /, which WATS takes for wildcards" in str(wrong.value)
     assert "no process code is known for 'AOI'" in str(wrong.value)
     assert wrong.value.blames_item
+
+
+def test_where_no_profile_matches_the_sender_that_is_said() -> None:
+    with pytest.raises(IncompleteReport, match="or in a SourceProfile for 'tester', which none matches"):
+        report_of(event_of(), Profiles([SourceProfile(match="SMTPlus.*")]).of("tester"))
 
 
 def test_an_id_is_never_cut() -> None:

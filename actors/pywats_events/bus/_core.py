@@ -115,6 +115,7 @@ class BusCore:
         self.own_children = OwnChildren()
         self.on_event: list[Callable[[Event], object]] = []
         self.on_error: list[Callable[[Event, Exception], object]] = []
+        self.on_system_event: list[Callable[[Event], object]] = []
         self.system = SystemEvents(self)
         self.tree: Tree | None = None
         self._idle: trio.Event | None = None
@@ -205,7 +206,7 @@ class BusCore:
         self.ledger.accepted += 1
         self.inbox.put(receipt)
         if self.on_event:
-            self._tell(self.on_event, event)
+            self.tell(self.on_event, event)
         return receipt
 
     def keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
@@ -241,7 +242,7 @@ class BusCore:
             self.ledger.accepted += 1
             self.inbox.put(receipt)
             if self.on_event:
-                self._tell(self.on_event, receipt.event)
+                self.tell(self.on_event, receipt.event)
 
     # Subscriptions
 
@@ -498,13 +499,14 @@ class BusCore:
 
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
         """One attempt of a handler failed."""
-        logger.info(
-            "event %s: %r failed: %s", event.id, subscription.name, error, extra={"actor": subscription.name}
-        )
-        self._tell(self.on_error, event, error)
-        self.system.handler_failed(subscription.name, event, error)
+        name = subscription.name
+        extra = {"event_id": event.id, "actor": name, "attempt": event.attempt}
+        logger.info("event %s: %r failed: %s", event.id, name, error, extra=extra)
+        self.tell(self.on_error, event, error)
+        self.system.handler_failed(name, event, error)
 
-    def _tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
+    def tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
+        """Call each; what one raises is logged, and keeps nobody else from hearing it."""
         for callback in tuple(callbacks):
             try:
                 callback(*args)

@@ -24,6 +24,7 @@ from pywats_events.errors import EndedTheProcess
 from pywats_events.models.event import Event
 from pywats_events.settlement import Ledger, Outcome, Receipt, Taker
 from pywats_supervision import TRANSIENT, ChildSpec
+from pywats_supervision.context import CURRENT_LIFE
 from pywats_supervision.policies import Backoff
 from pywats_supervision.policies.decision import Failure
 
@@ -296,7 +297,7 @@ class Journaling:
 
     def writer(self) -> ChildSpec:
         """The child that writes batches."""
-        return self._child("journal", self.store.run)
+        return self._child("journal", self._write)
 
     def _child(self, name: str, start: Start) -> ChildSpec:
         async def run(task_status: trio.TaskStatus[Any]) -> None:  # noqa: ASYNC128 - handed on
@@ -322,6 +323,11 @@ class Journaling:
             ChildSpec("replay", self._replay, restart=TRANSIENT, policy=Backoff(**OUTERMOST)),
         )
 
+    async def _write(self, task_status: trio.TaskStatus[Any]) -> None:  # noqa: ASYNC114, ASYNC128 - handed on
+        if (life := CURRENT_LIFE.get()) is not None:
+            life.describe = lambda: {"unsettled": len(self._journal)}
+        await self.store.run(task_status)
+
     async def _replay(self) -> None:
         """Say who is missing, and when all that came back is on its way. Cancelled: it begins anew."""
         self._tell_damage()
@@ -342,6 +348,7 @@ class Journaling:
                 "there until there is one of that name",
                 self.store.path,
                 name,
+                extra={"actor": name},
             )
 
     # Pages (see Pages)
@@ -434,7 +441,8 @@ class Journaling:
 
     def _bury_unread(self, replay: Replay, error: ValueError) -> None:
         """Keep what cannot be read as an event, in one transaction with its end."""
-        logger.error("event %s in the journal cannot be read: %s", replay.event_id, error)
+        extra = {"event_id": replay.event_id, "sender": replay.source}
+        logger.error("event %s in the journal cannot be read: %s", replay.event_id, error, extra=extra)
         self.store.dead_letters.add(None, error, raw=replay.encoded, source=replay.source)
         if self._journal.count(replay.event_id):
             self._bus.ledger.accepted += 1

@@ -54,7 +54,8 @@ class OwnEmployer:
         try:
             self._letters.add(None, rejected.error, raw=rejected.raw, source=rejected.source)
         except Exception as error:  # noqa: BLE001 - a store that is closed, or a queue of the user's
-            logger.warning("input from %s is handed back: %s", rejected.source, error)
+            source = rejected.source
+            logger.warning("input from %s is handed back: %s", source, error, extra={"sender": source})
             rejected.receipt.conclude(rejected.source, Outcome.HANDED_BACK)
         else:
             rejected.receipt.conclude(rejected.source, Outcome.DEAD_LETTERED)

@@ -195,7 +195,8 @@ class Pager:
 
     def add(self, cursor: Cursor) -> None:
         """Read for one more."""
-        logger.debug("%r is behind: what it has no room for stays in the journal", cursor.name)
+        text = "%r is behind: what it has no room for stays in the journal"
+        logger.debug(text, cursor.name, extra={"actor": cursor.name})
         self._behind[cursor] = None
         self._heard.set()
 
@@ -223,7 +224,7 @@ class Pager:
         cursor.came_to(page, upto, written)
         if not cursor.behind:
             del self._behind[cursor]
-            logger.debug("%r is not behind any more", cursor.name)
+            logger.debug("%r is not behind any more", cursor.name, extra={"actor": cursor.name})
 
     async def _wait(self) -> None:
         """Wait until a page is due for somebody; no checkpoint if one is."""

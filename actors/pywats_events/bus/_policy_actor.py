@@ -72,7 +72,8 @@ class PolicyPerformer(Performer[Burial | Rejected]):
     async def handle(self, message: Burial | Rejected) -> None:
         """Keep a dead letter; that of an event settles it."""
         if isinstance(message, Rejected):
-            logger.error("input from %s is no event: %s", message.source, message.error)
+            source = message.source
+            logger.error("input from %s is no event: %s", source, message.error, extra={"sender": source})
             self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)
             self._bus.kept(message.receipt, message.source)
         elif message.name:
@@ -84,10 +85,10 @@ class PolicyPerformer(Performer[Burial | Rejected]):
         receipt, failure = burial.receipt, burial.failure
         attempts = failure.attempt
         logger.error(
-            "event %s: %r gave up after %d attempts: %s",
+            "event %s: %r gave up after %s: %s",
             receipt.event.id,
             burial.name,
-            attempts,
+            "1 attempt" if attempts == 1 else f"{attempts} attempts",
             type(failure.error).__name__,
             extra={"event_id": receipt.event.id, "actor": burial.name, "attempt": attempts},
         )

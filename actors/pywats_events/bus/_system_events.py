@@ -2,11 +2,13 @@
 
 They have a bounded lane of their own that drops the oldest, are never journaled, and hold up
 nothing: a subscription that is full does not get them. A failure while one is handled is logged
-and counted, and makes no other.
+and counted, and makes no other. They are made where somebody would hear of them: a subscription
+that names their type, or a callback, which is told before them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -36,6 +38,9 @@ class Bus(Protocol):
     routes: Routes
     ledger: Ledger
     running: bool
+    on_system_event: list[Callable[[Event], object]]
+
+    def tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None: ...
 
 
 class SystemEvents(Performer[Event]):
@@ -65,8 +70,8 @@ class SystemEvents(Performer[Event]):
         return self._mailbox.dropped
 
     def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
-        """Make a system event, if anybody takes it; never waits."""
-        if not self._bus.running or not self._bus.routes[event_type].takers:
+        """Make a system event, if anybody hears of it; never waits."""
+        if not self._bus.running or not (self._bus.on_system_event or self._bus.routes[event_type].takers):
             return
         self.made += 1
         if self._mailbox.full:
@@ -137,11 +142,13 @@ class SystemEvents(Performer[Event]):
         return self
 
     async def handle(self, event: Event) -> None:
-        """Give one to its takers, unless they are full."""
+        """Tell the callbacks of one, and give it to its takers, unless they are full."""
+        if self._bus.on_system_event:
+            self._bus.tell(self._bus.on_system_event, event)
         wanted, doubtful = chosen(event, self._bus.routes[event.event_type].takers)
         takers = [taker for taker in wanted if not taker.mailbox.full and not taker.mailbox.closed]
         if not takers:
-            self._mailbox.dropped += 1
+            self._mailbox.dropped += bool(wanted)
             return
         receipt = Receipt(
             event, tuple(takers), self._bus.ledger, len(takers), routed=len(takers), doubtful=doubtful

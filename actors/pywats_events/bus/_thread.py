@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 import trio
 
-__all__ = ["Asked", "TrioThread", "made", "this_thread", "wait_for", "wait_for_call"]
+__all__ = ["Asked", "TrioThread", "is_here", "made", "this_thread", "wait_for", "wait_for_call"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,11 @@ WATCH: Final = 1.0
 
 this_thread: Final[Callable[[], int]] = threading.get_ident
 """The number of the thread that asks."""
+
+
+def is_here(token: trio.lowlevel.TrioToken) -> bool:
+    """Whether this code runs in the trio run of that token."""
+    return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
 
 
 def wait_for(future: Future[T], timeout: float | None) -> T:

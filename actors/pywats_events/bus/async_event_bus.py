@@ -16,7 +16,7 @@ from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._redelivery import Redelivery
 from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.bus._thread import this_thread
+from pywats_events.bus._thread import is_here, this_thread
 from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock, WrongThread
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
@@ -183,7 +183,7 @@ class AsyncEventBus:
 
     def _accept(self, event: Event, route: Route) -> Receipt:
         """Accept an event now, or from another thread as soon as the bus's has its turn."""
-        if self._token is None or _here(self._token):
+        if self._token is None or is_here(self._token):
             return self._core.accept(event, route)
         receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
         self._token.run_sync_soon(self._enter, receipt)
@@ -559,9 +559,16 @@ class AsyncEventBus:
         tree = self._core.tree
         return Supervisor((), name=self.name).snapshot() if tree is None else tree.root.snapshot()
 
-    def on_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called for each accepted event; it must not wait."""
+    def on_event(self, callback: Callable[[Event], object], *, system: bool = False) -> None:
+        """Have `callback(event)` called for each accepted event; it must not wait.
+
+        Args:
+            callback: given the event.
+            system: whether it hears system events too, taken by a handler or not.
+        """
         self._core.hear(self._core.on_event, callback)
+        if system:
+            self._core.hear(self._core.on_system_event, callback)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called for each failed attempt; it must not wait."""
@@ -617,7 +624,7 @@ class AsyncEventBus:
 
         def heard(receipt: Receipt) -> None:
             del receipt
-            if _here(token):
+            if is_here(token):
                 settled.set()
             else:
                 token.run_sync_soon(settled.set)  # who waits is in a trio run of its own
@@ -639,11 +646,13 @@ class AsyncEventBus:
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        logger.error("a done callback of event %s raised", receipt.event.id, exc_info=error)
+        event_id = receipt.event.id
+        extra = {"event_id": event_id}
+        logger.error("a done callback of event %s raised", event_id, exc_info=error, extra=extra)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""
-        if self._token is None or _here(self._token):
+        if self._token is None or is_here(self._token):
             function(*args)
         else:
             self._token.run_sync_soon(function, *args)
@@ -693,8 +702,3 @@ class AsyncEventBus:
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"AsyncEventBus({self.name!r}, {self.handler_count} handlers, {state})"
-
-
-def _here(token: trio.lowlevel.TrioToken) -> bool:
-    """Whether this code runs in the trio run of that token."""
-    return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token

@@ -506,14 +506,14 @@ class EventBus:
         """
         return self._run.make(self.on_trio.snapshot, timeout)
 
-    def on_event(self, callback: Callable[[Event], object]) -> None:
-        """Have `callback(event)` called, on the bus's thread, for each accepted event.
+    def on_event(self, callback: Callable[[Event], object], *, system: bool = False) -> None:
+        """As `AsyncEventBus.on_event`, called on the bus's thread.
 
         Raises:
             BusFailed: if the bus has failed.
         """
         self._run.over()
-        self.on_trio.on_event(callback)
+        self.on_trio.on_event(callback, system=system)
 
     def on_error(self, callback: Callable[[Event, Exception], object]) -> None:
         """Have `callback(event, error)` called, on the bus's thread, for each failed attempt.

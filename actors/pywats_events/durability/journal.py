@@ -394,7 +394,10 @@ class Journal:
             Whether the event was in hand.
         """
         seq, event_id, source, raw, large, error = row
-        logger.error("an event in the journal, number %d from %s, is damaged: %s", seq, source, error)
+        extra = {"event_id": event_id, "sender": source}
+        logger.error(
+            "an event in the journal, number %d from %s, is damaged: %s", seq, source, error, extra=extra
+        )
         self._bury(None, error, raw=raw, source=source)
         self._done(_Entry(seq, (), large, marked=True, in_hand=True))
         self._commits.appended()

@@ -128,7 +128,7 @@ class LoggingMiddleware(ChainMiddleware):
         try:
             result = await next_handler(event)
         except Exception:
-            logger.exception("event %s (%s) failed", event.id, event.event_type)
+            logger.exception("event %s (%s) failed", event.id, event.event_type, extra=_extra(event))
             raise
         self._log(event, "was handled")
         return result
@@ -136,7 +136,12 @@ class LoggingMiddleware(ChainMiddleware):
     def _log(self, event: Event, what: str) -> None:
         # Asked first, as reading the id of an event for the first time builds it.
         if logger.isEnabledFor(self.log_level):
-            logger.log(self.log_level, "event %s (%s) %s", event.id, event.event_type, what)
+            text = "event %s (%s) %s"
+            logger.log(self.log_level, text, event.id, event.event_type, what, extra=_extra(event))
+
+
+def _extra(event: Event) -> dict[str, Any]:
+    return {"event_id": event.id, "attempt": event.attempt}
 
 
 class ValidationMiddleware(ChainMiddleware):

@@ -228,7 +228,8 @@ class DeadLetterQueue:
         try:
             self._on_add(entry)
         except Exception:  # a user's callback; the dead letter is kept
-            logger.exception("on_add raised for the dead letter of event %s", entry.event_id)
+            extra = {"event_id": entry.event_id, "actor": entry.handler_name}
+            logger.exception("on_add raised for the dead letter of event %s", entry.event_id, extra=extra)
 
     def pop(self) -> DeadLetterEntry | None:
         """Take the oldest out; None if there is none."""

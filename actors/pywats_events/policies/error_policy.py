@@ -15,6 +15,8 @@ __all__ = ["CircuitBreaker", "CircuitState", "DeadLetterEntry", "DeadLetterQueue
 
 logger: Final = logging.getLogger("pywats_events")
 
+CALLBACK_RAISED: Final = "a failure callback raised for event %s"
+
 
 class ErrorPolicy:
     """What a bus does with events that cannot be handled.
@@ -101,14 +103,15 @@ class ErrorPolicy:
             result = self._tell(callback, event, error)
             if inspect.iscoroutine(result):
                 result.close()
-                logger.error("the failure callback %r is async and cannot be called here", callback)
+                text = "the failure callback %r is async and cannot be called here"
+                logger.error(text, callback, extra={"event_id": event.id})
         return entry
 
     def _tell(self, callback: Callable[[Event, Exception], object], event: Event, error: Exception) -> object:
         try:
             return callback(event, error)
         except Exception:  # a user's callback; the dead letter is kept
-            logger.exception("a failure callback raised for event %s", event.id)
+            logger.exception(CALLBACK_RAISED, event.id, extra={"event_id": event.id})
             return None
 
     def handle_failure(self, event: Event, error: Exception, handler_name: str | None = None) -> None:
@@ -137,7 +140,7 @@ class ErrorPolicy:
                 if inspect.isawaitable(result):
                     await result
             except Exception:  # a user's callback; the dead letter is kept
-                logger.exception("a failure callback raised for event %s", event.id)
+                logger.exception(CALLBACK_RAISED, event.id, extra={"event_id": event.id})
 
     def _record_failure(self) -> None:
         if self._breaker is not None:

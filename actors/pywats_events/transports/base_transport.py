@@ -247,7 +247,8 @@ class BaseTransport(abc.ABC):
             self._tell(self._on_disconnect)
 
     def _notify_error(self, error: Exception) -> None:
-        logger.warning("transport %r failed: %s: %s", self._name, type(error).__name__, error)
+        extra = {"transport": self._name}
+        logger.warning("transport %r failed: %s: %s", self._name, type(error).__name__, error, extra=extra)
         self._announce(EventType.TRANSPORT_ERROR, error_type=type(error).__name__, error_message=str(error))
         self._tell(self._on_error, error)
 
@@ -260,7 +261,8 @@ class BaseTransport(abc.ABC):
             try:
                 callback(*args)
             except Exception:  # a user's callback; the transport goes its way
-                logger.exception("a callback of transport %r raised", self._name)
+                extra = {"transport": self._name}
+                logger.exception("a callback of transport %r raised", self._name, extra=extra)
 
     def on_connect(self, callback: Callable[[], object]) -> None:
         """Have `callback()` called when it has connected. Raises TypeError if it cannot be called."""

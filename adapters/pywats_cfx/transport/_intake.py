@@ -195,7 +195,8 @@ class Intake:
             self._reject(body, error, source, fate)
             safe = True
         except BusStopped:
-            logger.debug("%s: a delivery came while the bus stops, and is left to come again", source)
+            text = "%s: a delivery came while the bus stops, and is left to come again"
+            logger.debug(text, source, extra={"sender": source})
         finally:
             fate.end(safe)
         return safe
@@ -258,7 +259,9 @@ class Intake:
         try:
             await delivery.reply(mail_of(answer))
         except LookupError as error:
-            logger.warning("%s: %s cannot be answered: %s", envelope.Source, envelope.MessageName, error)
+            sender = envelope.Source
+            extra = {"sender": sender}
+            logger.warning("%s: %s cannot be answered: %s", sender, envelope.MessageName, error, extra=extra)
 
     def _hear(self, envelope: Envelope) -> None:
         source, name = envelope.Source, envelope.short_name

@@ -96,18 +96,21 @@ class Requests:
         if handler is None or not isinstance(request, CFXMessage):
             return self._from_configuration(envelope)
         seconds = self._config.request_timeout
+        extra = {"actor": envelope.MessageName, "sender": envelope.Source}
         with trio.move_on_after(seconds):
             try:
                 answer = await _called(handler, request, self._limiter)
             except Exception as error:
-                logger.exception("the handler of %s failed", envelope.MessageName)
+                logger.exception("the handler of %s failed", envelope.MessageName, extra=extra)
                 return self._in_its_place(envelope, f"{type(error).__name__}: {error}")
             if isinstance(answer, CFXMessage):
                 self.answered += 1
                 return answer
-            logger.error("the handler of %s gave %r, which is no message", envelope.MessageName, answer)
+            text = "the handler of %s gave %r, which is no message"
+            logger.error(text, envelope.MessageName, answer, extra=extra)
             return self._in_its_place(envelope, "its handler gave no message")
-        logger.error("the handler of %s gave no answer within %g s", envelope.MessageName, seconds)
+        text = "the handler of %s gave no answer within %g s"
+        logger.error(text, envelope.MessageName, seconds, extra=extra)
         return self._in_its_place(envelope, f"no answer within {seconds:g} s")
 
     def _in_its_place(self, envelope: Envelope, reason: str) -> CFXMessage:

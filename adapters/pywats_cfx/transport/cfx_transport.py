@@ -223,7 +223,8 @@ class CFXTransport(BaseTransport):
             if self.event_bus is not None and self.event_bus.is_running:
                 self._unsendable(mail.body, error)
             else:
-                logger.error("%s: a message is not published: %s", self.name, error)  # noqa: TRY400
+                extra = {"transport": self.name}
+                logger.error("%s: a message is not published: %s", self.name, error, extra=extra)  # noqa: TRY400
 
     def _refused(self, mail: AMQPMessage) -> Receipt:
         """The broker will never take a message of ours: keep it where people look."""
@@ -402,7 +403,8 @@ class CFXTransport(BaseTransport):
         except WrongProtocol as error:
             if amqp.protocol != "auto" or error.speaks != "AMQP 0-9-1":
                 raise
-            logger.info("%s: the broker speaks %s, so that is used", self.name, error.speaks)
+            extra = {"transport": self.name}
+            logger.info("%s: the broker speaks %s, so that is used", self.name, error.speaks, extra=extra)
         else:
             return
         await self._consume(amqp, child)
@@ -434,7 +436,8 @@ class CFXTransport(BaseTransport):
         """A message has been understood: what it tells of its sender."""
         if self.config.log_messages:
             level = logging.getLevelName(self.config.log_level)
-            logger.log(level, "%s: %s from %s", self.name, envelope.MessageName, envelope.Source)
+            extra = {"transport": self.name, "sender": envelope.Source}
+            logger.log(level, "%s: %s from %s", self.name, envelope.MessageName, envelope.Source, extra=extra)
         source, first = envelope.Source, events[0]
         if not source:
             return

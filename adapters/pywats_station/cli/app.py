@@ -52,24 +52,49 @@ app: typer.Typer = typer.Typer(
     help="Run stations, look into them, and deal with what they could not handle.",
     epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there.",
 )
-letters: typer.Typer = typer.Typer(no_args_is_help=True, help="What no handler could deal with.")
+letters: typer.Typer = typer.Typer(
+    no_args_is_help=True,
+    help="What no handler could deal with: look at it, give it to them once more, or drop it.",
+)
 app.add_typer(letters, name="dead-letters")
 
-File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="the Python file that makes the station")]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="STATION", help="the Python file that makes the station; FILE:name, if it makes several"
+    ),
+]
 Where = Annotated[
     str,
-    typer.Argument(metavar="DATA|FILE[:name]", help="its data folder, or the file that makes the station"),
+    typer.Argument(metavar="STATION", help="its data folder, or the file that makes it, also as FILE:name"),
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="plain JSON, for scripts")]
 Handler = Annotated[str | None, typer.Option(help="only those of this handler")]
 Source = Annotated[str | None, typer.Option(help="only those from this source")]
 ErrorType = Annotated[str | None, typer.Option("--error", help="only those with this class of error")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="of dead letters")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="of dead letters; the beginning is enough, if no other begins so"),
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"pywats-station {version('pywats-events')}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks, and log everything")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="show tracebacks, and log everything; also after the command")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="show the version and exit", is_eager=True, callback=_show_version),
+    ] = False,
 ) -> None:
     _State.debug = debug
 
@@ -82,9 +107,12 @@ class _State:
 def run(
     file: File,
     log_file: Annotated[Path | None, typer.Option(help="write the log there too, as JSON")] = None,
-    log_json: Annotated[bool, typer.Option(help="JSON on standard error as well")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="JSON on standard error as well")] = False,
 ) -> None:
-    """Run a station until Ctrl-C or SIGTERM; both let it finish what it has accepted."""
+    """Run a station until Ctrl-C or SIGTERM.
+
+    Both let it finish what it has accepted; a second one ends it at once.
+    """
     from pywats_station.cli import running
 
     running.run(file, debug=_State.debug, log_file=log_file, log_json=log_json)
@@ -92,7 +120,10 @@ def run(
 
 @app.command()
 def check(file: File, json: AsJSON = False) -> None:
-    """Look whether a station would work, without starting it, and show the tree that it would run."""
+    """Look whether a station would work, without starting it.
+
+    Then it shows the tree that it would run.
+    """
     from pywats_station.cli import running
 
     if not running.check(file, json=json):
@@ -107,7 +138,11 @@ def demo(
     rate: Annotated[float, typer.Option(help="panels and files per second, of each source")] = 10.0,
     data: Annotated[Path | None, typer.Option(help="keep the store and the files there")] = None,
 ) -> None:
-    """A whole station on this machine, with machines, files and a server that fails; then the books."""
+    """A whole station on this machine, and all that can go wrong.
+
+    A machine over AMQP 1.0, files, a stand-in for the server that fails now and then; in the end what
+    became of each event.
+    """
     from pywats_station.demo import main as run_demo
 
     if not run_demo(seconds, rate=rate, data=data):
@@ -140,7 +175,12 @@ def events(
 
 @app.command()
 def simulate(
-    policy: Annotated[list[str], typer.Argument(help="RetryPolicy(max_retries=5), CircuitBreaker(...)")],
+    policy: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="POLICY", help="RetryPolicy(max_retries=5), CircuitBreaker(...) or Backoff(1, 30)"
+        ),
+    ],
     away: Annotated[
         list[str] | None,
         typer.Option(metavar="FROM-TO", help="seconds in which attempts fail; may be repeated"),
@@ -150,7 +190,11 @@ def simulate(
     lasting: Annotated[float, typer.Option("--for", help="seconds in all; virtual ones")] = 300.0,
     json: AsJSON = False,
 ) -> None:
-    """When would a handler with these policies be tried again, suspended, or give up? A time line."""
+    """When would a handler be tried again, suspended or given up?
+
+    A time line of what these policies do about failures: its own, RetryPolicy and CircuitBreaker; and of a
+    child of the tree, Backoff.
+    """
     from pywats_station.cli import running
 
     running.simulate(policy, away or ["10-130"], kind, every, lasting, json=json)
@@ -166,17 +210,17 @@ def letters_list(
     json: AsJSON = False,
 ) -> None:
     """The dead letters of a station, running or not, the newest first."""
-    from pywats_station.cli import looking
+    from pywats_station.cli import letters as commands
 
-    looking.list_letters(where, _where(handler, source, error), limit, json=json)
+    commands.show_some(where, _where(handler, source, error), limit, json=json)
 
 
 @letters.command("show")
-def letters_show(where: Where, ids: Ids) -> None:
-    """All there is to know of dead letters, as JSON."""
-    from pywats_station.cli import looking
+def letters_show(where: Where, ids: Ids, json: AsJSON = False) -> None:
+    """All there is to know of dead letters."""
+    from pywats_station.cli import letters as commands
 
-    looking.show_letters(where, ids or [])
+    commands.show(where, ids or [], json=json)
 
 
 @letters.command("replay")
@@ -188,10 +232,13 @@ def letters_replay(
     error: ErrorType = None,
     everything: Annotated[bool, typer.Option("--all", help="all that there are")] = False,
 ) -> None:
-    """Give dead letters once more to the handlers that gave them up; the station must run."""
-    from pywats_station.cli import looking
+    """Give dead letters once more to their handlers.
 
-    looking.replay_letters(where, ids or [], _where(handler, source, error), everything=everything)
+    The station must run.
+    """
+    from pywats_station.cli import letters as commands
+
+    commands.replay(where, ids or [], _where(handler, source, error), everything=everything)
 
 
 @letters.command("drop")
@@ -204,9 +251,9 @@ def letters_drop(
     everything: Annotated[bool, typer.Option("--all", help="all that there are")] = False,
 ) -> None:
     """Forget dead letters, for good."""
-    from pywats_station.cli import looking
+    from pywats_station.cli import letters as commands
 
-    looking.drop_letters(where, ids or [], _where(handler, source, error), everything=everything)
+    commands.drop(where, ids or [], _where(handler, source, error), everything=everything)
 
 
 @letters.command("export")
@@ -214,9 +261,9 @@ def letters_export(
     where: Where, file: Annotated[Path, typer.Argument(metavar="OUT", help="gets one line of JSON for each")]
 ) -> None:
     """Write all dead letters into a file; the store keeps them."""
-    from pywats_station.cli import looking
+    from pywats_station.cli import letters as commands
 
-    looking.export_letters(where, file)
+    commands.export(where, file)
 
 
 def _where(handler: str | None, source: str | None, error: str | None) -> dict[str, str]:
@@ -233,12 +280,21 @@ def main(arguments: list[str] | None = None) -> None:
     Raises:
         SystemExit: always, with the status.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=arguments, prog_name="pywats-station")
+        if not {"--help", "--version"} & set(given):
+            import pywats_supervision  # noqa: F401 - first: it says so where pywats-api lies over ours
+        app(args=_debug_first(given), prog_name="pywats-station")
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         if _State.debug:
             raise
         sys.exit(_told(error))
+
+
+def _debug_first(arguments: list[str]) -> list[str]:
+    """The arguments with --debug before the command, wherever it was written."""
+    rest = [argument for argument in arguments if argument != "--debug"]
+    return rest if len(rest) == len(arguments) else ["--debug", *rest]
 
 
 def _told(error: BaseException) -> int:
@@ -249,7 +305,7 @@ def _told(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         return Exit.DONE
-    from pywats_station.cli.asking import NotRunning
+    from pywats_station.cli.errors import NotRunning, WrongUsage
 
     said = " ".join(str(error).split()) or type(error).__name__
     known = (ValueError, LookupError, OSError, ImportError)
@@ -258,6 +314,9 @@ def _told(error: BaseException) -> int:
         if isinstance(error, known) or type(error).__module__.startswith("pywats")
         else type(error).__name__ + ": "
     )
+    if isinstance(error, WrongUsage):
+        sys.stderr.write(f"pywats-station: {said}\n")
+        return Exit.USAGE
     sys.stderr.write(f"pywats-station: {kind}{said} (--debug shows where)\n")
     return Exit.NOT_RUNNING if isinstance(error, NotRunning) else Exit.FAILED
 

@@ -11,19 +11,12 @@ import msgspec
 import trio
 
 from pywats_station._wire import Question, as_json, socket_path
+from pywats_station.cli.errors import NotRunning, Refused
 
-__all__ = ["NotRunning", "Refused", "answers", "ask", "opened"]
+__all__ = ["answers", "ask", "opened"]
 
 LONGEST_ANSWER = 256 << 20
 """Bytes of one line of an answer."""
-
-
-class NotRunning(Exception):
-    """No station runs with that data folder, or it is another user's."""
-
-
-class Refused(Exception):
-    """The station has not understood the question."""
 
 
 async def opened(folder: Path, question: Question) -> trio.SocketStream:

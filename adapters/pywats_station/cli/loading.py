@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
+from pywats_station.cli.errors import CannotLoad, WrongUsage
 from pywats_station.station import Station
 
-__all__ = ["CannotLoad", "data_folder", "load"]
-
-
-class CannotLoad(Exception):
-    """There is no such station; the text says what to do."""
+__all__ = ["data_folder", "load"]
 
 
 def load(where: str) -> Station:
@@ -23,8 +21,8 @@ def load(where: str) -> Station:
         where: `FILE` or `FILE:name`; the name is that of a Station, or of a function that gives one.
 
     Raises:
-        CannotLoad: if there is none.
-        Exception: what the file raises.
+        CannotLoad: if there is none, or the file raises an error: which, and where.
+        WrongUsage: if there is no such file.
     """
     path, name = _parts(where)
     module = _run(path)
@@ -57,7 +55,7 @@ def _parts(where: str) -> tuple[Path, str]:
     head, colon, name = where.rpartition(":")
     if colon and name.isidentifier() and Path(head).exists():
         return Path(head), name
-    raise CannotLoad(f"there is no file {head if colon and name.isidentifier() else where}")
+    raise WrongUsage(f"there is no file {head if colon and name.isidentifier() else where}")
 
 
 def _run(path: Path) -> ModuleType:
@@ -73,11 +71,21 @@ def _run(path: Path) -> ModuleType:
     sys.path.insert(0, beside)
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except Exception as error:
         del sys.modules[name]
         sys.path.remove(beside)
-        raise
+        said = " ".join(str(error).split())
+        raise CannotLoad(f"{path}{_where(error, spec.origin)}: {type(error).__name__}: {said}") from error
     return module
+
+
+def _where(error: Exception, file: str | None) -> str:
+    """The line of the file in which an error came up; nothing if it did not get there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    if isinstance(error, SyntaxError) and error.filename == file:
+        lines.append(error.lineno)
+    return f":{lines[-1]}" if lines else ""
 
 
 def _stations(module: ModuleType) -> str:
@@ -89,10 +97,13 @@ def data_folder(where: str) -> Path:
 
     Raises:
         CannotLoad: if there is none.
+        WrongUsage: if there is neither.
     """
     path = Path(where)
     if path.is_dir():
         return path
+    if not path.suffix and ":" not in where and not path.exists():
+        raise WrongUsage(f"there is no folder {where}, and no file of that name")
     station = load(where)
     if station.config.folder is None:
         raise CannotLoad(f"station {station.name!r} has no data folder, so nobody can ask it; give it data=")

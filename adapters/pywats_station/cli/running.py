@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import trio
-from rich.console import Console
 from rich.text import Text
 
 from pywats_events.checks import Finding
 from pywats_station import checking, logs
 from pywats_station.cli import simulating
+from pywats_station.cli.errors import WrongUsage
 from pywats_station.cli.loading import load
-from pywats_station.plan import outline
+from pywats_station.cli.showing import counted, findings, plan_of, screen
 
 __all__ = ["check", "run", "simulate"]
-
-_LEVELS: Final = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("ERROR", "bold red")}
 
 
 def run(file: str, *, debug: bool, log_file: Path | None, log_json: bool) -> None:
@@ -42,36 +41,42 @@ def check(file: str, *, json: bool) -> bool:
     if json:
         sys.stdout.buffer.write(msgspec.json.encode({"findings": found, "tree": station.plan()}) + b"\n")
     else:
-        console = Console()
-        for finding in found:
-            console.print(_told(finding), soft_wrap=True)
+        console = screen()
+        console.print(plan_of(station.plan()))
         console.print()
-        for line in outline(station.plan()):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(findings(found))
+        console.print(_verdict(found))
     return not any(finding.level == "error" for finding in found)
 
 
-def _told(finding: Finding) -> Text:
-    word, style = _LEVELS[finding.level]
-    return Text.assemble((f"{word:>8}", style), "  ", (finding.what, "bold"), f": {finding.text}")
+def _verdict(found: Sequence[Finding]) -> Text:
+    levels = Counter(finding.level for finding in found)
+    said = [counted(levels[level], level) for level in ("error", "warning") if levels[level]]
+    if levels["error"]:
+        return Text(f"it would not work: {', '.join(said)}", "bold red")
+    return Text(", ".join(["it would work", *said]), "bold yellow" if said else "bold green")
 
 
 def simulate(
     policies: Sequence[str], away: Sequence[str], kind: str, every: float, lasting: float, *, json: bool
 ) -> None:
     """Draw a time line of what a handler with these policies would live through."""
-    retry, breaker = simulating.policies_of(policies)
+    looked_at = simulating.policies_of(policies)
     spans = tuple(_span(text) for text in away)
     scenario = simulating.Scenario(away=spans, kind=kind, every=every, lasting=lasting)
     with logs.quiet():  # what fails here is meant to
-        moments, ended = simulating.simulate(scenario, retry, breaker)
+        moments, ended = simulating.simulate(scenario, looked_at)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode({"moments": moments, "ended": ended}) + b"\n")
         return
-    console = Console(highlight=False)
+    console = screen()
     for moment in simulating.told(moments):
         console.print(_moment(moment))
-    console.print(", ".join(f"{count} {what}" for what, count in ended.items()), style="bold")
+    console.print(", ".join(_counted(count, what) for what, count in ended.items()), style="bold")
+
+
+def _counted(count: int, what: str) -> str:
+    return counted(count, what.removesuffix("s")) if what.endswith("s") else f"{count} {what}"
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -81,18 +86,30 @@ def _span(text: str) -> tuple[float, float]:
     except ValueError:
         span = 1.0, 0.0
     if not dash or span[0] > span[1]:
-        raise ValueError(f"--away takes FROM-TO in seconds, such as 10-130, not {text!r}")
+        raise WrongUsage(f"--away takes FROM-TO in seconds, such as 10-130, not {text!r}")
     return span
 
 
 def _moment(moment: simulating.Moment) -> Text:
-    colour = {"failed": "red", "dead letter": "bold red", "circuit opened": "yellow"}.get(
-        moment.what, "green"
-    )
+    colour = {"failed": "red", "dead letter": "bold red", "circuit open": "yellow"}.get(moment.what, "green")
+    numbered = f", attempt {moment.attempt}" if moment.event or moment.what == "dead letter" else ""
+    if moment.attempt and not numbered:
+        numbered = f", life {moment.attempt}"
     return Text.assemble(
         (f"{moment.at:>10.1f} s", "dim"),
         "  ",
         (f"event {moment.event}  " if moment.event else "", "bold"),
         (moment.what, colour),
-        f", attempt {moment.attempt}" if moment.attempt else "",
+        numbered,
+        (_until(moment), "yellow"),
     )
+
+
+def _until(moment: simulating.Moment) -> str:
+    if moment.until is None:
+        return ""
+    if moment.until == inf:
+        return " until a person closes it" if moment.what == "circuit open" else "; suspended until resumed"
+    if moment.what == "circuit open":
+        return f" until {moment.until:.1f} s"
+    return f"; again at {moment.until:.1f} s"

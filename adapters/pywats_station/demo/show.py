@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 import trio
 from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from pywats_events import EventType
@@ -20,7 +22,7 @@ from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.policies import CircuitBreaker, DeadLetterQueue, RetryPolicy
 from pywats_station._signals import heed_signals
 from pywats_station._wire import plain_snapshot
-from pywats_station.cli.showing import tree_of
+from pywats_station.cli.showing import counted, screen, tree_of
 from pywats_station.demo.books import Books
 from pywats_station.demo.sources import HANDLE, TESTER, CFXSource, FileSource
 from pywats_station.logs import quiet
@@ -34,6 +36,7 @@ REFRESH: Final = 0.5
 """Seconds between two looks, at a terminal."""
 PERIOD: Final = 20.0
 """Seconds in which everything goes wrong once."""
+WELL: Final = "answers"
 PATIENCE: Final = 60.0
 """Seconds in which what was accepted has to be handled when the machines have stopped."""
 PROFILES: Final = (
@@ -92,9 +95,9 @@ class Demo:
     """
 
     def __init__(self, folder: Path, rate: float, server: StandInWATS, wats: WATSClient) -> None:
-        self.console: Console = Console(highlight=False)
+        self.console: Console = screen()
         self.server = server
-        self.mood: str = "well"
+        self.mood: str = WELL
         self.books: Books = Books()
         self.files: FileSource = FileSource(folder / "drop", rate)
         self.sources: list[CFXSource | FileSource] = [*self._cfx(rate), self.files]
@@ -166,13 +169,13 @@ class Demo:
         """Have the server slow, refuse, fail and go away, again and again."""
         server = self.server
         scenes: list[tuple[float, str, Callable[[], object]]] = [
-            (0.15, "slow", lambda: server.be_slow(0.05)),
-            (0.15, "well", self._be_well),
-            (0.10, "refuses some reports", lambda: server.fail(400, times=2, path="/api/Report")),
-            (0.10, "overloaded", lambda: server.fail(503)),
-            (0.15, "well", self._be_well),
-            (0.15, "away", server.leave),
-            (0.20, "well", self._be_well),
+            (0.15, "is slow", lambda: server.be_slow(0.05)),
+            (0.15, WELL, self._be_well),
+            (0.10, "refuses some reports (400)", lambda: server.fail(400, times=2, path="/api/Report")),
+            (0.10, "is overloaded (503)", lambda: server.fail(503)),
+            (0.15, WELL, self._be_well),
+            (0.15, "is away", server.leave),
+            (0.20, WELL, self._be_well),
         ]
         while not over.is_set():
             for part, mood, begin in scenes:
@@ -182,7 +185,7 @@ class Demo:
                     await over.wait()
 
     def _be_well(self) -> None:
-        self.mood = "well"
+        self.mood = WELL
         self.server.recover()
         self.server.return_()
 
@@ -202,23 +205,33 @@ class Demo:
         if not self.console.is_terminal:
             while True:
                 await trio.sleep(2.0)
-                self.console.print(self._rates(2.0), soft_wrap=True)
+                self.console.print("; ".join(self._rates(2.0).values()))
         with Live(console=self.console, auto_refresh=False, transient=True) as live:
             while True:
                 await trio.sleep(REFRESH)
-                tree = tree_of(plain_snapshot(self.station.snapshot()))
-                live.update(Group(tree, self._rates(REFRESH), Text("Ctrl-C ends it", "dim")), refresh=True)
+                live.update(self._screen(), refresh=True)
 
-    def _rates(self, seconds: float) -> Text:
+    def _screen(self) -> Group:
+        tree = tree_of(plain_snapshot(self.station.snapshot()))
+        rates = Table.grid(padding=(0, 2))
+        rates.add_column(style="bold", no_wrap=True)
+        rates.add_column(no_wrap=True, overflow="ellipsis")
+        for name, said in self._rates(REFRESH).items():
+            rates.add_row(name, said)
+        rates.add_row("", Text("Ctrl-C ends it", "dim"))
+        return Group(rates, "", tree)  # a terminal that is too low shows the beginning
+
+    def _rates(self, seconds: float) -> dict[str, str]:
         came = sum(self.books.came.values())
         rate, self._seen = (came - self._seen) / seconds, came
-        return Text.assemble(
-            (f"{came} events", "bold"),
-            f" ({rate:.0f}/s), {self.station.bus.queue_size} in hand, ",
-            (f"{len(self.server.records.reports)} reports", "bold green"),
-            f" at the server, which is {self.mood}; {self.books.failures} attempts failed, ",
-            (f"{self.letters.size} dead letters", "red"),
-        )
+        reports = counted(len(self.server.records.reports), "report")
+        in_hand = self.station.bus.queue_size
+        failures, letters = self.books.failures, self.letters.size
+        return {
+            "came in": f"{counted(came, 'event')}, {rate:.0f} a second, {in_hand} in hand",
+            "WATS": f"{reports}; the server {self.mood}",
+            "trouble": f"{counted(failures, 'failed attempt')}, {counted(letters, 'dead letter')}",
+        }
 
     def _close(self) -> bool:
         """Print the books; returns whether they balance."""
@@ -226,40 +239,71 @@ class Demo:
         queue = self.letters
         missing = self.books.reports_missing(self.server.records, queue)
         lost = self.books.lost(self.taken, queue)
-        tested = sum(source.units for source in self.sources)
+        units = [source.units for source in self.sources]
         results = self.books.came[EventType.TEST_RESULT]
+        reports = len(self.server.records.reports)
+        dead = sum(letter.event_type == EventType.TEST_RESULT for letter in queue)
+        both = reports + dead - results
+        sums = (
+            f"{' + '.join(map(str, units))} units tested = {results} results = {reports} reports + "
+            f"{counted(dead, 'dead letter')}"
+        )
+        if both:  # it took the report, its answer was lost, and the next attempt was refused
+            sums += f" - {both} that the server had taken before it refused it"
         say = self.console.print
-        balanced = not missing and not lost and tested == results and self.files.balanced
-        if balanced:
-            say("every event is accounted for", style="bold green")
-        else:
-            say(
-                f"UNACCOUNTED FOR: {len(missing)} results, {lost} events; {tested} units were tested, and "
-                f"{results} results came in",
-                style="bold red",
-                soft_wrap=True,
-            )
-        return balanced
+        if not missing and not lost and sum(units) == results and self.files.balanced:
+            say(f"every event is accounted for: {sums}", style="bold green")
+            return True
+        say(f"UNACCOUNTED FOR: {len(missing)} results, {lost} events; {sums}", style="bold red")
+        return False
 
     def _tell(self) -> None:
         """Print what came in, what became of it, and what the server has."""
-        queue = self.letters
-        summary = self.server.records.summary()
-        say = self.console.print
-        say("What came in", style="bold")
+        came = _grid()
         for source in self.sources:
-            for line in source.lines():
-                say("  " + line, soft_wrap=True)
-        say("What became of the events", style="bold")
-        for line in self.books.lines(self.taken, queue):
-            say("  " + line, soft_wrap=True)
-        say(f"  {self.books.failures} attempts failed on the way", soft_wrap=True)
-        say("What the stand-in for WATS has", style="bold")
-        say(
-            f"  {summary['reports']} reports of {summary['units']} units, {summary['passed']} passed; "
-            f"{summary['repeats']} came twice; {self.server.calls} calls; "
-            f"{summary['assets']} assets with {summary['log_lines']} log lines",
-            soft_wrap=True,
-        )
-        for letter in queue.get_entries(limit=3):
-            say(f"  a dead letter: {letter.source}: {str(letter.error)[:120]}", style="dim", soft_wrap=True)
+            came.add_row(source.name, source.told())
+        has = _grid()
+        for name, said in self._of_server():
+            has.add_row(name, said)
+        tried_again = counted(self.books.failures - self.letters.size, "attempt")
+        for part in (
+            Text("What came in", "bold"),
+            came,
+            Text("\nWhat became of it", "bold"),
+            self._accounts(),
+            Text(f"  {tried_again} failed, and the event was tried again"),
+            Text("\nWhat WATS has (a stand-in, not WATS)", "bold"),
+            has,
+            "",
+        ):
+            self.console.print(part)
+
+    def _accounts(self) -> Table:
+        table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
+        for name in ("event", "came in", "handled", "dead letters", ""):
+            number = name not in {"event", ""}
+            table.add_column(name, justify="right" if number else "left", no_wrap=number)
+        for account in self.books.accounts(self.taken, self.letters):
+            handled, dead = ("", "") if account.handled is None else (str(account.handled), str(account.dead))
+            table.add_row(account.name, str(account.came), handled, dead, Text(account.note, "dim"))
+        return table
+
+    def _of_server(self) -> Iterator[tuple[str, str]]:
+        has = self.server.records.summary()
+        repeats = f"{has['repeats']} came twice, and count once" if has["repeats"] else "none came twice"
+        reports, units = counted(has["reports"], "report"), counted(has["units"], "unit")
+        yield "has", f"{reports} of {units}; {has['passed']} passed; {repeats}."
+        faults = self.books.handled[EventType.ASSET_FAULT]
+        if faults:
+            lines = counted(has["log_lines"], "line")
+            yield "log", f"{lines} about the machine, of {faults} about faults: one a minute of each kind."
+        reasons = Counter(f"{letter.error_type}: {letter.error}" for letter in self.letters if letter.event)
+        for reason, count in reasons.items():
+            yield "refused", f"{counted(count, 'report')}, now dead letters: {reason}"
+
+
+def _grid() -> Table:
+    grid = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    return grid

@@ -12,6 +12,7 @@ from pywats_events import EventType
 from pywats_events.models.result_events import TestResultEvent
 from pywats_events.transports import BaseTransport
 from pywats_files import FileWatcher, FolderConfig, csv_events
+from pywats_station.cli.showing import counted
 from pywats_supervision.system import system_runtime
 
 __all__ = ["CFXSource", "FileSource"]
@@ -28,8 +29,11 @@ class CFXSource:
     """A machine with panels, failures, faults and state changes, that goes away now and then.
 
     Attributes:
+        name: in the books.
         transport: what it talks to.
     """
+
+    name: Final = "machine"
 
     def __init__(self, rate: float) -> None:
         from pywats_cfx import CFXConfig, CFXTransport, EndpointConfig
@@ -61,22 +65,25 @@ class CFXSource:
             simulation.finish()
         self._left = simulation.left
 
-    def lines(self) -> list[str]:
+    def told(self) -> str:
         """What it has done, for the books."""
-        machine = self._machine
-        return [
-            f"machine   {machine.units:7} units on {machine.panels} panels over AMQP 1.0, "
-            f"{machine.failed} failed",
-            f"          {machine.faults:7} faults; it went away {self._left} times",
-        ]
+        machine, went = self._machine, counted(self._left, "time")
+        return (
+            f"{counted(machine.units, 'unit')} on {counted(machine.panels, 'panel')}, over AMQP 1.0; "
+            f"{machine.failed} failed. {counted(machine.faults, 'fault')}, each told when it came "
+            f"and when it was cleared. It went away {went}."
+        )
 
 
 class FileSource:
     """A tester that drops a CSV file for every few units; now and then one is broken.
 
     Attributes:
+        name: in the books.
         transport: what watches its folder.
     """
+
+    name: Final = "tester"
 
     def __init__(self, folder: Path, rate: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,21 +135,20 @@ class FileSource:
         """Whether there are files that nobody has taken."""
         return any(self.folder.glob("*.csv"))
 
-    def lines(self) -> list[str]:
+    def told(self) -> str:
         """What it has done, for the books."""
-        done = sum(1 for _ in (self.folder / "done").glob("*.csv"))
-        failed = sum(1 for _ in (self.folder / "failed").glob("*.csv"))
-        return [
-            f"tester    {self.units:7} units in {self._files} files: {done} done, {failed} failed "
-            f"({self._broken} were broken)"
-        ]
+        done, failed = self._moved("done"), self._moved("failed")
+        units, files = counted(self.units, "unit"), counted(self._files, "file")
+        return f"{units} in {files}, {self._broken} of them broken: {done} are in done/, {failed} in failed/."
 
     @property
     def balanced(self) -> bool:
         """Whether every file is where it belongs."""
-        done = sum(1 for _ in (self.folder / "done").glob("*.csv"))
-        failed = sum(1 for _ in (self.folder / "failed").glob("*.csv"))
+        done, failed = self._moved("done"), self._moved("failed")
         return failed == self._broken and done + failed == self._files
+
+    def _moved(self, where: str) -> int:
+        return sum(1 for _ in (self.folder / where).glob("*.csv"))
 
 
 def _result(fields: dict[str, Any]) -> TestResultEvent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import trio
 
@@ -12,6 +13,9 @@ from pywats_supervision.errors import unwrapped
 from pywats_wats.testing.server import StandInWATS
 
 __all__ = ["main"]
+
+EVERY: Final = 2.0
+"""Seconds between two looks at how many reports there are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,8 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _serve(server: StandInWATS, host: str, port: int) -> None:
     async with trio.open_nursery() as nursery:
         url = await nursery.start(server.run, host, port)
-        sys.stdout.write(f"a stand-in, not WATS: WATS_BASE_URL={url} WATS_TOKEN={server.token}\n")
-        sys.stdout.flush()
+        _say(f"export WATS_BASE_URL={url} WATS_TOKEN={server.token}")
+        _say("These are for the station. This is a stand-in, not WATS; Ctrl-C ends it.")
+        told = 0
+        while True:
+            await trio.sleep(EVERY)
+            if server.records.submissions != told:
+                told = server.records.submissions
+                _say(f"{len(server.records.reports)} reports")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

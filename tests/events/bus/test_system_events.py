@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from pywats_events import AsyncEventBus, Event, EventType
+from pywats_events import AsyncEventBus, Event, EventBus, EventType
 from pywats_events.bus._system_events import LANE
 from pywats_events.policies import RetryPolicy
 from pywats_events.testing import running_async_bus
@@ -112,6 +113,30 @@ async def test_who_takes_all_events_is_spared_and_system_events_nobody_takes_are
         await wait_all_tasks_blocked()
         assert bus._core.system.made == 0
     assert seen == [EventType.TEST_RESULT]
+
+
+async def test_a_callback_hears_those_that_no_handler_takes(autojump_clock: MockClock) -> None:
+    heard: list[EventType] = []
+    async with running_async_bus() as bus:
+        bus.on_event(lambda event: 1 / 0, system=True)  # logged, and keeps nobody from hearing
+        bus.on_event(lambda event: heard.append(event.event_type), system=True)
+        bus.subscribe(Recording(fail))
+        bus.register_transport(MockTransport())
+        await (await bus.publish(event_of())).wait_settled()
+        await wait_all_tasks_blocked()
+        assert bus._core.system.dropped == 0
+        assert bus.queue_size == 0
+    assert sorted(heard[:4]) == sorted([EventType.TEST_RESULT, EventType.TRANSPORT_CONNECTED, *OF_HANDLERS])
+    assert heard[4:] == [EventType.TRANSPORT_DISCONNECTED]
+
+
+def test_a_callback_of_a_bus_in_plain_code_hears_them_too() -> None:
+    heard: SimpleQueue[EventType] = SimpleQueue()
+    with EventBus() as bus:
+        bus.on_event(lambda event: heard.put(event.event_type), system=True)
+        bus.subscribe(Recording(fail))
+        bus.publish(event_of())
+        assert [heard.get(timeout=20) for _ in range(3)] == [EventType.TEST_RESULT, *OF_HANDLERS]
 
 
 @pytest.mark.parametrize("retries", [0, 2])

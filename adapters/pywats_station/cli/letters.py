@@ -1,0 +1,214 @@
+"""The commands about dead letters: by the running station where there is one, else by its store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import trio
+from rich.console import Console, Group
+from rich.json import JSON
+from rich.table import Table
+from rich.text import Text
+
+from pywats_events.durability import SQLiteDeadLetterQueue, StoreUnavailable
+from pywats_events.policies import DeadLetterEntry
+from pywats_station._wire import Question, as_json, watched
+from pywats_station.cli.asking import ask
+from pywats_station.cli.errors import NotRunning, WrongUsage
+from pywats_station.cli.loading import data_folder
+from pywats_station.cli.showing import counted, moment_of, say, screen
+
+__all__ = ["drop", "export", "replay", "show", "show_some"]
+
+ID: Final = 36
+"""Characters of an id."""
+
+
+def show_some(where: str, filters: dict[str, str], limit: int, *, json: bool) -> None:
+    """The newest dead letters."""
+    with _reading(data_folder(where)) as queue:
+        found = queue.select(**filters, limit=limit)
+        if json:
+            for letter in found:
+                sys.stdout.buffer.write(as_json(letter.to_dict()))
+            return
+        console, shown = screen(), 0
+        for shown, letter in enumerate(found, 1):  # noqa: B007 - how many there were
+            for line in _in_short(letter) if console.is_terminal else [_in_a_line(letter)]:
+                say(console, line)
+        if not shown:
+            console.print("no dead letters")
+        elif console.is_terminal:
+            console.print()
+            console.print(Text(_footer(shown, len(queue), filters), "dim"))
+
+
+def _footer(shown: int, there: int, filters: dict[str, str]) -> str:
+    of_all = counted(shown, "dead letter") if filters or shown == there else f"the newest {shown} of {there}"
+    return f"{of_all}; show, replay and drop also take the beginning of an id, if no other begins so"
+
+
+def _in_short(letter: DeadLetterEntry) -> Iterator[Text]:
+    """Two lines for a terminal: which, and why."""
+    yield Text.assemble(
+        (letter.id, "yellow"),
+        "  ",
+        (moment_of(letter.timestamp.isoformat()), "dim"),
+        "  ",
+        (_whose(letter), "bold"),
+    )
+    yield Text.assemble("    ", _about(letter), "  ", (_why(letter), "red"))
+
+
+def _in_a_line(letter: DeadLetterEntry) -> Text:
+    """One line for a pipe, whole."""
+    moment = moment_of(letter.timestamp.isoformat())
+    attempts = counted(letter.attempts, "attempt")
+    return Text("  ".join([letter.id, moment, _whose(letter), _about(letter), attempts, _why(letter)]))
+
+
+def _whose(letter: DeadLetterEntry) -> str:
+    return letter.handler or f"from {letter.source}"
+
+
+def _about(letter: DeadLetterEntry) -> str:
+    if letter.event is None:
+        return "no event"
+    seen = watched(letter.event)
+    return f"{seen.event_type} {seen.about}".rstrip()
+
+
+def _why(letter: DeadLetterEntry) -> str:
+    return f"{letter.error_type}: {' '.join(str(letter.error).split())}"
+
+
+def show(where: str, ids: Sequence[str], *, json: bool) -> None:
+    """All of some."""
+    console = screen()
+    with _reading(data_folder(where)) as queue:
+        for letter in _chosen(queue, ids, {}):
+            if json or not console.is_terminal:
+                sys.stdout.buffer.write(msgspec.json.format(as_json(letter.to_dict())) + b"\n")
+            else:
+                _show_in_full(console, letter)
+
+
+def _show_in_full(console: Console, letter: DeadLetterEntry) -> None:
+    said = letter.to_dict()
+    fields = Table.grid(padding=(0, 2))
+    fields.add_column(style="bold", no_wrap=True)
+    fields.add_column(overflow="fold")
+    rows = {
+        "dead letter": Text(letter.id, "yellow"),
+        "when": moment_of(said["timestamp"]),
+        "handler": None if letter.handler is None else f"{letter.handler}, {_tries(letter.attempts)}",
+        "replayed": said.get("replayed_at") and moment_of(said["replayed_at"]),
+        "from": letter.source or (letter.event and letter.event.source),
+        "error": Text(f"{letter.error_type}: {letter.error}", "red"),
+    }
+    for name, value in rows.items():
+        if value:
+            fields.add_row(name, value)
+    parts: list[Any] = [fields]
+    if isinstance(said["event"], dict):
+        parts += [Text("event", "bold"), JSON(as_json(said["event"]).decode(), indent=2)]
+    elif said["event"] or said["raw"]:
+        parts += [Text("what came", "bold"), Text(said["event"] or _readable(letter.raw))]
+    if said["traceback"]:
+        parts += [Text("traceback", "bold"), Text(said["traceback"].rstrip(), "dim")]
+    console.print(Group(*parts, ""))
+
+
+def _tries(attempts: int) -> str:
+    return f"which gave up after {counted(attempts, 'attempt')}"
+
+
+def _readable(raw: bytes | None) -> str:
+    return (raw or b"").decode("utf-8", "backslashreplace")
+
+
+def replay(where: str, ids: Sequence[str], filters: dict[str, str], *, everything: bool) -> None:
+    """Give some once more to their handlers."""
+    _check_chosen(ids, filters, everything=everything)
+    folder = data_folder(where)
+    questions = [{"letter_id": one} for one in _whole(folder, ids)] or [filters]
+    failed = 0
+    for question in questions:
+        for answer in trio.run(ask, folder, Question("replay", question)):
+            said = answer.get("error") or ", ".join(
+                f"{name}: {what}" for name, what in answer["outcomes"].items()
+            )
+            failed += "error" in answer
+            sys.stdout.write(f"{answer['id']}  {said}\n")
+    if failed:
+        raise ValueError(f"{failed} could not be replayed")
+
+
+def drop(where: str, ids: Sequence[str], filters: dict[str, str], *, everything: bool) -> None:
+    """Forget some."""
+    _check_chosen(ids, filters, everything=everything)
+    folder = data_folder(where)
+    ids = _whole(folder, ids)
+    try:
+        dropped = sum(
+            trio.run(ask, folder, Question("drop", question))[0]["dropped"]
+            for question in [{"letter_id": one} for one in ids] or [filters]
+        )
+    except NotRunning:
+        with closing(SQLiteDeadLetterQueue.open(folder)) as queue:
+            dropped = queue.drop(*(letter.id for letter in _chosen(queue, ids, filters)))
+    sys.stdout.write(f"{dropped} dropped\n")
+
+
+def export(where: str, file: Path) -> None:
+    """Write all of them."""
+    with _reading(data_folder(where)) as queue:
+        sys.stdout.write(f"{queue.export(file)} written to {file}\n")
+
+
+def _reading(folder: Path) -> closing[SQLiteDeadLetterQueue]:
+    """The dead letters in a folder; reading does not disturb a station that runs."""
+    return closing(SQLiteDeadLetterQueue.open(folder, read_only=True))
+
+
+def _whole(folder: Path, ids: Sequence[str]) -> list[str]:
+    """Ids whose beginnings were given, as far as they can be looked up."""
+    if all(len(one) >= ID for one in ids):
+        return list(ids)
+    try:
+        with _reading(folder) as queue:
+            return [_id_of(queue, one) for one in ids]
+    except StoreUnavailable:  # whoever is asked next says what is wrong
+        return list(ids)
+
+
+def _id_of(queue: SQLiteDeadLetterQueue, beginning: str) -> str:
+    found = [one.id for one in islice((one for one in queue if one.id.startswith(beginning)), 2)]
+    if not found:
+        raise LookupError(f"there is no dead letter {beginning}")
+    if len(found) > 1:
+        raise WrongUsage(f"several dead letters begin with {beginning}; give more of the id")
+    return found[0]
+
+
+def _chosen(
+    queue: SQLiteDeadLetterQueue, ids: Sequence[str], filters: dict[str, Any]
+) -> Iterator[DeadLetterEntry]:
+    if not ids:
+        yield from queue.select(**filters)
+    for one in ids:
+        letter = queue.get(one if len(one) >= ID else _id_of(queue, one))
+        if letter is None:
+            raise LookupError(f"there is no dead letter {one}")
+        yield letter
+
+
+def _check_chosen(ids: Sequence[str], filters: dict[str, str], *, everything: bool) -> None:
+    if not ids and not filters and not everything:
+        raise WrongUsage("say which: ids, --handler, --source, --error, or --all")

@@ -1,0 +1,94 @@
+"""What the README has a newcomer do works as it is written there; only the ports are free ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.house import ROOT
+
+DEADLINE = 60
+"""Seconds that a command may take."""
+SECTION = (
+    (ROOT / "README.md").read_text(encoding="utf-8").split("## A station of your own")[1].split("\n## ")[0]
+)
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", SECTION, re.DOTALL)
+
+
+def block(kind: str, number: int = 0) -> str:
+    return [text for language, text in BLOCKS if language == kind][number]
+
+
+def as_here(command: str) -> list[str]:
+    """A command of the README, by the interpreter of this test."""
+    program, *rest = command.split()
+    return [sys.executable, *(rest if program == "python" else ["-m", "pywats_station", *rest])]
+
+
+@contextmanager
+def started(command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        as_here(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the section is for POSIX shells")
+def test_its_station_reports_each_unit_of_the_simulated_machine_to_the_stand_in(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    (tmp_path / "line.py").write_text(block("python").replace("5672", port))
+    export, check, run = block("bash", 1).splitlines()
+    simulate, tree, letters = block("bash", 2).replace("5672", port).splitlines()
+
+    def done(command: str) -> str:
+        said = subprocess.run(
+            as_here(command), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=DEADLINE
+        )
+        assert said.returncode == 0, said.stdout + said.stderr
+        return said.stdout
+
+    with started(block("bash", 0).strip() + " --port 0") as server:
+        assert server.stdout is not None
+        first = server.stdout.readline().strip()
+        assert re.sub(r":\d+ ", ":8080 ", first) == export
+        environment = {**os.environ, **dict(word.split("=", 1) for word in first.split()[1:])}
+        assert "it would work" in done(check).splitlines()[-1]
+        with started(run, cwd=str(tmp_path), env=environment) as station:
+            while (
+                "ICT-01  running"
+                not in subprocess.run(
+                    as_here(tree),
+                    cwd=tmp_path,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    timeout=DEADLINE,
+                ).stdout
+            ):
+                assert station.poll() is None
+            told = re.search(r"(\d+) units", done(simulate.replace("--rate 20", "--rate 0")))
+            assert "ReportHandler" in done(tree)
+            station.send_signal(signal.SIGTERM)
+            assert station.wait(DEADLINE) == 0
+        assert done(letters) == "no dead letters\n"
+        server.send_signal(signal.SIGINT)
+        said, _ = server.communicate(timeout=DEADLINE)
+    counts = dict(line.split(maxsplit=1) for line in said.splitlines() if " " in line)
+    assert told is not None
+    assert counts["reports"] == told[1]
+    assert int(told[1]) > 100
