@@ -112,3 +112,15 @@ async def test_only_a_child_that_is_up_can_be_crashed(autojump_clock: MockClock)
             crash_child(tree, "a")
         with pytest.raises(LookupError, match="nobody"):
             crash_child(tree, "nobody")
+
+
+async def test_running_raises_bare_what_fails_a_first_start_and_does_not_enter_the_block(
+    autojump_clock: MockClock,
+) -> None:
+    error = OSError("first start")
+    entered = False
+    with pytest.raises(OSError, match="first start") as raised:
+        async with running(Supervisor([Puppet("a").plan(error).spec()])):
+            entered = True
+    assert raised.value is error
+    assert not entered
