@@ -7,6 +7,7 @@ intensity where there is none.
 """
 
 from pywats_supervision._overlay import check_overlay
+from pywats_supervision._system import current_runtime, system_runtime
 from pywats_supervision.context import ChildContext
 from pywats_supervision.core.children import InHand
 from pywats_supervision.core.life import ChildState
@@ -89,6 +90,8 @@ __all__ = [
     "TreeEvent",
     "UnknownChild",
     "WouldDeadlock",
+    "current_runtime",
+    "system_runtime",
 ]
 
 check_overlay()
