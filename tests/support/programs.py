@@ -1,11 +1,12 @@
-"""Programs and platforms that a test needs and a machine may lack.
+"""Programs, packages and platforms that a test needs and a machine may lack.
 
-A test without its program is skipped, with the reason in the summary; where `PYWATS_REQUIRE_ALL=1` says
+A test without what it needs is skipped, with the reason in the summary; where `PYWATS_REQUIRE_ALL=1` says
 that everything is there, as in CI, it fails instead.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["missing", "require_program"]
+__all__ = ["missing", "require_package", "require_program"]
 
 
 def require_program(name: str) -> Path:
@@ -28,6 +29,16 @@ def require_program(name: str) -> Path:
     return Path(found)
 
 
+def require_package(name: str) -> None:
+    """Without an importable package the test is skipped, or fails where all must be there.
+
+    Args:
+        name: as it is imported; called at the top of a file, it is about all tests in it.
+    """
+    if importlib.util.find_spec(name) is None:
+        missing(f"the package {name!r} is not installed")
+
+
 def missing(reason: str) -> NoReturn:
     """Skip the test that lacks something, or fail it where all must be there.
 
@@ -36,4 +47,4 @@ def missing(reason: str) -> NoReturn:
     """
     if os.environ.get("PYWATS_REQUIRE_ALL") == "1":
         pytest.fail(f"{reason}, and PYWATS_REQUIRE_ALL=1 says that it must be", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
