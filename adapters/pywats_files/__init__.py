@@ -13,7 +13,14 @@ from pywats_files.converters import (
     keeps_ids,
     wsjf_events,
 )
-from pywats_files.errors import FileNotReady, FileRefused, FilesError, FolderInUse, FolderLost
+from pywats_files.errors import (
+    FileNotReady,
+    FileRefused,
+    FilesError,
+    FilesNotInstalled,
+    FolderInUse,
+    FolderLost,
+)
 from pywats_files.watcher import FileWatcher
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "FileRefused",
     "FileWatcher",
     "FilesError",
+    "FilesNotInstalled",
     "FolderConfig",
     "FolderInUse",
     "FolderLost",

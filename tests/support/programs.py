@@ -9,12 +9,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import pytest
 
-__all__ = ["missing", "require_package", "require_program"]
+__all__ = ["missing", "needing_extras", "require_package", "require_program"]
+
+HINT: Final = 'pip install "pywats-events['
+"""What the error says where a package of an extra is missing."""
+
+BUILT: Final = "proton"
+"""The one package that may have to be built with a C compiler; tests import it themselves, too."""
 
 
 def require_program(name: str) -> Path:
@@ -37,6 +45,27 @@ def require_package(name: str) -> None:
     """
     if importlib.util.find_spec(name) is None:
         missing(f"the package {name!r} is not installed")
+
+
+@contextmanager
+def needing_extras() -> Iterator[None]:
+    """Take an error that says which extra to install for the test's own call of `missing`."""
+    try:
+        yield
+    except BaseException as error:
+        lacking = _lacking(error)
+        if lacking is not None:
+            missing(str(lacking))
+        raise
+
+
+def _lacking(error: BaseException | None) -> ImportError | None:
+    """The missing extra in an error, in what it comes from, or in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_lacking, error.exceptions)), None)
+    if isinstance(error, ImportError) and (HINT in str(error) or error.name == BUILT):
+        return error
+    return None if error is None else _lacking(error.__cause__)
 
 
 def missing(reason: str) -> NoReturn:
