@@ -140,6 +140,33 @@ async def test_a_child_that_fails_during_the_first_start_of_a_later_one(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_child_that_waits_for_its_turn_before_one_that_fails_still_gets_it(
+    strategy: Strategy, autojump_clock: MockClock
+) -> None:
+    """Stopped and resumed by hand, a and b come after c, which was not held up; then c fails."""
+    a = Puppet("a", shielded=3.0).plan(50.0, 50.0)
+    b = Puppet("b", shielded=3.0).plan(50.0)
+    c, d = Puppet("c"), Puppet("d").plan(40.0)
+    tree = Supervisor([puppet.spec(start_timeout=99) for puppet in (a, b, c, d)], strategy=strategy)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await settled()
+        for name in ("a", "b"):
+            nursery.start_soon(tree.stop_child, name)
+            await settled()
+        for name in ("a", "b"):
+            nursery.start_soon(tree.resume_child, name)
+        await trio.sleep(5)
+        found = {child.name: child.state for child in tree.children()}
+        assert found["a"] is ChildState.STARTING
+        assert found["c"] is ChildState.RUNNING
+        c.fail()
+        await trio.sleep(200)
+        expect_tree(tree, dict.fromkeys("abcd", ChildState.RUNNING))
+        await tree.stop()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(("delay_a", "delay_c"), [(3.0, 10.0), (10.0, 3.0), (5.0, 5.0)])
 @pytest.mark.parametrize("pause", [0.0, 1.0])
 async def test_two_pending_delays_end_in_everybody_up(

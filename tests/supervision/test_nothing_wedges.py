@@ -124,6 +124,9 @@ class Chaos:
                 await trio.sleep(self.random.choice([0.0, 0.0, 0.5, 1.0, 3.0]))
             self.calm = True
             await trio.sleep(300)
+            states = {child.state for child in self.tree.children()}
+            # Only with a group that waits for a person.
+            assert ChildState.PENDING not in states or ChildState.SUSPENDED in states
             for child in (*self.tree.children(), *self.tree.children()):
                 if child.state not in {ChildState.RUNNING, ChildState.STOPPED}:
                     with trio.move_on_after(100):

@@ -67,6 +67,9 @@ def broken_rules(
             lives[name] = event.life
         earlier = {n: e.kind for n, e in state.items() if children[n].place < child.place}
         later = {n: e.kind for n, e in state.items() if children[n].place > child.place}
+        if event.kind is Happening.GROUP_RESTART:
+            # Who was up was not held up by those; neither are the ones that it takes along.
+            alone |= {n for n, kind in earlier.items() if kind is Happening.STARTING}
         if group and event.kind is Happening.STARTING:
             alone.discard(name)
             if before is not None and before.kind is Happening.PENDING:
