@@ -61,10 +61,7 @@ def broken_rules(
         before, child = state.get(name), children[name]
         if before is not None:
             broken += _took_too_long(before, event, child)
-        if event.kind is Happening.STARTING:
-            if event.life != lives.get(name, 0) + 1:
-                broken.append(f"{event}: it was in life {lives.get(name, 0)}")
-            lives[name] = event.life
+        broken += _wrong_life(event, lives)
         earlier = {n: e.kind for n, e in state.items() if children[n].place < child.place}
         later = {n: e.kind for n, e in state.items() if children[n].place > child.place}
         if event.kind is Happening.GROUP_RESTART:
@@ -83,6 +80,14 @@ def broken_rules(
         if event.kind in STATES:
             state[name] = event
     return broken
+
+
+def _wrong_life(event: TreeEvent, lives: dict[str, int]) -> list[str]:
+    """Each start begins the next life, and what else happens is of the present one."""
+    name = event.path[1]
+    now = lives.get(name, 0) + (event.kind is Happening.STARTING)
+    lives[name] = event.life
+    return [] if event.life == now else [f"{event}: it should be in life {now}"]
 
 
 def _took_too_long(before: TreeEvent, event: TreeEvent, child: Child) -> list[str]:
