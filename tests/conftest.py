@@ -1,22 +1,54 @@
-"""What all tests have in common: how hypothesis searches, and brokers that start once."""
+"""What all tests have in common: limits of time, what is skipped, how hypothesis searches, brokers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from support.programs import needing_extras, require_package
 from support.rabbitmq import RabbitServer
 from support.rabbitmq_amqp1 import RabbitMQ, running_rabbitmq
+from support.time_limits import REAL, limit_test
 
 # No deadline: a busy machine is no fault of the code. CI repeats the same examples, so that a red run is the
 # change's doing; everywhere else each run tries new ones.
 settings.register_profile("here", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Set a limit to each trio test on the real clock, before pytest-trio makes a plain function of it."""
+    limit_test(item, REAL, virtual=False)
+    with needing_extras():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Skip a test whose fixtures lack an extra."""
+    with needing_extras():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Skip a file that cannot be imported for lack of an extra."""
+    collect = collector.collect
+
+    def collect_or_skip() -> Iterable[pytest.Item | pytest.Collector]:
+        with needing_extras():
+            return list(collect())
+
+    collector.collect = collect_or_skip  # type: ignore[method-assign]
+    return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +59,7 @@ def amqp1_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]
 
 
 def _started(folder: Path) -> Iterator[RabbitServer]:
-    pytest.importorskip("aio_pika")
+    require_package("aio_pika")
     broker = RabbitServer(folder)
     try:
         broker.start()

@@ -14,7 +14,14 @@ from pywats_files.converters import (
     keeps_ids,
     wsjf_events,
 )
-from pywats_files.errors import FileNotReady, FileRefused, FilesError, FolderInUse, FolderLost
+from pywats_files.errors import (
+    FileNotReady,
+    FileRefused,
+    FilesError,
+    FilesNotInstalled,
+    FolderInUse,
+    FolderLost,
+)
 from pywats_files.watcher import FileWatcher
 
 __all__ = [
@@ -25,6 +32,7 @@ __all__ = [
     "FileRefused",
     "FileWatcher",
     "FilesError",
+    "FilesNotInstalled",
     "FolderConfig",
     "FolderInUse",
     "FolderLost",

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["FileChanged", "FileNotReady", "FileRefused", "FilesError", "FolderInUse", "FolderLost"]
+__all__ = [
+    "FileChanged",
+    "FileNotReady",
+    "FileRefused",
+    "FilesError",
+    "FilesNotInstalled",
+    "FolderInUse",
+    "FolderLost",
+]
 
 
 class FilesError(Exception):
     """The base of what this package raises."""
+
+
+class FilesNotInstalled(FilesError, ImportError):
+    """A package of the extra `files` is missing; the text says how to get it."""
 
 
 class FolderLost(FilesError):

@@ -18,6 +18,7 @@ from pywats_files._reading import Later
 from pywats_files._taking import Taking
 from pywats_files._telling import Backlog, Told, Trouble
 from pywats_files.config import FolderConfig
+from pywats_files.errors import FilesNotInstalled
 from pywats_supervision.system import current_runtime
 
 __all__ = ["FileWatcher"]
@@ -28,6 +29,18 @@ DEBOUNCE: Final = 200
 """Milliseconds for which changes are collected; watchfiles' own 1,600 would hold a burst back."""
 LISTEN_AGAIN: Final = 1.0
 """Seconds until the system is asked again to tell of changes."""
+
+
+def _library() -> Any:
+    """The module watchfiles; only who is to be woken needs it."""
+    try:
+        import watchfiles
+    except ImportError as error:
+        raise FilesNotInstalled(
+            "to be told by the operating system what happens in a folder needs the package watchfiles: "
+            'pip install "pywats-events[files]"; with watch="poll" the watcher looks for itself'
+        ) from error
+    return watchfiles
 
 
 class FileWatcher(BaseTransport):
@@ -43,12 +56,16 @@ class FileWatcher(BaseTransport):
 
     Raises:
         TypeError: if the config is none.
+        FilesNotInstalled: if the operating system is to tell what happens, and the package for that
+            is missing; the text says how to get it.
     """
 
     def __init__(self, config: FolderConfig, name: str = "files") -> None:
         super().__init__(name)
         if not isinstance(config, FolderConfig):
             raise TypeError(f"config must be a FolderConfig, not {config!r}")
+        if config.watch == "notify":
+            _library()
         self.config: FolderConfig = config
         self._folder = Folder(config)
         self._files = OpenFiles()
@@ -154,8 +171,7 @@ class FileWatcher(BaseTransport):
             await trio.sleep(LISTEN_AGAIN)
 
     async def _heed_changes(self) -> None:
-        from watchfiles import awatch  # only who is to be woken needs it
-
+        awatch = _library().awatch
         over = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._while_heeding, over)

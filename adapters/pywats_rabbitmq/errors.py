@@ -30,7 +30,7 @@ class RabbitError(Exception):
     """Base of the errors that this package raises."""
 
 
-class RabbitNotInstalled(RabbitError):
+class RabbitNotInstalled(RabbitError, ImportError):
     """The library that speaks AMQP 0-9-1 is missing."""
 
 

@@ -50,6 +50,7 @@ from pywats_supervision.observation import (
 )
 from pywats_supervision.runtime import Runtime
 from pywats_supervision.supervisor import Supervisor
+from pywats_supervision.system import current_runtime, system_runtime
 
 __all__ = [
     "ALL_SIGNIFICANT",
@@ -89,6 +90,8 @@ __all__ = [
     "TreeEvent",
     "UnknownChild",
     "WouldDeadlock",
+    "current_runtime",
+    "system_runtime",
 ]
 
 check_overlay()

@@ -58,8 +58,12 @@ class Shell(abc.ABC):
         runtime: Runtime | None,
         auto_shutdown: AutoShutdown,
     ) -> None:
-        if not name or not isinstance(name, str):
-            raise ValueError(f"name must be a non-empty str, not {name!r}")
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, not {name!r}")
+        if not name:
+            raise ValueError("name must not be empty")
+        if runtime is not None and not isinstance(runtime, Runtime):
+            raise TypeError(f"runtime must be a Runtime or None, not {runtime!r}")
         if policy is not None and not isinstance(policy, RestartPolicy):
             raise TypeError(f"policy must be a RestartPolicy or None, not {policy!r}")
         if not isinstance(auto_shutdown, AutoShutdown):
@@ -131,13 +135,8 @@ class Shell(abc.ABC):
             async with trio.open_nursery(strict_exception_groups=True) as self._nursery:
                 if child is not None:
                     self._listen(child)
-                self._perform()
-                while not decider.finished:
-                    await self._alarm.wait(decider.agenda.next_due)
-                    decider.due(self._clock())
-                    self._perform()
+                await self._watch(decider)
         except BaseException as error:  # noqa: ASYNC103, BLE001 - raised again, with all that has to come out
-            decider.kill()
             self._raise_with(error, decider)
         finally:
             decider.dismiss()
@@ -152,6 +151,18 @@ class Shell(abc.ABC):
                 del outcome
 
     run.is_supervisor = True  # type: ignore[attr-defined] # what ChildSpec looks for
+
+    async def _watch(self, decider: Decider) -> None:
+        """Do what is due, until the end; a cancellation is known from here on, however long children take."""
+        try:
+            self._perform()
+            while not decider.finished:
+                await self._alarm.wait(decider.agenda.next_due)
+                decider.due(self._clock())
+                self._perform()
+        except BaseException:
+            decider.kill()
+            raise
 
     def _prepare(self, task_status: trio.TaskStatus[None]) -> Decider:
         runtime = self._runtime or current_runtime()
@@ -299,7 +310,7 @@ class Shell(abc.ABC):
             without calling it.
 
         Raises:
-            Exception: what its first start raised, if no policy decides; the child is forgotten.
+            Exception: what its first start raised, if it has no policy; the child is forgotten.
             DuplicateChild: if there is one of that name.
             TooManyChildren: beyond `max_children` of a dynamic supervisor.
             ChildStopped: if it was stopped before it was up.
@@ -546,7 +557,12 @@ class Shell(abc.ABC):
         """Open a bounded stream of what happens here and below; leave its `with` block to end it.
 
         Args:
-            size: how many events the reader may fall behind; beyond it the oldest are dropped.
+            size: how many events the reader may fall behind, at least 1; beyond it the oldest are
+                dropped.
+
+        Raises:
+            TypeError: if size is not an int.
+            ValueError: if size is less than 1.
         """
         return self.audience.open(size)
 

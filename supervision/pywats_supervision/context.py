@@ -52,11 +52,13 @@ class _Host(Protocol):
         ...
 
     def report_up(self, child: Child, value: object) -> None: ...
-    def cancel_life(self, child: Child) -> None: ...
 
 
 class ChildContext:
     """One life of a child, as the child sees it; given to a start that takes `child`.
+
+    A task that the life left elsewhere may go on to use it when the life is over; it then says
+    nothing about the next life, and can do nothing to it.
 
     Attributes:
         name: the child's name.
@@ -70,6 +72,7 @@ class ChildContext:
 
     __slots__ = (
         "_announced",
+        "_asked",
         "_callbacks",
         "_child",
         "_host",
@@ -87,6 +90,7 @@ class ChildContext:
         self._child = child
         self._callbacks: Callable[[], object] | list[Callable[[], object]] | None = None
         self._announced = False
+        self._asked: trio.Event | None = None
         self.name: str = child.spec.name
         self.number: int = child.life
         self.last: Decision | None = child.last
@@ -122,24 +126,34 @@ class ChildContext:
     def started(self, value: object = None) -> None:
         """Say that the child is up; whoever started it is given `value`.
 
+        Once this life is over it changes nothing.
+
         Raises:
             RuntimeError: if it was called before in this life.
         """
         if self._announced:
             raise RuntimeError(f"child {self.name!r} has called started() already")
         self._announced = True
-        self._host.report_up(self._child, value)
+        if not self.over:
+            self._host.report_up(self._child, value)
 
     def hold(self, in_hand: InHand | None) -> None:
-        """Name the holder whose item this child has in hand, for the policies to hear of."""
-        self._child.in_hand = in_hand
+        """Name the holder whose item this life has in hand, for the policies to hear of.
+
+        Once this life is over it changes nothing.
+        """
+        if not self.over:
+            self._child.in_hand = in_hand
 
     def on_stopping(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called once when the child is asked to stop, at once if it was already.
+        """Have `callback` called once when this life is asked to stop, at once if it was or is over.
 
         It is called in the supervisor's step: it must not wait. It may be called again when the
         deadline becomes earlier.
         """
+        if self.over:
+            self._call(callback)
+            return
         self._child.listening = True
         if self._callbacks is None:
             self._callbacks = callback  # mostly the only one: a list for each of 100,000 children is much
@@ -160,16 +174,18 @@ class ChildContext:
         self._child.on_gone(callback)
 
     async def wait_stopping(self) -> None:
-        """Wait until the child is asked to stop.
+        """Wait until this life is asked to stop; one that is over waits for nothing.
 
         Cancelled: nothing has happened. Several tasks may wait.
         """
-        if self.stopping:
+        if self.stopping or self.over:
             await trio.lowlevel.checkpoint()
             return
-        asked = trio.Event()
-        self.on_stopping(asked.set)
-        await asked.wait()
+        if self._asked is None:
+            # One for all who wait: a wait that is given up and begun again leaves nothing behind.
+            self._asked = trio.Event()
+            self.on_stopping(self._asked.set)
+        await self._asked.wait()
 
     def ask_to_stop(self, deadline: float) -> None:
         """Called by the supervisor: come to an end by itself before `deadline`."""
@@ -188,7 +204,7 @@ class ChildContext:
         except Exception as error:  # noqa: BLE001 - a child's own code; it cannot hear, so it is cancelled
             text = "a callback of child %r raised when it was asked to stop"
             log_safely(logging.ERROR, text, self.name, actor=self.name, error=error)
-            self._host.cancel_life(self._child)
+            self.scope.cancel()
 
 
 CURRENT_LIFE: Final[ContextVar[ChildContext | None]] = ContextVar("pywats_life", default=None)

@@ -148,7 +148,7 @@ def child_snapshot(decider: Decider, child: Child, describe: Callable[[], Any] |
         restarts=max(0, child.life - 1),
         last_error=child.error_text,
         since=child.up_since if child.state is ChildState.RUNNING else None,
-        due=decider.due_of(child),
+        due=None if decider.killed else decider.due_of(child),
         policy={} if policy is None else asked(lambda: policy.policy.describe(policy.state)),
         detail=None if describe is None else asked(describe),
     )
@@ -187,6 +187,8 @@ class EventStream:
     __slots__ = ("_close", "_events", "_parked", "dropped", "size")
 
     def __init__(self, size: int, close: Callable[[EventStream], None]) -> None:
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"size must be an int, a number of events, not {size!r}")
         if size < 1:
             raise ValueError(f"size must be at least 1 event, not {size!r}")
         self.size: int = size

@@ -1,7 +1,8 @@
 """Runtime: the one value through which time, chance and the outside world come in.
 
-Everything above takes clocks, ids, random numbers, threads, disks and sockets from here, so that
-a whole station can be simulated, and a run repeated from its seed. The real ones are made in
+Everything above takes clocks, ids, random numbers and threads from here, so that a run can be
+repeated from its seed. Disks and sockets have their place here for the simulation of a whole
+station, which does not exist yet: what opens them does not ask here. The real ones are made in
 `system`; this file imports nothing that the pure rooms may not.
 """
 
@@ -57,8 +58,8 @@ class Runtime:
         ticks: seconds on a fast clock that tells how long the trio thread was held; it stands
             still in a simulation.
         run_blocking: runs blocking code in a thread.
-        storage: how files and databases are opened; None means the real file system.
-        network: how sockets are opened; None means the real network.
+        storage: kept for how files and databases are opened; nobody reads it yet.
+        network: kept for how sockets are opened; nobody reads it yet.
     """
 
     clock: Callable[[], float]

@@ -83,6 +83,8 @@ class Supervisor(Shell):
         self.max_restarts: int
         self.within: float
         self.max_restarts, self.within = checked_intensity(max_restarts, within)
+        if not isinstance(children, Iterable):
+            raise TypeError(f"children of {name!r} must be several ChildSpecs, not {children!r}")
         self._initial = tuple(children)
         names: set[str] = set()
         for spec in self._initial:

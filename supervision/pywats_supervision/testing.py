@@ -248,8 +248,8 @@ async def running(supervisor: AnySupervisor) -> AsyncIterator[None]:
         supervisor: the root of a tree.
 
     Raises:
-        Exception: what `run()` raises, bare, also if that happens before the block's end, which is
-            then cancelled; else what the block raises.
+        Exception: what `run()` raises, bare, also if that happens before the block, which is then not
+            entered, or before its end, when it is cancelled; else what the block raises.
     """
     failed: Exception | None = None
     async with trio.open_nursery() as nursery:
@@ -262,8 +262,8 @@ async def running(supervisor: AnySupervisor) -> AsyncIterator[None]:
                 failed = error
                 nursery.cancel_scope.cancel()
 
-        await nursery.start(run)
         try:
+            await nursery.start(run)
             yield
             await supervisor.stop()
         except Exception as error:  # noqa: BLE001 - raised below, as the other

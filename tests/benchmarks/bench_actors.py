@@ -1,7 +1,8 @@
 """Start and stop 10,000 supervised actors, against as many plain tasks on memory channels.
 
-The yardstick is tasks that are waited for until they are up (`nursery.start`), as our children
-are. Tasks that nobody waits for, or can stop alone (`start_soon`), are shown beside them.
+Two yardsticks, each with the promise of 1.0: tasks that nobody waits for or can stop alone
+(`start_soon`), which is the one that the promise was made against, and tasks that are waited for
+until they are up (`nursery.start`), as our children are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from benchmarks.yardstick import interleaved, timed
 from pywats_actors import Actor, ActorRef
 from pywats_supervision import DynamicSupervisor
 
-PROMISES = {"actors, start and stop / nursery.start": 1.0}
+PROMISES = {"actors, start and stop / start_soon": 1.0, "actors, start and stop / nursery.start": 1.0}
 MOST = {"kB an actor": 8.0}
 
 ACTORS = 10_000

@@ -12,7 +12,7 @@ import trio
 
 from pywats_asyncio import AsyncioBridge
 from pywats_rabbitmq import RabbitConfig, RabbitError, RabbitPublisher, RabbitTlsFailed
-from support.programs import require_program
+from support.programs import require_package, require_program
 from support.rabbitmq import RabbitServer
 
 
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def secure(folder: Path) -> Iterator[RabbitServer]:
     """A broker that asks for certificates."""
-    pytest.importorskip("aio_pika")
+    require_package("aio_pika")
     broker = RabbitServer(
         folder / "rabbitmq", tls=(folder / "ca.pem", folder / "broker.pem", folder / "broker.key")
     )

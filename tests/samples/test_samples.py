@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 from support.house import ROOT
-from support.programs import missing
+from support.programs import missing, require_package
 
 SAMPLES = {
     "cfx_converters.py": (
@@ -61,12 +61,15 @@ SAMPLES = {
 
 NOT_OF_OURS = "This plugin does not support propagateSizeHints()\n"
 """What Qt says of windows that are not on a screen."""
+OVER_AMQP = {"smt_line.py", "validate_units.py"}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_prints_a_clear_account(name: str) -> None:
     if name == "embedding_gui.py" and find_spec("PySide6") is None:
         missing("PySide6 is not installed (the extra qt)")
+    if name in OVER_AMQP:
+        require_package("proton")
     run = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "samples" / name)],
         capture_output=True,

@@ -1,11 +1,16 @@
 """Random trees, failures, times and calls, compared with a model of OTP's rules after every step.
 
-`PYWATS_EXAMPLES=20000` makes it a soak.
+Starts fail, hang, are ignored and take time, at every level and at the first start of all; stops take
+time, fail and outlast their grace; the last step is a stop with a deadline. Each step is over before
+the next, as OTP's supervisor does one thing after the other; `test_nothing_wedges` looks at what
+overlaps. `PYWATS_EXAMPLES=20000` makes it a soak.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import trio
@@ -24,62 +29,103 @@ from pywats_supervision import (
     TEMPORARY,
     TRANSIENT,
     ChildSpec,
+    DynamicSupervisor,
     RestartIntensityExceeded,
+    StartTimeout,
+    SupervisionError,
     Supervisor,
     SupervisorSnapshot,
 )
 from pywats_supervision.testing import Puppet, settled
-from support.otp_model import ModelChild, ModelSupervisor
+from support.otp_model import Clock, Habits, ModelChild, ModelSupervisor, Start
 
 RESTART: Final = {"permanent": PERMANENT, "transient": TRANSIENT, "temporary": TEMPORARY}
 STRATEGY: Final = {"one_for_one": ONE_FOR_ONE, "one_for_all": ONE_FOR_ALL, "rest_for_one": REST_FOR_ONE}
 SHUTDOWN: Final = {"never": NEVER, "any": ANY_SIGNIFICANT, "all": ALL_SIGNIFICANT}
 
+WITHIN: Final = 5.0
+
+
+class Leaf(NamedTuple):
+    """A child that is no supervisor."""
+
+    restart: str
+    significant: bool
+    starts: tuple[Start, ...]
+    listens: bool
+    stop_takes: float
+    grace: float
+    shielded: float
+    stop_fails: bool
+
 
 class Plan(NamedTuple):
-    """A supervisor to be built, in the model and for real."""
+    """A supervisor to be built, in the model and for real; a dynamic one begins without children."""
 
     strategy: str
     max_restarts: int
     auto_shutdown: str
-    children: tuple[Any, ...]
-    """A restart type and whether it is significant; or a restart type and another plan."""
+    children: tuple[Leaf | tuple[str, Plan], ...]
 
 
 class Step(NamedTuple):
-    """One thing that happens, to whichever child `who` picks."""
+    """One thing that happens, to whichever child or supervisor `who` picks."""
 
     what: str
     who: int
-    number: int
+    seconds: int
+    leaf: Leaf
+    """What is added; its starts are also those that follow a failure."""
 
 
-CALLS: Final = ["finish", "stop", "suspend", "resume", "restart", "remove", "add", "sleep"]
+CALLS: Final = ["finish", "stop", "suspend", "resume", "restart", "remove", "add", "add", "sleep"]
 
 restarts = st.sampled_from(sorted(RESTART))
-leaves = st.tuples(restarts, st.booleans())
+# No two of these can be over at the same moment: then either may be the first.
+stops = {"stop_takes": st.sampled_from([0.0, 0.0, 1.0, 3.0]), "grace": st.sampled_from([0.0, 2.0, 5.0])}
+
+
+def leaves(*starts: Start) -> st.SearchStrategy[Leaf]:
+    """Leaves whose next starts do one of these things each."""
+    return st.builds(
+        Leaf,
+        restarts,
+        st.booleans(),
+        st.lists(st.sampled_from(starts), max_size=3).map(tuple),
+        st.booleans(),
+        shielded=st.sampled_from([0.0, 0.0, 1.0]),
+        stop_fails=st.booleans(),
+        **stops,
+    )
 
 
 def plans(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Plan]:
     return st.builds(
         Plan,
-        st.sampled_from(sorted(STRATEGY)),
-        st.integers(0, 3),
+        st.sampled_from([*sorted(STRATEGY), *sorted(STRATEGY), "dynamic"]),
+        st.sampled_from([3, 9, 1, 2, 0]),
         st.sampled_from(sorted(SHUTDOWN)),
         st.lists(inner, min_size=1, max_size=4).map(tuple),
     )
 
 
-trees = plans(st.one_of(leaves, st.tuples(restarts, plans(leaves))))
+# Mostly up at once: a first start that fails is the end.
+first = leaves(*[0.0] * 12, 2.0, 2.0, "is ignored", "fails", "hangs")
+later = leaves(0.0, 0.0, 2.0, "is ignored", "fails", "fails", "hangs")
+trees = plans(st.one_of(first, st.tuples(restarts, plans(first))))
 steps = st.lists(
-    st.builds(
-        Step,
-        st.sampled_from(["fail"] * 3 + CALLS),
-        st.integers(0, 20),
-        st.integers(0, 5),
-    ),
-    max_size=25,
+    st.builds(Step, st.sampled_from(["fail"] * 4 + CALLS), st.integers(0, 20), st.integers(0, 5), later),
+    min_size=10,
+    max_size=40,
 )
+timeouts = st.sampled_from([0.0, 0.5, 2.5, 6.5, inf])
+
+
+class Timed(list[Any]):
+    """A diary with the time of each line."""
+
+    def append(self, line: str) -> None:
+        super().append((trio.current_time(), line))
 
 
 class Both:
@@ -87,107 +133,152 @@ class Both:
 
     def __init__(self, plan: Plan) -> None:
         self.names = 0
-        self.expected: list[str] = []
-        self.diary: list[str] = []
+        self.clock = Clock()
+        self.ordered = True
+        self.expected: list[tuple[float, str]] = []
+        self.diary = Timed()
         self.puppets: dict[str, Puppet] = {}
-        self.supervisors: dict[str, Supervisor] = {}
+        self.supervisors: dict[str, Supervisor | DynamicSupervisor] = {}
         self.model, self.tree = self._build(plan, "root")
         self.outcome = ""
 
-    def _build(self, plan: Plan, name: str) -> tuple[ModelSupervisor, Supervisor]:
-        built = [self._child(child, plan.auto_shutdown != "never") for child in plan.children]
+    def _build(self, plan: Plan, name: str) -> tuple[ModelSupervisor, Supervisor | DynamicSupervisor]:
+        dynamic = plan.strategy == "dynamic"
+        planned = () if dynamic else plan.children
+        built = [self._child(child, plan.auto_shutdown != "never") for child in planned]
         model: Any = ModelSupervisor(
             name,
-            plan.strategy,
+            plan.strategy,  # type: ignore[arg-type]
             plan.max_restarts,
-            5.0,
-            plan.auto_shutdown,
+            WITHIN,
+            plan.auto_shutdown,  # type: ignore[arg-type]
             [one for one, _ in built],
-            self.expected,  # type: ignore[arg-type]
+            self.clock,
+            self.expected,
         )
-        tree = Supervisor(
-            [spec for _, spec in built],
-            name=name,
-            strategy=STRATEGY[plan.strategy],
-            max_restarts=plan.max_restarts,
-            within=5.0,
-            auto_shutdown=SHUTDOWN[plan.auto_shutdown],
-        )
+        options: dict[str, Any] = {
+            "name": name,
+            "max_restarts": plan.max_restarts,
+            "within": WITHIN,
+            "auto_shutdown": SHUTDOWN[plan.auto_shutdown],
+        }
+        tree: Supervisor | DynamicSupervisor
+        if dynamic:
+            tree = DynamicSupervisor(**options)
+            self.ordered = False
+        else:
+            tree = Supervisor([spec for _, spec in built], strategy=STRATEGY[plan.strategy], **options)
         self.supervisors[name] = tree
         return model, tree
 
-    def _child(self, child: Any, may_be_significant: bool) -> tuple[ModelChild, ChildSpec]:
+    def _child(
+        self, child: Leaf | tuple[str, Plan], may_be_significant: bool
+    ) -> tuple[ModelChild, ChildSpec]:
         self.names += 1
-        restart, what = child
-        if isinstance(what, Plan):
+        if not isinstance(child, Leaf):
             name = f"s{self.names}"
-            model, tree = self._build(what, name)
-            return ModelChild(name, restart, sub=model), ChildSpec(name, tree.run, RESTART[restart])
+            restart, plan = child
+            model, tree = self._build(plan, name)
+            return ModelChild(name, restart, sub=model), ChildSpec(name, tree.run, RESTART[restart])  # type: ignore[arg-type]
         name = f"c{self.names}"
-        significant = what and may_be_significant and restart != "permanent"
-        puppet = self.puppets[name] = Puppet(name, listens=self.names % 3 != 0, diary=self.diary)
-        spec = puppet.spec(restart=RESTART[restart], significant=significant)
-        return ModelChild(name, restart, significant), spec
+        significant = child.significant and may_be_significant and child.restart != "permanent"
+        error = OSError(name) if child.stop_fails else None
+        puppet = self.puppets[name] = Puppet(
+            name,
+            listens=child.listens,
+            stop_takes=child.stop_takes,
+            stop_error=error,
+            cleanup_error=error,
+            shielded=child.shielded,
+            diary=self.diary,
+        )
+        habits = Habits([], child.listens, child.stop_takes, child.grace, child.shielded)
+        one = ModelChild(name, child.restart, significant, habits)  # type: ignore[arg-type]
+        self._plan(one, child.starts)
+        spec = puppet.spec(
+            restart=RESTART[child.restart],
+            significant=significant,
+            shutdown=child.grace,
+            start_timeout=habits.patience,
+        )
+        return one, spec
+
+    def _plan(self, child: ModelChild, starts: tuple[Start, ...]) -> None:
+        """Say what its next starts do, in both."""
+        child.habits.starts.extend(starts)
+        real = {"fails": OSError(child.name), "is ignored": None, "hangs": inf}
+        self.puppets[child.name].plan(*[real.get(start, start) for start in starts])  # type: ignore[call-overload]
 
     # Steps
 
-    def places(self, model: ModelSupervisor | None = None) -> list[tuple[ModelSupervisor, ModelChild]]:
-        """Every child of every supervisor that runs."""
-        model = model or self.model
-        found = []
+    def running(self, model: ModelSupervisor) -> list[ModelSupervisor]:
+        """Every supervisor that runs."""
+        found = [model]
         for child in model.children:
-            found.append((model, child))
             if child.sub is not None and child.state == "running":
-                found += self.places(child.sub)
+                found += self.running(child.sub)
         return found
 
     async def take(self, step: Step) -> None:
         """Take one step in both."""
-        now = trio.current_time()
         if step.what == "sleep":
-            await trio.sleep(step.number)
+            self.clock.now += step.seconds
             return
-        places = self.places()
+        running = self.running(self.model)
         if step.what == "add":
-            child, spec = self._child((sorted(RESTART)[step.number % 3], False), False)
-            self.model.start_child(child, now)
-            await self.tree.start_child(spec)
+            await self._add(running[step.who % len(running)], step.leaf)
             return
+        places = [(model, child) for model in running for child in model.children]
         if not places:
             return
         model, child = places[step.who % len(places)]
-        supervisor = self.supervisors[model.name]
         if step.what in {"fail", "finish"}:
-            self._end_life(step, model, child, now)
-        elif step.what in {"stop", "suspend", "remove"}:
-            getattr(model, f"{step.what}_child")(child)
-            await getattr(supervisor, f"{step.what}_child")(child.name)
-        else:
-            getattr(model, f"{step.what}_child")(child, now)
-            await getattr(supervisor, f"{step.what}_child")(child.name)
+            self._end_life(step, model, child)
+            return
+        getattr(model, f"{step.what}_child")(child)
+        self.model.escalated()
+        with suppress(OSError, StartTimeout, SupervisionError):
+            await getattr(self.supervisors[model.name], f"{step.what}_child")(child.name)
 
-    def _end_life(self, step: Step, model: ModelSupervisor, child: ModelChild, now: float) -> None:
+    async def _add(self, model: ModelSupervisor, leaf: Leaf) -> None:
+        child, spec = self._child(leaf, may_be_significant=False)
+        came_up = model.start_child(child)
+        try:
+            await self.supervisors[model.name].start_child(spec)
+        except (OSError, StartTimeout):
+            assert not came_up
+        else:
+            assert came_up
+
+    def _end_life(self, step: Step, model: ModelSupervisor, child: ModelChild) -> None:
         if child.sub is not None or child.state != "running":
             return
+        self._plan(child, step.leaf.starts)
         puppet = self.puppets[child.name]
-        if step.what == "finish":
-            model.returned(child, now)
-            puppet.finish()
-        else:
-            if model is self.model and child.restart != "temporary":
-                # So many of its next starts fail, too.
-                child.failing_starts = step.number % 3
-                puppet.plan(*[OSError(child.name) for _ in range(child.failing_starts)])
-            model.failed(child, now)
+        if step.what == "fail":
             puppet.fail()
-        self.model.escalated(now)
+        else:
+            puppet.finish()
+        model.end_life(child, failed=step.what == "fail")
+        self.model.escalated()
+
+    async def stop(self, within: float) -> None:
+        """The last step."""
+        self.clock.deadline = self.clock.now + within
+        self.model.stop()
+        await self.tree.stop(within)
 
     # Comparing
 
-    def compare(self, step: Step | None) -> None:
-        """Both are in the same state, and came there in the same order."""
-        seen = [line for line in self.diary if line.startswith(("start", "end"))]
-        assert seen == self.expected, step
+    async def compare(self, step: object) -> None:
+        """When what was begun is over, both are in the same state, by the same way in the same time."""
+        await trio.sleep_until(self.clock.now)
+        await settled()
+        seen = [(when, line) for when, line in self.diary if line.startswith(("start", "end"))]
+        if self.ordered:
+            assert seen == self.expected, step
+        else:
+            assert sorted(seen) == sorted(self.expected), step  # those of a dynamic one have no order
         assert self.outcome == self.model.ended, step
         if not self.outcome:
             assert shape_of(self.tree.snapshot()) == model_shape(self.model), step
@@ -211,30 +302,36 @@ def model_shape(model: ModelSupervisor) -> list[Any]:
     ]
 
 
-async def compared(plan: Plan, taken: list[Step]) -> None:
+async def compared(plan: Plan, taken: list[Step], stop_within: float) -> None:
     both = Both(plan)
 
-    async def run(task_status: trio.TaskStatus[None]) -> None:
+    async def run() -> None:
         try:
-            await both.tree.run(task_status=task_status)
+            await both.tree.run()
             both.outcome = "normal"
         except RestartIntensityExceeded:
             both.outcome = "too many restarts"
+        except (OSError, StartTimeout):
+            both.outcome = "failed start"
 
     async with trio.open_nursery() as nursery:
-        both.model.start(trio.current_time())
-        await nursery.start(run)
-        both.compare(None)
+        both.model.start()
+        nursery.start_soon(run)
+        await both.compare("the first start")
         for step in taken:
-            await both.take(step)
-            await settled()
-            both.compare(step)
             if both.outcome:
-                break
-        nursery.cancel_scope.cancel()
+                return
+            await both.take(step)
+            await both.compare(step)
+        if not both.outcome:
+            await both.stop(stop_within)
+            await both.compare(f"stop({stop_within})")
+            assert both.outcome == "normal"
 
 
 @settings(max_examples=int(os.environ.get("PYWATS_EXAMPLES", "300")), deadline=None)
-@given(trees, steps)
-def test_whatever_happens_the_tree_does_what_otp_s_rules_say(plan: Plan, taken: list[Step]) -> None:
-    trio.run(compared, plan, taken, clock=MockClock(autojump_threshold=0))
+@given(trees, steps, timeouts)
+def test_whatever_happens_the_tree_does_what_otp_s_rules_say(
+    plan: Plan, taken: list[Step], stop_within: float
+) -> None:
+    trio.run(compared, plan, taken, stop_within, clock=MockClock(autojump_threshold=0))

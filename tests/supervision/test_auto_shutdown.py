@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -22,7 +24,9 @@ from pywats_supervision import (
     RestartType,
     Supervisor,
 )
+from pywats_supervision.policies.decision import Suspend
 from pywats_supervision.testing import Puppet, Recording, expect_tree, running, settled
+from support.policies import answering, restarting
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,28 @@ async def test_all_significant_waits_for_the_last_of_them(autojump_clock: MockCl
         b.fail()
         await settled()
         expect_tree(tree, {"a": ChildState.RUNNING, "c": ChildState.STOPPED})
+        a.finish()
+        await settled()
+        assert tree.snapshot().state == "not running"
+
+
+@pytest.mark.parametrize("down", ["backing off", "suspended by its policy", "suspended by hand"])
+async def test_all_significant_waits_for_one_that_is_down_but_may_come_back(
+    down: str, autojump_clock: MockClock
+) -> None:
+    a, b = Puppet("a"), Puppet("b")
+    policy = answering(Suspend(inf)) if down == "suspended by its policy" else restarting(10.0)
+    specs = [p.spec(restart=TRANSIENT, significant=True, policy=policy) for p in (a, b)]
+    async with running(tree := Supervisor(specs, auto_shutdown=ALL_SIGNIFICANT)):
+        if down == "suspended by hand":
+            await tree.suspend_child("a")
+        else:
+            a.fail()
+            await settled()
+        b.finish()
+        await settled()
+        assert tree.snapshot().state == "running"
+        await tree.resume_child("a")
         a.finish()
         await settled()
         assert tree.snapshot().state == "not running"

@@ -30,7 +30,16 @@ from pywats_supervision.policies.decision import Escalate, Stop
 from pywats_supervision.testing import Puppet, expect_tree, running, settled
 from support.policies import Answers, answering, restarting
 
-CALLS = ["stop_child", "restart_child", "remove_child", "suspend_child", "resume_child"]
+LEFT_BY: dict[str, dict[str, ChildState]] = {
+    "stop_child": {"a": ChildState.STOPPED},
+    "restart_child": {"a": ChildState.RUNNING},
+    "remove_child": {},
+    "suspend_child": {"a": ChildState.SUSPENDED},
+    "resume_child": {"a": ChildState.RUNNING},
+}
+"""How each call leaves child "a"."""
+
+CALLS = list(LEFT_BY)
 
 
 class Caller:
@@ -267,22 +276,12 @@ async def test_each_call_does_what_it_says_in_each_state_of_the_child(
         with trio.fail_after(10):
             await getattr(tree, call)("a")
         await settled()
-        after = {child.name: child.state for child in tree.children()}.get("a")
-        assert (
-            after
-            is {
-                "stop_child": ChildState.STOPPED,
-                "restart_child": ChildState.RUNNING,
-                "remove_child": None,
-                "suspend_child": ChildState.SUSPENDED,
-                "resume_child": ChildState.RUNNING,
-            }[call]
-        )
+        expect_tree(tree, LEFT_BY[call])
         await trio.sleep(100)
         lives = puppet.lives
         await trio.sleep(100)
         assert puppet.lives == lives
-        expect_tree(tree, {} if after is None else {"a": after})
+        expect_tree(tree, LEFT_BY[call])
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -297,18 +296,7 @@ async def test_each_call_works_on_a_child_that_waits_for_its_turn_in_a_group(
         with trio.fail_after(10):
             await getattr(tree, call)("a")
         await trio.sleep(10)
-        states = {child.name: child.state for child in tree.children()}
-        assert states.pop("b") is ChildState.RUNNING
-        assert (
-            states
-            == {
-                "stop_child": {"a": ChildState.STOPPED},
-                "restart_child": {"a": ChildState.RUNNING},
-                "remove_child": {},
-                "suspend_child": {"a": ChildState.SUSPENDED},
-                "resume_child": {"a": ChildState.RUNNING},
-            }[call]
-        )
+        expect_tree(tree, {"b": ChildState.RUNNING} | LEFT_BY[call])
 
 
 @pytest.mark.parametrize("first", CALLS)
@@ -322,10 +310,17 @@ async def test_two_callers_about_one_child_both_get_an_answer(
         await trio.sleep(1)
         two = Caller(nursery, getattr(tree, second), "a")
         await trio.sleep(10)
-        assert one.outcome != "waits"
-        assert two.outcome != "waits"
-        if "remove_child" in {first, second} and {first, second} != {"resume_child", "remove_child"}:
-            expect_tree(tree, {})
+        # The child takes two seconds to stop, so the last call stands, but what is being removed is removed.
+        stands = first if first == "remove_child" else second
+        expect_tree(tree, LEFT_BY[stands])
+        comes_up = stands in {"restart_child", "resume_child"}
+        for call, caller in ((first, one), (second, two)):
+            # To resume first was to leave alone one that ran.
+            waited_for_up = call == "restart_child" or (call == "resume_child" and caller is two)
+            if waited_for_up and not comes_up:
+                assert isinstance(caller.outcome, ChildStopped)
+            else:
+                assert caller.outcome is None
 
 
 async def test_a_child_that_is_being_removed_is_removed_whoever_asks_for_what(
@@ -394,6 +389,80 @@ async def test_a_child_that_was_never_up_and_fails_when_resumed_stays_down_with_
         with pytest.raises(OSError, match="x"):
             await tree.resume_child("a")
         expect_tree(tree, {"a": ChildState.STOPPED})
+
+
+async def test_a_child_of_the_first_start_whose_turn_never_came_stays_when_it_fails_to_be_resumed(
+    autojump_clock: MockClock,
+) -> None:
+    slow, stopped = Puppet("slow").plan(5.0), Puppet("stopped").plan(OSError("x"))
+    tree = Supervisor([slow.spec(), stopped.spec()], max_restarts=0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await trio.sleep(1)
+        await tree.stop_child("stopped")
+        await trio.sleep(10)
+        with pytest.raises(OSError, match="x"):
+            await tree.resume_child("stopped")
+        expect_tree(tree, {"slow": ChildState.RUNNING, "stopped": ChildState.STOPPED})
+        await tree.resume_child("stopped")
+        expect_tree(tree, dict.fromkeys(("slow", "stopped"), ChildState.RUNNING))
+        await tree.stop()
+
+
+async def test_a_new_child_that_fails_while_the_first_start_goes_on_fails_its_call_and_not_run(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        tree = Supervisor([Puppet("first").plan(10.0).spec()])
+        nursery.start_soon(tree.run)
+        await trio.sleep(1)
+        with pytest.raises(OSError, match="x"):
+            await tree.start_child(Puppet("new").plan(OSError("x")).spec())
+        await settled()
+        expect_tree(tree, {"first": ChildState.RUNNING})
+        assert tree.snapshot().state == "running"
+        await tree.stop()
+
+
+@pytest.mark.parametrize("first", ["restart_child", "group"])
+async def test_a_child_restarted_by_hand_keeps_the_order_of_the_group_that_restarts_meanwhile(
+    first: str, autojump_clock: MockClock
+) -> None:
+    """Also a temporary one, which the group alone would have taken along for good."""
+    diary: list[str] = []
+    a = Puppet("a", diary=diary).plan(0.0, 3.0)
+    b = Puppet("b", diary=diary, stop_takes=2.0)
+    tree = Supervisor([a.spec(), b.spec(restart=TEMPORARY)], strategy=ONE_FOR_ALL)
+    async with running(tree), trio.open_nursery() as nursery:
+        diary.clear()
+        if first == "restart_child":
+            caller = Caller(nursery, tree.restart_child, "b")
+            await settled()
+            a.fail()
+        else:
+            a.fail()
+            await settled()
+            caller = Caller(nursery, tree.restart_child, "b")
+        await trio.sleep(10)
+        assert caller.outcome is None
+        assert [line for line in diary if "asked" not in line] == [
+            *("end a", "end b", "start a", "up a", "start b", "up b"),
+        ]
+
+
+async def test_resuming_a_temporary_child_that_goes_down_with_its_group_does_not_keep_it(
+    autojump_clock: MockClock,
+) -> None:
+    a, b = Puppet("a"), Puppet("b", stop_takes=2.0)
+    tree = Supervisor([a.spec(), b.spec(restart=TEMPORARY)], strategy=ONE_FOR_ALL)
+    async with running(tree):
+        a.fail()
+        await trio.sleep(1)
+        expect_tree(tree, {"a": ChildState.PENDING, "b": ChildState.STOPPING})
+        with pytest.raises(ChildStopped):
+            await tree.resume_child("b")
+        await settled()
+        expect_tree(tree, {"a": ChildState.RUNNING})
 
 
 # From inside the tree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from math import inf
 
@@ -218,12 +219,26 @@ async def test_a_start_may_be_a_partial_a_method_a_wrapped_function_or_an_object
     assert sorted(seen) == ["method method", "method wrapped", "object", "partial partial"]
 
 
+def _generates() -> Iterator[None]:
+    yield
+
+
+async def _generates_async() -> AsyncIterator[None]:
+    yield
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
         ({"name": ""}, "name"),
         ({"name": 5}, "name"),
         ({"start": None}, "start"),
+        ({"start": print}, "start"),
+        ({"start": Supervisor}, "start"),
+        ({"start": _generates}, "start"),
+        ({"start": _generates_async}, "start"),
+        ({"significant": "yes", "restart": TEMPORARY}, "significant"),
+        ({"significant": None}, "significant"),
         ({"restart": "permanent"}, "restart"),
         ({"start_timeout": 0}, "start_timeout"),
         ({"start_timeout": "5"}, "start_timeout"),

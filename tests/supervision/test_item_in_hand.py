@@ -15,6 +15,7 @@ from pywats_supervision import (
     ChildContext,
     ChildSpec,
     ChildState,
+    DynamicSupervisor,
     PolicyEscalated,
     RestartIntensityExceeded,
     Supervisor,
@@ -29,7 +30,7 @@ from pywats_supervision.policies.decision import (
     Skip,
     Stop,
 )
-from pywats_supervision.testing import Puppet, expect_tree, running, settled
+from pywats_supervision.testing import Puppet, Recording, expect_tree, running, settled
 from support.policies import Answers, answering, restarting
 
 
@@ -236,6 +237,28 @@ async def test_a_holder_may_start_a_child_in_the_step_in_which_it_is_told(
         await trio.sleep(6)
         assert tree.count().active == 5
         assert [retry.lives for retry in retries] == [1, 1, 1]
+
+
+async def test_what_a_policy_asks_for_is_carried_out_after_the_step_in_which_it_asks(
+    autojump_clock: MockClock,
+) -> None:
+    """So whoever is told to stop looks at a tree in which the failure has been dealt with."""
+    told: list[list[str]] = []
+    failing = Puppet("failing")
+    tree = DynamicSupervisor(policy=Answers(lambda failure: tree.request_stop()))
+    events = Recording(tree)
+
+    async def looks(child: ChildContext) -> None:
+        child.on_stopping(lambda: told.append(events.lines()[-2:]))
+        await child.wait_stopping()
+
+    async with running(tree):
+        await tree.start_child(ChildSpec("looks", looks))
+        await tree.start_child(failing.spec())
+        await settled()
+        failing.fail()
+        await settled()
+    assert told == [["stopping looks", "stopped failing"]]
 
 
 async def test_a_holder_that_starts_a_child_at_once_while_the_group_goes_down_harms_nobody(

@@ -11,14 +11,17 @@ from trio.testing import MockClock
 
 from pywats_supervision import (
     ONE_FOR_ALL,
+    ChildContext,
     ChildSpec,
+    ChildState,
     PolicyEscalated,
     RestartIntensityExceeded,
     SupervisionFailed,
     Supervisor,
 )
 from pywats_supervision._child import sorted_out
-from pywats_supervision.testing import Puppet, settled
+from pywats_supervision.policies.decision import Decision, Failure, Phase
+from pywats_supervision.testing import Puppet, expect_tree, running, settled
 from support.policies import restarting
 
 FATAL = [KeyboardInterrupt, SystemExit]
@@ -116,13 +119,30 @@ def test_control_c_comes_out_bare_where_run_is_all_the_program_does() -> None:
         trio.run(Supervisor([ChildSpec("a", inner.run), ChildSpec("b", trio.sleep_forever)]).run)
 
 
+class Held:
+    """A holder that notes what it is told."""
+
+    item = "item"
+    attempt = 1
+    overtaken = False
+    probe = False
+
+    def __init__(self) -> None:
+        self.told: list[Failure] = []
+
+    def decided(self, failure: Failure, decision: Decision | None) -> None:
+        self.told.append(failure)
+
+
 async def test_of_a_life_that_ends_with_failure_and_cancellation_the_failure_is_judged(
     autojump_clock: MockClock,
 ) -> None:
     """A child with a nursery of its own: one task fails, another one is stopped at the same time."""
     heard = restarting()
+    hand = Held()
 
-    async def both() -> None:
+    async def both(child: ChildContext) -> None:
+        child.hold(hand)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_raise_when_cancelled)
             nursery.start_soon(trio.sleep_forever)
@@ -133,20 +153,17 @@ async def test_of_a_life_that_ends_with_failure_and_cancellation_the_failure_is_
         finally:
             raise ValueError("in cleanup")
 
-    tree = Supervisor([ChildSpec("a", both, policy=heard)])
-    async with trio.open_nursery() as nursery:
-        await nursery.start(tree.run)
+    async with running(tree := Supervisor([ChildSpec("a", both, policy=heard, shutdown=0)])):
         await settled()
         events = tree.events()
         await tree.restart_child("a")
         assert any("ExceptionGroup" in event.error for event in events.drain())
-        with pytest.raises(BaseExceptionGroup):
-            await _stop(tree)
-
-
-async def _stop(tree: Supervisor) -> None:
-    await tree.stop()
-    raise BaseExceptionGroup("the stop itself is fine", [ValueError()])
+        (failure,) = heard.heard
+        assert failure.phase is Phase.STOP
+        assert isinstance(failure.error, ExceptionGroup)
+        assert [str(error) for error in failure.error.exceptions] == ["in cleanup"]
+        assert hand.told == [failure]
+        expect_tree(tree, {"a": ChildState.RUNNING})
 
 
 def test_a_mixed_group_is_split_into_its_three_kinds() -> None:

@@ -7,6 +7,7 @@ import logging
 import tracemalloc
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from math import inf
 
 import pytest
 import trio
@@ -203,7 +204,54 @@ async def test_ten_thousand_failures_that_a_policy_hears_of_keep_only_the_newest
     policy = Forgetful()
     async with running(tree := Supervisor([puppet.spec(policy=policy)])):
         await settled()
-        for number in range(100):
-            puppet.fail(ValueError("x" * 10_000 + str(number)))
+        for number in range(10_000):
+            puppet.fail(ValueError("x" * 1_000 + str(number)))
             await settled()
+        assert puppet.lives == 10_001
         assert len(tree.snapshot().child("a").last_error) == 500
+
+
+@pytest.mark.parametrize(("within", "held_later"), [(5.0, [3, 2, 0]), (inf, [3, 3, 3]), (5e-324, [1, 0, 0])])
+async def test_what_a_failed_life_held_is_freed_when_its_restart_has_left_the_window(
+    within: float, held_later: list[int], autojump_clock: MockClock
+) -> None:
+    """Until then the intensity keeps the error with its traceback, to raise it should it give up."""
+
+    class Payload:
+        pass
+
+    alive: list[weakref.ref[Payload]] = []
+
+    async def child(child: ChildContext) -> None:
+        if child.number == 4:
+            await trio.sleep_forever()
+        payload = Payload()
+        alive.append(weakref.ref(payload))
+        await trio.sleep(2)
+        raise ValueError(payload)
+
+    async with running(Supervisor([ChildSpec("a", child, shutdown=0)], within=within)):
+        held = []
+        for seconds in (6.5, 3.0, 5.0):  # at 9.5 the first failure, of 2.0, has left a window of 5
+            await trio.sleep(seconds)
+            gc.collect()
+            held.append(sum(payload() is not None for payload in alive))
+    assert held == held_later
+
+
+async def test_waiting_for_the_stop_again_and_again_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    turns = 0
+
+    async def polls(child: ChildContext) -> None:
+        nonlocal turns
+        while not child.stopping:
+            with trio.move_on_after(1):
+                await child.wait_stopping()
+            turns += 1
+
+    async def a_thousand_turns() -> None:
+        await trio.sleep(1000)
+
+    async with running(Supervisor([ChildSpec("a", polls)])):
+        assert await _grown_by(a_thousand_turns) < 10_000
+        assert turns > 1900

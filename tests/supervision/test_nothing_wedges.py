@@ -1,4 +1,6 @@
-"""Whatever fails and whoever calls what, in any order: the tree comes to rest, and it can be stopped."""
+"""Whatever fails and whoever calls what, in any order and all at once: the tree keeps the rules of order and
+time at every event, comes to rest, and can be stopped by a deadline.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,7 @@ from pywats_supervision import (
 from pywats_supervision.policies.decision import Decision, Failure, Restart, Stop, Suspend
 from pywats_supervision.testing import Puppet, Recording
 from support.policies import Answers
+from support.tree_rules import Child, broken_rules
 
 NO_LIMIT = 1_000_000
 AT_REST = {ChildState.RUNNING, ChildState.STOPPED, ChildState.SUSPENDED}
@@ -42,8 +45,9 @@ class Chaos:
         self.calm = False
         self.waiting = 0
         self.puppets: dict[str, Puppet] = {}
-        first = [self.new_spec() for _ in range(random.randint(1, 5))]
-        strategy = random.choice([ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE, None])
+        self.known: dict[str, Child] = {}
+        first = [self.new_spec(place) for place in range(random.randint(1, 5))]
+        self.strategy = strategy = random.choice([ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE, None])
         self.tree: Supervisor | DynamicSupervisor
         if strategy is None:
             self.tree = DynamicSupervisor(max_restarts=NO_LIMIT)
@@ -51,7 +55,7 @@ class Chaos:
             self.tree = Supervisor(first, strategy=strategy, max_restarts=NO_LIMIT)
         self.recording = Recording(self.tree)
 
-    def new_spec(self) -> ChildSpec:
+    def new_spec(self, place: int = 99) -> ChildSpec:
         """A new child."""
         pick = self.random.choice
         name = f"p{len(self.puppets)}"
@@ -64,12 +68,14 @@ class Chaos:
             shielded=pick([0.0, 0.0, 2.0]),
             cleanup_error=pick([None, None, OSError()]),
         )
-        return puppet.spec(
+        spec = puppet.spec(
             restart=pick([PERMANENT, PERMANENT, TRANSIENT, TEMPORARY]),
             policy=pick([None, Answers(self.answer)]),
             shutdown=pick([0, 2.0, 5.0]),
             start_timeout=pick([1.0, 30.0]),
         )
+        self.known[name] = Child(place, spec.grace, spec.patience, puppet.shielded)
+        return spec
 
     def answer(self, failure: Failure) -> Decision | None:
         """What a policy says."""
@@ -118,6 +124,9 @@ class Chaos:
                 await trio.sleep(self.random.choice([0.0, 0.0, 0.5, 1.0, 3.0]))
             self.calm = True
             await trio.sleep(300)
+            states = {child.state for child in self.tree.children()}
+            # Only with a group that waits for a person.
+            assert ChildState.PENDING not in states or ChildState.SUSPENDED in states
             for child in (*self.tree.children(), *self.tree.children()):
                 if child.state not in {ChildState.RUNNING, ChildState.STOPPED}:
                     with trio.move_on_after(100):
@@ -125,9 +134,13 @@ class Chaos:
             await trio.sleep(300)
             assert {child.state for child in self.tree.children()} <= AT_REST
             assert self.waiting == 0
-            with trio.fail_after(500):
-                await self.tree.stop()
+            # From the deadline on each that is left is cancelled in its turn, and may shield itself.
+            longest = self.random.choice([0.0, 1.5, 500.0])
+            with trio.fail_after(longest + sum(child.shielded for child in self.known.values()) + 0.1):
+                await self.tree.stop(longest)
         self.check_the_end()
+        ordered, group = self.strategy is not None, self.strategy in {ONE_FOR_ALL, REST_FOR_ONE}
+        assert broken_rules(self.recording.events, self.known, ordered=ordered, group=group) == []
 
     def check_the_end(self) -> None:
         """Every life that began has ended, and the events say so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import trio
@@ -115,6 +116,33 @@ async def test_the_states_that_events_tell_follow_each_other_as_the_table_says(
         for before, after in pairwise(states):
             ended = before not in down and after in down
             assert ended or (before, after) in legal, f"{before} then {after}"
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+async def test_in_a_cancelled_tree_nothing_is_due_any_more(
+    strategy: Strategy, autojump_clock: MockClock
+) -> None:
+    a, b = Puppet("a"), Puppet("b")
+    slow = Puppet("slow", shielded=1.0, stop_takes=9.0)
+    specs = [slow.spec(), a.spec(policy=restarting(50.0)), b.spec(policy=answering(Suspend(60.0)))]
+    tree = Supervisor(specs, strategy=strategy)
+    scope = trio.CancelScope()
+
+    async def run(task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - run() calls it
+        with scope:
+            await tree.run(task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run)
+        b.fail()
+        await settled()
+        a.fail()
+        await settled()
+        assert any(child.due is not None for child in tree.children())
+        scope.cancel()
+        await trio.sleep(0.5)  # the slow one is still in its cleanup
+        assert tree.snapshot().state == "stopping"
+        assert [child.due for child in tree.children()] == [None] * 3
 
 
 async def test_the_life_of_a_tree_as_its_events_tell_it(autojump_clock: MockClock) -> None:
@@ -268,3 +296,11 @@ async def test_events_carry_texts_and_no_errors(autojump_clock: MockClock) -> No
         await settled()
     (failed,) = [event for event in events.events if event.kind is Happening.FAILED]
     assert len(failed.error) == 500
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [("x", TypeError), (1.5, TypeError), (True, TypeError), (0, ValueError)]
+)
+def test_a_stream_refuses_a_size_that_is_no_number_of_events(size: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^size must be .* events?, not "):
+        Supervisor().events(size)

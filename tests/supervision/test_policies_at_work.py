@@ -163,6 +163,18 @@ async def test_a_breaker_reset_by_hand_starts_at_once_what_it_kept_down(
         assert trio.current_time() < 1000
 
 
+async def test_a_breaker_reset_by_hand_leaves_down_what_a_person_suspended(autojump_clock: MockClock) -> None:
+    breaker = CircuitBreaker(1, reset_timeout=1000)
+    a, b = Puppet("a"), Puppet("b")
+    async with running(tree := Supervisor([a.spec(), b.spec()], policy=breaker)):
+        await tree.suspend_child("b")
+        a.fail()
+        await settled()
+        breaker.reset()
+        await settled()
+        expect_tree(tree, {"a": ChildState.RUNNING, "b": ChildState.SUSPENDED})
+
+
 async def test_resetting_the_breaker_of_a_tree_that_has_ended_does_nothing(autojump_clock: MockClock) -> None:
     breaker = CircuitBreaker(1, reset_timeout=1000)
     puppet = Puppet("a")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -11,10 +13,12 @@ from pywats_supervision import (
     ChildSpec,
     ChildState,
     DuplicateChild,
+    DynamicSupervisor,
     Happening,
     NotRunning,
     Supervisor,
 )
+from pywats_supervision.policies import RetryPolicy
 from pywats_supervision.testing import Puppet, Recording, expect_tree, running, settled
 from support.policies import restarting
 
@@ -99,6 +103,25 @@ async def test_a_child_that_fails_its_first_start_with_a_policy_is_tried_again(
         await trio.sleep(20.5)
         expect_tree(tree, {"a": ChildState.RUNNING, "b": ChildState.RUNNING})
         assert puppet.lives == 3
+
+
+@pytest.mark.parametrize("whose", ["child", "supervisor"])
+async def test_a_first_start_that_fails_with_a_policy_that_leaves_it_open_counts_and_is_tried_again(
+    whose: str, autojump_clock: MockClock
+) -> None:
+    """A retry policy decides about items only; so the intensity does, as about any other failure."""
+    policy = RetryPolicy()
+    a, b = Puppet("a").plan(OSError("1"), OSError("2")), Puppet("b")
+    own = policy if whose == "child" else None
+    tree = Supervisor(
+        [a.spec(policy=own), b.spec(policy=own)], policy=None if own else policy, max_restarts=3
+    )
+    async with running(tree):
+        expect_tree(tree, {"a": ChildState.RUNNING, "b": ChildState.RUNNING})
+        assert a.lives == 3
+        assert tree.snapshot().restarts_in_window == 2
+        await tree.start_child(Puppet("c").plan(OSError("3")).spec(policy=own))
+        assert tree.snapshot().restarts_in_window == 3
 
 
 async def test_a_child_that_backs_off_in_the_first_start_does_not_hold_up_those_after_it_later(
@@ -217,3 +240,28 @@ async def test_calls_on_a_supervisor_that_does_not_run_say_so(autojump_clock: Mo
     await tree.stop()
     tree.request_stop()
     assert (tree.children(), tree.count().specs) == ((), 0)
+
+
+@pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor])
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"name": 5}, TypeError),
+        ({"name": ""}, ValueError),
+        ({"runtime": 3}, TypeError),
+        ({"policy": 3}, TypeError),
+        ({"auto_shutdown": "any"}, TypeError),
+    ],
+)
+def test_a_supervisor_refuses_what_makes_no_sense_by_name_and_value(
+    kind: type[Supervisor | DynamicSupervisor], options: dict[str, Any], error: type[Exception]
+) -> None:
+    (name,) = options
+    with pytest.raises(error, match=f"^{name} must"):
+        kind(**options)
+
+
+@pytest.mark.parametrize("children", [5, None, Puppet("a").spec()])
+def test_children_that_are_not_several_specifications_are_refused(children: Any) -> None:
+    with pytest.raises(TypeError, match=r"^children of 'mine' must be several ChildSpecs, not "):
+        Supervisor(children, name="mine")

@@ -16,6 +16,7 @@ from pywats_supervision.testing import (
     seeded_runtime,
     settled,
 )
+from support.time_limits import VIRTUAL
 
 
 async def test_expect_tree_draws_both_trees_when_they_differ(autojump_clock: MockClock) -> None:
@@ -112,3 +113,19 @@ async def test_only_a_child_that_is_up_can_be_crashed(autojump_clock: MockClock)
             crash_child(tree, "a")
         with pytest.raises(LookupError, match="nobody"):
             crash_child(tree, "nobody")
+
+
+async def test_running_raises_bare_what_fails_a_first_start_and_does_not_enter_the_block(
+    autojump_clock: MockClock,
+) -> None:
+    error = OSError("first start")
+    entered = False
+    with pytest.raises(OSError, match="first start") as raised:
+        async with running(Supervisor([Puppet("a").plan(error).spec()])):
+            entered = True
+    assert raised.value is error
+    assert not entered
+
+
+async def test_a_test_of_a_tree_in_virtual_time_cannot_hang(autojump_clock: MockClock) -> None:
+    assert trio.current_effective_deadline() == VIRTUAL

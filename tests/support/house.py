@@ -77,7 +77,8 @@ def text_files() -> Iterator[Path]:
 
 
 def _files() -> Iterator[Path]:
-    yield from (path for path in sorted(ROOT.iterdir()) if path.is_file())
+    # .git is a file in a work tree of its own.
+    yield from (path for path in sorted(ROOT.iterdir()) if path.is_file() and path.name != ".git")
     for part in _PARTS:
         for folder, folders, names in os.walk(ROOT / part):
             folders[:] = sorted(set(folders) - _MADE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 try:
+    import rich  # noqa: F401 - for the commands beside
     import typer
 except ImportError as _missing:
     raise ImportError(

@@ -72,6 +72,8 @@ class Decider(Movement):
         self.killed: bool = False
         self._settling = False
         self._initial = 0
+        self._letting_go = False
+        """Whether the agenda says when the intensity lets go of the errors that it keeps."""
         self._leaving: list[Child] = []
 
     # What the shell reports
@@ -125,6 +127,8 @@ class Decider(Movement):
                 for child in what:
                     if child.appointment is not None and child.appointment.due <= now:
                         self._child_is_due(child, now, late=late)
+            elif what is self.intensity:
+                self._let_go(now)
         self._advance(now)
 
     def policy_reset(self, policy: PolicyInUse, now: float) -> None:
@@ -137,7 +141,6 @@ class Decider(Movement):
     def kill(self) -> None:
         """The supervisor's own scope was cancelled: nothing is restarted, no order is kept."""
         self.killed = True
-        self._end_sweep()
 
     def dismiss(self) -> None:
         """The supervisor has ended: nobody may go on waiting for one of its children."""
@@ -306,7 +309,7 @@ class Decider(Movement):
     def _failed(self, child: Child, error: Exception, phase: Phase, now: float) -> None:
         self._note(child, error)
         answer = answer_to(error, phase, child, self.name, now)
-        if answer.decision is None and phase is Phase.START and child.first and not self.stopping:
+        if child.policy is None and phase is Phase.START and child.first and not self.stopping:
             self._first_start_failed(child, error, now)
         elif child.spec.restart is TEMPORARY and answer.escalation is None:
             self._rest_or_go(child, error)
@@ -325,7 +328,7 @@ class Decider(Movement):
         if not self.ready and child.order <= self._initial:
             self._come_to_rest(child, error)
             self._give_up(error, now)
-        elif child.life == 1:
+        elif child.order > self._initial and child.life == 1:
             self._come_to_rest(child, error)
             self._remove(child)
         else:
@@ -371,10 +374,18 @@ class Decider(Movement):
         intensity, sweep = self.intensity, self.sweep
         going_down = sweep is not None and sweep.direction is Direction.DOWN and sweep.covers(child)
         if going_down or not intensity.exceeded_by(error, now):
+            if not self._letting_go:
+                self._let_go(now)
             self._come_back(child, Move.DELAY, now, now)
             return
         self._settle(child, After.STAY, now, error)
         self._give_up(intensity.failure(self.name), now)
+
+    def _let_go(self, now: float) -> None:
+        due = self.intensity.let_go(now)
+        self._letting_go = due < inf
+        if self._letting_go:
+            self.agenda.enter(due, self.intensity)
 
     def _give_up(self, error: Exception, now: float) -> None:
         if self.stopping:

@@ -84,6 +84,14 @@ class Sweep:
             self._position -= 1
         return None
 
+    def waiting_before(self, child: Child) -> list[Child]:
+        """The members that wait for their turn and were to start before `child`."""
+        return [
+            member
+            for member in self.members
+            if member.state is ChildState.PENDING and member.order < child.order
+        ]
+
     def turn(self) -> None:
         """All members are down and the delays are over: come up."""
         self.direction = Direction.UP
@@ -112,4 +120,7 @@ def merged(children: Children, strategy: Strategy, failed: Child, sweep: Sweep |
             first = next((member for member in going_down.members if member in children), failed)
             first = min(first, failed, key=lambda child: child.order)
         members = children.since(first)
+        if sweep is not None and going_down is None:
+            # Stopped and started again by hand on the way up: who failed was not held up by them.
+            members = [*sweep.waiting_before(first), *members]
     return Sweep(members, causes=None if going_down is None else going_down.causes)

@@ -2,17 +2,24 @@
 
 Only restarts that no policy decided are counted here, a group restart once. The window's edge
 belongs to it: a restart exactly `within` seconds old still counts.
+
+The errors are kept with their tracebacks, which keep alive what their frames held; so they are let
+go when the window has passed them, whether or not anything happens then.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Final
 
 from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.errors import KEPT_ERRORS, RestartIntensityExceeded
 
 __all__ = ["Intensity", "checked_intensity"]
+
+LET_GO_AFTER: Final = 1.0
+"""Seconds past the window at which an error is let go: surely past its edge, and one look for many."""
 
 
 def checked_intensity(max_restarts: object, within: object) -> tuple[int, float]:
@@ -50,6 +57,11 @@ class Intensity:
         while len(self._errors) > len(times):
             self._errors.popleft()
         return len(times)
+
+    def let_go(self, now: float) -> float:
+        """Let go of the errors that the window has passed; say when to do so next, inf for never."""
+        self.count(now)
+        return self._times[0] + self.within + LET_GO_AFTER if self._times else inf
 
     def failure(self, supervisor: str) -> RestartIntensityExceeded:
         """What the supervisor of that name gives up with: the newest errors in the window, oldest first."""

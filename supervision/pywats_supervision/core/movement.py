@@ -56,9 +56,7 @@ class Movement(Steps):
         else:
             self._queue(failed)
         for member in sweep.members:
-            if member.state is ChildState.STOPPING and member.after is After.START:
-                member.after = After.QUEUE
-            elif member.state is ChildState.STOPPED and not member.by_hand:
+            if member.state is ChildState.STOPPED and not member.by_hand:
                 self._queue(member)
 
     def _come_up(self, members: list[Child]) -> None:

@@ -130,6 +130,14 @@ def _parameters(start: Start) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind in kinds and p.name not in bound)
 
 
+def _may_be_async(start: Any) -> bool:
+    """Whether a call of it may give a coroutine; of a plain function only the call itself can tell."""
+    code = getattr(getattr(start, "__func__", start), "__code__", None)
+    if code is not None:
+        return not code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+    return callable(start) and not inspect.isbuiltin(start) and not inspect.isclass(start)
+
+
 def _is_supervisor(start: Start) -> bool:
     while isinstance(start, functools.partial):
         start = start.func
@@ -146,7 +154,8 @@ class ChildSpec:
         start: an async callable, one call per life. If it takes `task_status`, the child is up
             when it calls `task_status.started(value)`, and a return before that means OTP's
             *ignore*; otherwise it is up as soon as its task starts. If it takes `child`, it is
-            given its `ChildContext`.
+            given its `ChildContext`. A plain function may return a coroutine, so it is taken too;
+            if it does not, that is a failure of each life.
         restart: PERMANENT, TRANSIENT or TEMPORARY.
         shutdown: seconds of grace between being asked to stop and being cancelled; 0 cancels at
             once, inf never. Default 5.0, for a supervisor inf (its own children bound it). A
@@ -154,7 +163,8 @@ class ChildSpec:
         significant: whether its end counts for the supervisor's `auto_shutdown`.
         start_timeout: seconds it may take to call `started()`. Default 30.0, for a supervisor inf
             (its own children bound it).
-        policy: decides on its failures instead of the supervisor's own rules.
+        policy: decides on its failures, of its first start too, instead of the supervisor's own
+            rules; what it leaves open counts toward the restart intensity.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -176,24 +186,12 @@ class ChildSpec:
 
     def __post_init__(self) -> None:
         """Check the arguments, and find out what `start` takes."""
-        if not isinstance(self.name, str):
-            raise TypeError(f"name must be a str, not {self.name!r}")
-        if not self.name:
-            raise ValueError("name must not be empty")
-        if not callable(self.start):
-            raise TypeError(f"start of child {self.name!r} must be an async callable, not {self.start!r}")
-        if not isinstance(self.restart, RestartType):
-            raise TypeError(
-                f"restart of child {self.name!r} must be PERMANENT, TRANSIENT or TEMPORARY, "
-                f"not {self.restart!r}"
-            )
+        self._check_types()
         if self.significant and self.restart is PERMANENT:
             raise ValueError(
                 f"child {self.name!r} is significant and PERMANENT: a child that is always restarted "
                 "never ends by itself; make it TRANSIENT or TEMPORARY"
             )
-        if self.policy is not None and not isinstance(self.policy, RestartPolicy):
-            raise TypeError(f"policy of child {self.name!r} must be a RestartPolicy, not {self.policy!r}")
         parameters = _parameters(self.start)
         supervisor = _is_supervisor(self.start)
         grace, patience = self.shutdown, self.start_timeout
@@ -216,3 +214,22 @@ class ChildSpec:
                 f"policy of child {self.name!r} may skip the item in hand, but its start does not take "
                 "`child`, so it can have none; use Backoff or CircuitBreaker"
             )
+
+    def _check_types(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a str, not {self.name!r}")
+        if not self.name:
+            raise ValueError("name must not be empty")
+        if not _may_be_async(self.start):
+            raise TypeError(f"start of child {self.name!r} must be an async callable, not {self.start!r}")
+        if not isinstance(self.restart, RestartType):
+            raise TypeError(
+                f"restart of child {self.name!r} must be PERMANENT, TRANSIENT or TEMPORARY, "
+                f"not {self.restart!r}"
+            )
+        if not isinstance(self.significant, bool):
+            raise TypeError(
+                f"significant of child {self.name!r} must be True or False, not {self.significant!r}"
+            )
+        if self.policy is not None and not isinstance(self.policy, RestartPolicy):
+            raise TypeError(f"policy of child {self.name!r} must be a RestartPolicy, not {self.policy!r}")
