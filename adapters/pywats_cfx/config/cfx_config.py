@@ -219,7 +219,8 @@ class CFXConfig:
         endpoint: who it is, and where machines reach it.
         amqp: a broker, or another endpoint, that it connects to; None for none.
         max_message: bytes of one message or batch, unpacked, at the most.
-        max_unsettled: bytes of messages of one connection that may wait for their handlers.
+        max_unsettled: bytes of messages of one connection, unpacked, that may wait for their handlers; one
+            alone may have more, up to `max_message`.
         repeat_window: ids of messages by which a repeat is known, 1 or more.
         request_timeout: seconds after which a request is answered without its handler.
         no_results_for: seconds after which a machine that produces and sends no results is told of as a

@@ -36,6 +36,7 @@ from pywats_cfx.transport._keeping import KeptContext
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.transport._presence import Presence
 from pywats_cfx.transport._publishing import Publishing
+from pywats_cfx.transport._reading import Reading
 from pywats_cfx.transport._repeats import Repeats
 from pywats_cfx.transport._requests import Requests
 from pywats_cfx.transport._results_due import ResultsDue
@@ -71,7 +72,7 @@ class CFXTransport(BaseTransport):
     Args:
         config: who it is, where it listens, what it connects to.
         name: unique in its bus.
-        converter: makes events of messages; None makes one with `rules_of`.
+        converter: makes events of messages, and is no other transport's; None makes one with `rules_of`.
         rules_of: what the station knows of a source, by its CFX handle.
 
     Raises:
@@ -110,12 +111,12 @@ class CFXTransport(BaseTransport):
         self._publishing = Publishing(config, self._spool)
         self._intake = Intake(
             self,
-            converter=self.converter,
+            reading=Reading(self.converter, self._keeping, max_message=config.max_message),
             requests=self._requests,
             presence=self._presence,
             repeats=self._repeats,
-            keeping=self._keeping,
-            max_message=config.max_message,
+            max_unsettled=config.max_unsettled,
+            answer_within=config.request_timeout,
         )
         self._listener: Listener | None = None
         self._token: trio.lowlevel.TrioToken | None = None

@@ -343,6 +343,37 @@ async def test_a_silent_source_goes_offline_and_comes_back() -> None:
         assert states[:2] == ["offline", "online"]
 
 
+async def test_a_machine_that_only_asks_is_not_silent() -> None:
+    async with endpoint() as here, here.machine() as machine:
+        sender = await machine.open_sender("a")
+        beat = {"HeartbeatFrequency": "00:00:00.1000000"}
+        await sender.send(raw(envelope_of("CFX.Heartbeat", beat, UniqueID="1", Source="M1")))
+        await here.seen.wait_for(2)
+        asks = envelope_of("CFX.AreYouThereRequest", {}, UniqueID="2", Source="M1", RequestID="r")
+        await sender.send(raw(asks))
+        await here.seen.wait_for(3)
+        states = [event.payload.new_state for event in here.seen.events[1:3]]
+        assert states == ["offline", "online"]
+
+
+async def test_messages_are_told_apart_by_their_source_and_id_and_zeros_are_no_id() -> None:
+    zeros = "00000000-0000-0000-0000-000000000000"
+    tested = "CFX.Production.TestAndInspection.UnitsTested"
+
+    def result(number: int, unique_id: str) -> AMQPMessage:
+        body = {"TestedUnits": [{"UnitIdentifier": f"SN{number}"}]}
+        return raw(envelope_of(tested, body, UniqueID=unique_id, Source=f"M{number}"))
+
+    async with endpoint() as here, here.machine() as machine:
+        sender = await machine.open_sender("a")
+        for unique_id in (zeros, "1"):
+            for number in range(3):
+                assert await sender.send(result(number, unique_id)) is Outcome.ACCEPTED
+        assert await sender.send(result(2, "1")) is Outcome.ACCEPTED
+        units = [event.payload.unit_id for event in here.seen.events]
+        assert units == ["SN0", "SN1", "SN2"] * 2
+
+
 async def test_it_says_what_it_has_seen() -> None:
     async with endpoint() as here, here.machine() as machine:
         sender = await machine.open_sender("a")
