@@ -109,7 +109,12 @@ class CFXTransport(BaseTransport):
         self._results_due = ResultsDue(config.no_results_for or inf, lambda: self._news.set())
         self._repeats = Repeats(config.repeat_window)
         self._keeping = KeptContext(self.converter.context)
-        self._spool = Spool(self._refused, 1 if config.amqp is None else config.amqp.window)
+        self._spool = Spool(
+            self._refused,
+            1 if config.amqp is None else config.amqp.window,
+            config.max_spooled,
+            config.max_spooled_bytes,
+        )
         self._publishing = Publishing(config, self._spool)
         self._intake = Intake(
             self,
@@ -233,7 +238,7 @@ class CFXTransport(BaseTransport):
         if token is None or (trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token):
             self._spool.put(mail)
         else:
-            self._spool.check_room()
+            self._spool.check_room(mail)
             token.run_sync_soon(self._put, mail)
         return envelope
 
@@ -332,6 +337,7 @@ class CFXTransport(BaseTransport):
             "repeats": self._repeats.seen,
             "requests": self._requests.answered + self._requests.failed + self._requests.unsupported,
             "spooled": len(self._spool),
+            "spooled_bytes": self._spool.bytes,
             "clocks_off": dict(self._clocks.off),
             "port": self.listen_port,
         }
