@@ -93,7 +93,7 @@ async def test_a_peer_that_refuses_it_ends_it(capsys: pytest.CaptureFixture[str]
     [
         (
             ["--to", "http://user:secret@localhost"],
-            "url must start with amqp:// or amqps://, not 'localhost'",
+            "amqp:// or amqps://, not 'http://localhost'",
         ),
         (["--to", "nonsense"], "url must start with amqp:// or amqps://, not 'nonsense'"),
         (["--to", "amqp://localhost:99999"], "the port in url must be 1 to 65535"),
