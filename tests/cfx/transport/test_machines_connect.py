@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from pywats_cfx import (
     CFXConfig,
@@ -178,12 +179,17 @@ async def test_a_full_handler_holds_its_machine_back() -> None:
         here.seen.gate = trio.Event()
         sender = await machine.open_sender("a", window=500)
         sent = []
-        with trio.move_on_after(0.5):
+
+        async def send() -> None:
             for number in range(500):
                 envelope = Envelope.of(Heartbeat(CFXHandle=str(number)), source="//Acme/Line1/ICT1")
                 sent.append(await sender.transmit(mail_of(envelope)))
-        assert 0 < len(sent) <= 200  # what credit allows, twice
-        here.seen.gate.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            assert 0 < len(sent) <= 200  # what credit allows, twice
+            here.seen.gate.set()
         for one in sent:
             assert await one.wait() is Outcome.ACCEPTED
 
@@ -251,7 +257,7 @@ async def _machine(here: Endpoint, work: Any, *, task_status: trio.TaskStatus[No
 
 
 async def _open_later(gate: trio.Event) -> None:
-    await trio.sleep(0.2)
+    await trio.testing.wait_all_tasks_blocked(0.1)
     gate.set()
 
 
