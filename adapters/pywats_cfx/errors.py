@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CFXConvertError", "CFXDecodeError", "CFXError"]
+__all__ = ["CFXConvertError", "CFXDecodeError", "CFXError", "CFXTooLarge"]
 
 
 class CFXError(Exception):
@@ -24,6 +24,10 @@ class CFXDecodeError(CFXError):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = reason
         self.path = path
+
+
+class CFXTooLarge(CFXDecodeError):
+    """A message or batch that has more bytes, unpacked, than are allowed."""
 
 
 class CFXConvertError(CFXError):

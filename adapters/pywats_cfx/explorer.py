@@ -21,13 +21,14 @@ from typing import Any, Final
 import msgspec
 
 from pywats_cfx.convert import Converter
-from pywats_cfx.errors import CFXError
+from pywats_cfx.errors import CFXDecodeError, CFXError
 from pywats_cfx.messages import CFXMessage, find, get, names
 from pywats_cfx.messages._base import CFXStructure, CodeEnum, Polymorphic, TextEnum
 from pywats_cfx.samples import SAMPLES, envelope_of
 from pywats_cfx.samples.generated import KINDS, generated
 from pywats_cfx.wire import Envelope, decode_each, encode
 from pywats_cfx.wire._tree import parse, plain_numbers
+from pywats_cfx.wire.decoding import unpacked
 from pywats_events import Event
 
 __all__ = ["main"]
@@ -71,12 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen = _Screen(colours=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     try:
         return _run(options, screen, parser)
-    except (CFXError, LookupError, OSError) as error:
-        sys.stderr.write(f"{parser.prog}: {error.args[-1] if error.args else error}\n")
-        return 1
     except BrokenPipeError:  # the reader had enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        sys.stderr.write(f"{parser.prog}: {error.filename}: {error.strerror}\n")
+        return 1
+    except (CFXError, LookupError) as error:
+        sys.stderr.write(f"{parser.prog}: {error.args[-1] if error.args else error}\n")
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,7 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--generate", choices=list(KINDS), help="make a message up")
     what.add_argument(
-        "--file", metavar="PATH", type=Path, help="read messages from a file, and show their events"
+        "--file",
+        metavar="PATH",
+        type=Path,
+        help="read messages, or the body of one, from a file, and show their events",
     )
     what.add_argument(
         "--messages", metavar="FILTER", nargs="?", const="", help="list the messages of the standard"
@@ -191,12 +198,33 @@ def _without_blanks(value: Any) -> Any:
 
 
 def _file(path: Path, screen: _Screen, program: str) -> int:
-    found = decode_each(path.read_bytes())
+    try:
+        found = decode_each(_enveloped(path.read_bytes(), path))
+    except CFXDecodeError as error:
+        raise CFXError(f"{path}: {error}") from None
     _convert([one for one in found if isinstance(one, Envelope)], screen)
-    errors = [one for one in found if not isinstance(one, Envelope)]
-    for error in errors:
-        sys.stderr.write(f"{program}: {path}: {error}\n")
-    return 1 if errors else 0
+    broken = [one for one in found if not isinstance(one, Envelope)]
+    for one in broken:
+        sys.stderr.write(f"{program}: {path}: {one}\n")
+    return 1 if broken else 0
+
+
+def _enveloped(data: bytes, path: Path) -> bytes:
+    """What a file has, in an envelope if it is the body of a message alone.
+
+    That is known by its `$type`, or by the name of the file: `CFX.Heartbeat.json`, `CFX.Heartbeat--1.json`.
+    """
+    text = unpacked(data)
+    body = parse(text)
+    if not isinstance(body, dict) or any(key.casefold() == "messagename" for key in body):
+        return text
+    for name in (str(body.get("$type", "")).partition(",")[0], path.stem.partition("--")[0]):
+        if name in names():
+            return b'{"MessageName":%s,"MessageBody":%s}' % (json.dumps(name).encode(), text)
+    raise CFXDecodeError(
+        "an object without MessageName is a body alone, and neither its $type nor the name of its file "
+        "names a message of the standard"
+    )
 
 
 # The standard

@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from pywats_cfx.amqp1 import AMQPError, ClientConfig, LoginRefused, Outcome, connect
+from pywats_cfx.amqp1 import AMQPError, ClientConfig, Outcome, connect
 from pywats_cfx.messages import CFXMessage, Heartbeat
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.informationsystem.workordermanagement import WorkOrdersCreated
@@ -30,15 +30,20 @@ from pywats_cfx.samples.production import units_of
 from pywats_cfx.samples.results import numeric, unit_with, units_tested
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.wire import Envelope, encode
+from pywats_supervision import ANY_SIGNIFICANT, TRANSIENT, ChildSpec, Supervisor
+from pywats_supervision.policies import Backoff
 from pywats_supervision.system import system_runtime
 
 __all__ = ["Machine", "MachineConfig", "Simulation", "main"]
 
+LEAST: Final = 0.1
+"""Seconds that it is away when it goes away, or before it tries a peer that is away for the first time."""
 GIVE_UP: Final = 5.0
 """Seconds between two tries of a peer that is away, at the most."""
 ORDER: Final = 25
 """Panels of a work order."""
 METHODS: Final = (*s.TestMethod, *s.InspectionMethod)
+PROGRAM: Final = "python -m pywats_cfx.simulate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +216,7 @@ class Simulation:
         handle: its CFX handle.
         seed: for the same outages again.
         patience: seconds between two tries of a peer that is away, at the most.
+        on_away: told why, when the peer cannot be reached (any more); once until it is back.
 
     Attributes:
         sent: how many messages were accepted.
@@ -231,6 +237,7 @@ class Simulation:
         handle: str = "//Acme/Line1/ICT1",
         seed: int = 0,
         patience: float = GIVE_UP,
+        on_away: Callable[[AMQPError], object] | None = None,
     ) -> None:
         if not rate > 0:
             raise ValueError(f"rate must be more than 0 messages per second, not {rate}")
@@ -244,6 +251,9 @@ class Simulation:
         self._patience = patience
         self._next: Envelope | None = None
         self._finishing = False
+        self._away = False
+        self._on_away = on_away
+        self._refused: AMQPError | None = None
         self.sent: int = 0
         self.lost: int = 0
         self.left: int = 0
@@ -265,26 +275,43 @@ class Simulation:
         Raises:
             LoginRefused: if the peer does not let it in.
             AddressRefused: if the peer has no such address.
+            AMQPError: if it cannot be spoken with for another reason that time does not mend.
 
         Cancelled: what is on its way may have been accepted or not.
         """
-        delay = 0.1
-        while not self._enough():
-            before = self.sent
-            try:
-                async with connect(self._client) as connection:
-                    sender = await connection.open_sender(self._address)
-                    while await self._send(sender.send) and not self._enough():
-                        delay = 0.1
-            except LoginRefused:
-                raise
-            except AMQPError as error:
-                if getattr(error, "outage", False) is not True:
-                    raise
+        again = Backoff(initial=LEAST, maximum=self._patience, jitter=0.0, healthy_after=LEAST)
+        work = ChildSpec("machine", self._work, restart=TRANSIENT, significant=True, policy=again)
+        await Supervisor([work], name="simulation", auto_shutdown=ANY_SIGNIFICANT).run()
+        if self._refused is not None:
+            raise self._refused
+
+    async def _work(self, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114 - a child
+        """Work until it has said enough, or is refused; that the peer is away ends this life of it."""
+        task_status.started()
+        try:
+            while not self._enough():
+                await self._stay()
+                if not self._enough():
+                    await trio.sleep(LEAST)  # it went away by itself
+        except AMQPError as error:
+            if getattr(error, "outage", False) is True:
                 self.lost += 1
-            delay = min(self._patience, 0.1 if self.sent > before else delay * 2)
-            if not self._enough():
-                await trio.sleep(delay)
+                self._tell(error)
+                raise
+            self._refused = error
+
+    async def _stay(self) -> None:
+        """Connect, and send until it has said enough or goes away."""
+        async with connect(self._client) as connection:
+            sender = await connection.open_sender(self._address)
+            while not self._enough() and await self._send(sender.send):
+                self._away = False
+
+    def _tell(self, error: AMQPError) -> None:
+        """Say that the peer is away, once until it is back."""
+        if not self._away and self._on_away is not None:
+            self._on_away(error)
+        self._away = True
 
     async def _send(self, send: Callable[..., object]) -> bool:
         """Send one message; False if the machine goes away now."""
@@ -315,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130  # as shells count Ctrl-C
     except (AMQPError, ValueError, ImportError) as error:
-        sys.stderr.write(f"python -m pywats_cfx.simulate: {error}\n")
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
         return 1
     sys.stdout.write(
         f"{simulation.sent} messages accepted: {machine.panels} panels, {machine.units} units, "
@@ -347,13 +374,14 @@ def _made(options: argparse.Namespace) -> tuple[Machine, Simulation]:
         outages=options.outages,
         handle=options.handle,
         seed=options.seed,
+        on_away=lambda error: sys.stderr.write(f"{PROGRAM}: {error}; it is tried again\n"),
     )
     return machine, simulation
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pywats_cfx.simulate",
+        prog=PROGRAM,
         description="A simulated machine that speaks IPC-CFX over AMQP 1.0.",
     )
     peer = parser.add_mutually_exclusive_group(required=True)

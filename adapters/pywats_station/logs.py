@@ -86,7 +86,14 @@ def configure(
     shown.setFormatter(JSONFormatter() if as_json else logging.Formatter(LINE_FORMAT))
     root.addHandler(shown)
     if log_file is not None:
-        kept = _Rotating(log_file, maxBytes=max_bytes, backupCount=backups, encoding="utf-8", delay=True)
+        kept = _Rotating(
+            log_file,
+            maxBytes=max_bytes,
+            backupCount=backups,
+            encoding="utf-8",
+            delay=True,
+            errors="backslashreplace",  # half a character from outside, which is what JSON calls it too
+        )
         kept.setFormatter(JSONFormatter())
         root.addHandler(kept)
     root.setLevel(logging.WARNING)

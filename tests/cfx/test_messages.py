@@ -54,6 +54,17 @@ def test_an_unknown_name_is_answered_with_similar_ones() -> None:
         messages.UnitsTested  # noqa: B018
 
 
+def test_importing_the_package_costs_at_most_60_ms_beyond_what_it_builds_on() -> None:
+    code = (
+        "import time, msgspec, trio, pywats_events; begun = time.thread_time();"
+        "import pywats_cfx; print(time.thread_time() - begun)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert float(done.stdout) <= 0.06
+
+
 def test_importing_the_package_loads_no_message_module() -> None:
     code = (
         "import sys, pywats_cfx; print([m for m in sys.modules if m.startswith('pywats_cfx.messages.')]);"

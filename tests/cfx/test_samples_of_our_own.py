@@ -14,6 +14,7 @@ from pywats_cfx.explorer import main
 from pywats_cfx.messages import names
 from pywats_cfx.samples import SAMPLES, envelope_of
 from pywats_cfx.samples.generated import KINDS, generated
+from support.cfx import sample_bodies
 from support.house import run_python
 
 DOCUMENTED = """units_tested_ict units_tested_fct units_inspected_aoi units_inspected_spi work_started
@@ -86,7 +87,7 @@ def test_at_a_terminal_it_is_coloured(
         (("--sample", "nothing"), "there is no sample 'nothing'; there are units_tested_ict"),
         (("--describe", "Nothing"), "IPC-CFX has no message 'Nothing'"),
         (("--messages", "Nothing"), "IPC-CFX has no message with 'Nothing' in its name"),
-        (("--file", "/does/not/exist"), "No such file"),
+        (("--file", "/does/not/exist"), "/does/not/exist: No such file"),
     ],
 )
 def test_what_does_not_exist_is_one_line_and_exit_code_1(
@@ -108,6 +109,37 @@ def test_a_file_is_read_and_what_is_broken_in_it_is_said(
     captured = capsys.readouterr()
     assert json.loads(captured.out)[0]["event_type"] == "asset.fault"
     assert "[1]: an envelope is an object, not a number" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("CFX.Heartbeat--1.json", b'{"CFXHandle":"//A/B"}'),
+        ("CFX.Heartbeat.json", b'\xef\xbb\xbf {"CFXHandle":"//A/B"} '),
+        ("anything.txt", b'{"$type":"CFX.Heartbeat, CFX","CFXHandle":"//A/B"}'),
+    ],
+)
+def test_a_file_may_have_a_body_alone(
+    name: str, body: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(body)
+    (event,) = json.loads(said(capsys, "--file", str(path)))
+    assert (event["event_type"], event["payload"]["CFXHandle"]) == ("CFX.Heartbeat", "//A/B")
+    path = path.rename(tmp_path / "CFX.Structures.Operator.json")
+    path.write_bytes(b"{}")
+    assert main(["--file", str(path)]) == 1
+    assert f"{path}: an object without MessageName is a body alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "text"), sample_bodies())
+def test_the_standard_s_own_examples_can_be_looked_at(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"{name}--1.json"
+    path.write_text(text, encoding="utf-8")
+    assert main(["--file", str(path)]) == (0 if name in {"CFX.CFXEnvelope", *names()} else 1)
+    capsys.readouterr()
 
 
 def test_it_runs_as_a_program() -> None:

@@ -10,6 +10,7 @@ import trio
 from pywats_cfx import CFXConfig, CFXTransport, EndpointConfig, decode, encode
 from pywats_cfx.simulate import Machine, MachineConfig, Simulation, main
 from pywats_events import AsyncEventBus, Event, EventType
+from support.cfx import HERE, LISTENS, station, until
 
 
 def test_a_machine_says_what_the_standard_allows_and_the_same_for_the_same_seed() -> None:
@@ -54,10 +55,51 @@ async def test_whatever_happens_on_the_way_each_unit_is_one_result(outages: floa
     assert about == {(method, "PCBA-1", "A")}
 
 
+async def test_a_peer_that_is_away_is_told_of_once_and_tried_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    endpoint = EndpointConfig(cfx_handle=HERE, listen=LISTENS)
+    async with station(CFXTransport(CFXConfig(endpoint=endpoint))) as before:
+        uri = before.uri
+    codes: list[int] = []
+    said = ""
+
+    def has_said(text: str) -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return text in said
+
+    async def simulate() -> None:
+        codes.append(await trio.to_thread.run_sync(main, ["--to", uri, "--count", "2"]))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(simulate)
+        await until(lambda: has_said("it is tried again"))
+        listen = uri.replace("localhost", "127.0.0.1")
+        endpoint = EndpointConfig(cfx_handle=HERE, listen=listen)
+        async with station(CFXTransport(CFXConfig(endpoint=endpoint))) as here:
+            await until(lambda: codes)
+            assert len(here.events) >= 2
+    said += capsys.readouterr().err
+    assert (codes, said.count("is not there"), said.count("\n")) == ([0], 1, 1)
+
+
+async def test_a_peer_that_refuses_it_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = EndpointConfig(cfx_handle=HERE, listen=LISTENS, addresses=("line1",))
+    async with station(CFXTransport(CFXConfig(endpoint=endpoint))) as here:
+        assert await trio.to_thread.run_sync(main, ["--to", here.uri, "--address", "line2"]) == 1
+    assert "there is no address 'line2'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--to", "http://localhost"], "url must start with amqp:// or amqps://"),
+        (
+            ["--to", "http://user:secret@localhost"],
+            "amqp:// or amqps://, not 'http://localhost'",
+        ),
+        (["--to", "nonsense"], "url must start with amqp:// or amqps://, not 'nonsense'"),
+        (["--to", "amqp://localhost:99999"], "the port in url must be 1 to 65535"),
         (["--to", "amqp://localhost:1", "--panel", "0"], "panel must be at least 1"),
         (["--to", "amqp://localhost:1", "--method", "XYZ"], "method must be one of Human, Automated, ICT"),
         (["--to", "amqp://localhost:1", "--failed", "2"], "failed must be between 0 and 1"),

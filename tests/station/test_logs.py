@@ -98,6 +98,13 @@ async def test_what_goes_wrong_in_a_station_is_logged_with_the_event_handler_tra
     assert bare == []
 
 
+def test_half_a_character_from_outside_is_written_as_json_calls_it(tmp_path: Path) -> None:
+    logs.configure(log_file=tmp_path / "log", stream=io.StringIO())
+    logging.getLogger("pywats_cfx").warning("from %r", "cut \ud83d", extra={"sender": "\ud83d"})
+    (line,) = map(json.loads, (tmp_path / "log").read_text(encoding="utf-8").splitlines())
+    assert (line["message"], line["sender"]) == (r"from 'cut \ud83d'", "\ud83d")
+
+
 def test_the_file_is_rotated_by_its_size(tmp_path: Path) -> None:
     logs.configure(log_file=tmp_path / "log", max_bytes=1000, backups=2, stream=io.StringIO())
     for number in range(100):

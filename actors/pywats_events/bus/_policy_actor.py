@@ -73,7 +73,7 @@ class PolicyPerformer(Performer[Burial | Rejected]):
         """Keep a dead letter; that of an event settles it."""
         if isinstance(message, Rejected):
             source = message.source
-            logger.error("input from %s is no event: %s", source, message.error, extra={"sender": source})
+            logger.error("input from %r is no event: %s", source, message.error, extra={"sender": source})
             self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)
             self._bus.kept(message.receipt, message.source)
         elif message.name:

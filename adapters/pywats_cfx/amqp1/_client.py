@@ -46,11 +46,15 @@ class ClientConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        parts, shown = urlsplit(self.url), _without_login(self.url)
         if parts.scheme not in _PORTS:
-            raise ValueError(f"url must start with amqp:// or amqps://, not {parts.scheme!r}")
+            raise ValueError(f"url must start with amqp:// or amqps://, not {shown!r}")
         if not parts.hostname:
-            raise ValueError(f"url must name a host, as in amqp://host:5672, not {self.place!r}")
+            raise ValueError(f"url must name a host, as in amqp://host:5672, not {shown!r}")
+        try:
+            parts.port  # noqa: B018 - it is read then
+        except ValueError:
+            raise ValueError(f"the port in url must be 1 to 65535, in {shown!r}") from None
         if self.tls is not None and parts.scheme != "amqps":
             raise ValueError("tls is given, but url starts with amqp://: say amqps://")
         if not self.container:
@@ -86,6 +90,12 @@ class ClientConfig:
         """What the open asks for: the virtual host, or the host."""
         path = urlsplit(self.url).path.lstrip("/")
         return f"vhost:{unquote(path)}" if path else self.host
+
+
+def _without_login(url: str) -> str:
+    """A URL that may be none, for an error: what stands before an @ may be a password."""
+    scheme, colon, rest = url.rpartition("://")
+    return f"{scheme}{colon}{rest.rpartition('@')[2]}"
 
 
 @asynccontextmanager

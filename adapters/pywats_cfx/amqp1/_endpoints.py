@@ -91,6 +91,11 @@ class Delivery:
         self.settled: bool = incoming.settled
 
     @property
+    def connection(self) -> object:
+        """The connection that it came by; tells whether two came by the same."""
+        return self._wire
+
+    @property
     def size(self) -> int:
         """How many bytes it counts for."""
         return self._incoming.size

@@ -219,7 +219,10 @@ class CFXConfig:
         endpoint: who it is, and where machines reach it.
         amqp: a broker, or another endpoint, that it connects to; None for none.
         max_message: bytes of one message or batch, unpacked, at the most.
-        max_unsettled: bytes of messages of one connection that may wait for their handlers.
+        max_unsettled: bytes of messages of one connection, unpacked, that may wait for their handlers; one
+            alone may have more, up to `max_message`.
+        max_spooled: messages that may wait to be published while the peer is away, 1 or more.
+        max_spooled_bytes: bytes that they may have together; one alone may have more.
         repeat_window: ids of messages by which a repeat is known, 1 or more.
         request_timeout: seconds after which a request is answered without its handler.
         no_results_for: seconds after which a machine that produces and sends no results is told of as a
@@ -241,6 +244,8 @@ class CFXConfig:
     amqp: AMQPConfig | None = None
     max_message: int = 128 * MiB
     max_unsettled: int = 32 * MiB
+    max_spooled: int = 10_000
+    max_spooled_bytes: int = 256 * MiB
     repeat_window: int = 10_000
     request_timeout: float = 5.0
     no_results_for: float | None = None
@@ -263,7 +268,7 @@ class CFXConfig:
                 "the endpoint neither listens nor connects: "
                 "give EndpointConfig(listen=...) or amqp=AMQPConfig(...)"
             )
-        for name in ("max_message", "max_unsettled", "repeat_window"):
+        for name in ("max_message", "max_unsettled", "max_spooled", "max_spooled_bytes", "repeat_window"):
             _check_count(name, getattr(self, name))
         _check_seconds("request_timeout", self.request_timeout)
         if self.no_results_for is not None:

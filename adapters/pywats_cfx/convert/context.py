@@ -7,13 +7,14 @@ WorkStarted, RecipeActivated, OperatorActivated, work orders and open faults are
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 __all__ = [
+    "Change",
     "Context",
     "OpenFault",
     "Part",
@@ -98,6 +99,13 @@ class Place(NamedTuple):
     key: str | int | None = None
 
 
+class Change(NamedTuple):
+    """What is remembered at a place before and after a message; None for nothing."""
+
+    before: Any
+    after: Any
+
+
 def _ignore(key: Any) -> None:
     """Nobody has to know of the change."""
 
@@ -105,25 +113,34 @@ def _ignore(key: Any) -> None:
 class _Bounded(Generic[T]):
     """Values by key; beyond a number, and after a time, the oldest go."""
 
-    def __init__(self, most: int = MOST, changed: Callable[[str], object] = _ignore) -> None:
+    def __init__(self, most: int = MOST, changing: Callable[[str], object] = _ignore) -> None:
         self._most = most
-        self._changed = changed
+        self._changing = changing
         self._kept: OrderedDict[str, tuple[datetime, T]] = OrderedDict()
 
     def put(self, key: str, value: T, now: datetime) -> None:
+        self._changing(key)
         self._kept[key] = (now, value)
         self._kept.move_to_end(key)
-        self._changed(key)
         while len(self._kept) > self._most or self._oldest() < now - LONGEST:
-            self._changed(self._kept.popitem(last=False)[0])
+            self.pop(next(iter(self._kept)))
 
     def get(self, key: str | None, now: datetime) -> T | None:
         kept = self._kept.get(key) if key is not None else None
         return None if kept is None or kept[0] < now - LONGEST else kept[1]
 
     def pop(self, key: str) -> None:
-        if self._kept.pop(key, None) is not None:
-            self._changed(key)
+        if key in self._kept:
+            self._changing(key)
+            del self._kept[key]
+
+    def put_back(self, key: str, dated: tuple[datetime, T] | None) -> None:
+        """Have it as `dated` said, as the oldest; None for nothing."""
+        if dated is None:
+            self._kept.pop(key, None)
+        else:
+            self._kept[key] = dated
+            self._kept.move_to_end(key, last=False)
 
     def dated(self, key: str) -> tuple[datetime, T] | None:
         """When a value was put, and the value."""
@@ -142,13 +159,13 @@ class _Bounded(Generic[T]):
 class _Recipes(dict[int | None, Recipe]):
     """Recipes by lane."""
 
-    def __init__(self, changed: Callable[[int | None], object]) -> None:
+    def __init__(self, changing: Callable[[int | None], object]) -> None:
         super().__init__()
-        self._changed = changed
+        self._changing = changing
 
     def __setitem__(self, lane: int | None, recipe: Recipe) -> None:
+        self._changing(lane)
         super().__setitem__(lane, recipe)
-        self._changed(lane)
 
 
 class SourceMemory:
@@ -156,7 +173,7 @@ class SourceMemory:
 
     Args:
         source: whose it is.
-        changed: told of each place where something has changed.
+        changing: told of each place where something is about to change.
 
     Attributes:
         transactions: by TransactionID.
@@ -164,17 +181,17 @@ class SourceMemory:
         recipes: what runs in each lane; None is the lane of who names none.
     """
 
-    def __init__(self, source: str = "", changed: Callable[[Place], object] = _ignore) -> None:
+    def __init__(self, source: str = "", changing: Callable[[Place], object] = _ignore) -> None:
         def at(part: Part) -> Callable[[Any], object]:
-            return lambda key: changed(Place(part, source, key))
+            return lambda key: changing(Place(part, source, key))
 
-        self.transactions: _Bounded[Transaction] = _Bounded(changed=at("transaction"))
-        self.faults: _Bounded[OpenFault] = _Bounded(changed=at("fault"))
+        self.transactions: _Bounded[Transaction] = _Bounded(changing=at("transaction"))
+        self.faults: _Bounded[OpenFault] = _Bounded(changing=at("fault"))
         self.recipes: dict[int | None, Recipe] = _Recipes(at("recipe"))
         self._operator: str | None = None
         self._state: str | None = None
-        self._operator_changed = partial(changed, Place("operator", source))
-        self._state_changed = partial(changed, Place("state", source))
+        self._operator_changing = partial(changing, Place("operator", source))
+        self._state_changing = partial(changing, Place("state", source))
 
     @property
     def operator(self) -> str | None:
@@ -183,8 +200,8 @@ class SourceMemory:
 
     @operator.setter
     def operator(self, name: str | None) -> None:
+        self._operator_changing()
         self._operator = name
-        self._operator_changed()
 
     @property
     def state(self) -> str | None:
@@ -193,8 +210,8 @@ class SourceMemory:
 
     @state.setter
     def state(self, code: str | None) -> None:
+        self._state_changing()
         self._state = code
-        self._state_changed()
 
     def places(self, source: str) -> list[Place]:
         """Where something is remembered of it."""
@@ -206,6 +223,36 @@ class SourceMemory:
             Place("state", source),
         ]
 
+    def at(self, part: Part, key: Any) -> Any:
+        """What is remembered in one place; None for nothing."""
+        match part:
+            case "transaction":
+                return self.transactions.dated(key)
+            case "fault":
+                return self.faults.dated(key)
+            case "recipe":
+                return self.recipes.get(key)
+            case "operator":
+                return self._operator
+            case _:
+                return self._state
+
+    def put_back(self, part: Part, key: Any, value: Any) -> None:
+        """Have a place as `at` told it, without telling anybody."""
+        match part:
+            case "transaction":
+                self.transactions.put_back(key, value)
+            case "fault":
+                self.faults.put_back(key, value)
+            case "recipe" if value is None:
+                self.recipes.pop(key, None)
+            case "recipe":
+                dict.__setitem__(self.recipes, key, value)
+            case "operator":
+                self._operator = value
+            case _:
+                self._state = value
+
     def recipe(self, lane: int | None) -> Recipe | None:
         """What runs in a lane, else in the source as a whole."""
         return self.recipes.get(lane) or self.recipes.get(None)
@@ -216,27 +263,48 @@ class Context:
 
     Attributes:
         work_orders: by WorkOrderId; they are the same for all sources.
-        noting: whether it is noted what changes, for `take_changes`.
+        noting: whether it is noted what changes, for `take_changes`, which must then be called.
     """
 
     def __init__(self) -> None:
         self.noting: bool = False
         self.work_orders: _Bounded[WorkOrderInfo] = _Bounded(
-            changed=lambda key: self._note(Place("order", "", key))
+            changing=lambda key: self._note(Place("order", "", key))
         )
         self._sources: OrderedDict[str, SourceMemory] = OrderedDict()
-        self._changes: dict[Place, None] = {}
+        self._changes: dict[Place, Any] = {}
+        """What was remembered before, where something is changed."""
 
     def _note(self, place: Place) -> None:
-        if self.noting:
-            self._changes[place] = None
+        if self.noting and place not in self._changes:
+            self._changes[place] = self.at(place)
 
-    def take_changes(self) -> list[Place]:
-        """Where something has changed since this was called last."""
+    def take_changes(self) -> dict[Place, Change]:
+        """What has changed since this was called last."""
         if not self._changes:
-            return []
-        changes, self._changes = list(self._changes), {}
-        return changes
+            return {}
+        changes, self._changes = self._changes, {}
+        return {place: Change(before, self.at(place)) for place, before in changes.items()}
+
+    def undo(self, changes: Mapping[Place, Change]) -> None:
+        """Forget what a message told that was not understood, or will come again.
+
+        What a later message has changed since then stays.
+        """
+        for place, (before, after) in changes.items():
+            if self.at(place) is not after:
+                continue
+            if place.part == "order":
+                self.work_orders.put_back(str(place.key), before)
+            elif (memory := self.known(place.source)) is not None:
+                memory.put_back(place.part, place.key, before)
+
+    def at(self, place: Place) -> Any:
+        """What is remembered in a place; None for nothing."""
+        if place.part == "order":
+            return self.work_orders.dated(str(place.key))
+        memory = self.known(place.source)
+        return None if memory is None else memory.at(place.part, place.key)
 
     def known(self, source: str) -> SourceMemory | None:
         """What is known of one source, without making it one heard of lately."""
@@ -248,8 +316,9 @@ class Context:
         if memory is None:
             memory = self._sources[source] = SourceMemory(source, self._note)
             if len(self._sources) > SOURCES:
-                silent, forgotten = self._sources.popitem(last=False)
+                silent, forgotten = next(iter(self._sources.items()))
                 for place in forgotten.places(silent) if self.noting else ():
                     self._note(place)
+                del self._sources[silent]
         self._sources.move_to_end(source)
         return memory

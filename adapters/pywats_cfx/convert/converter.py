@@ -79,7 +79,9 @@ class Converter:
 
         Args:
             message: the class of a message, or the name of a vendor's own, whose body is a dict.
-            convert: makes its events; what it raises makes a dead letter of the message.
+            convert: makes its events; what it raises makes a dead letter of the message. By a transport it
+                is called in a worker thread for a large message (from 64 KiB of JSON on), and never for two
+                messages at once.
 
         Raises:
             LookupError: for the name of a class that is no message.

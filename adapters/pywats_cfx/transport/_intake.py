@@ -11,18 +11,18 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
+from weakref import WeakKeyDictionary
 
 import trio
 
-from pywats_cfx.amqp1 import AMQPMessage, Delivery
-from pywats_cfx.convert import Converter
-from pywats_cfx.errors import CFXDecodeError
-from pywats_cfx.transport._keeping import KeptContext
-from pywats_cfx.transport._mail import mail_of
+from pywats_cfx.amqp1 import AMQPError, AMQPMessage, Delivery
+from pywats_cfx.errors import CFXDecodeError, CFXError
+from pywats_cfx.transport._allowance import Allowance, Share
 from pywats_cfx.transport._presence import Presence
-from pywats_cfx.transport._repeats import Repeats
+from pywats_cfx.transport._reading import Converted, Reading
+from pywats_cfx.transport._repeats import Key, Repeats
 from pywats_cfx.transport._requests import Requests, is_request
-from pywats_cfx.wire import Envelope, decode_each, seconds_of
+from pywats_cfx.wire import Envelope, seconds_of
 from pywats_events import Event
 from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
@@ -32,8 +32,8 @@ __all__ = ["FromPeer", "Intake", "Mail"]
 
 logger: Final = logging.getLogger("pywats_cfx")
 
-LARGE: Final = 1024 * 1024
-"""Bytes from which on a message is decoded in a thread."""
+HOLD: Final = 0.001
+"""Seconds for which the messages of one batch may hold the loop."""
 
 
 class Mail(Protocol):
@@ -49,6 +49,11 @@ class Mail(Protocol):
         """Who sent it, as far as the protocol tells."""
         ...
 
+    @property
+    def allowance(self) -> Allowance:
+        """How many bytes of its connection may be here."""
+        ...
+
     def accept(self) -> object:
         """Tell its sender that it is safe here."""
         ...
@@ -61,10 +66,11 @@ class Mail(Protocol):
 class FromPeer:
     """A delivery by AMQP 1.0."""
 
-    __slots__ = ("_delivery", "accept", "body")
+    __slots__ = ("_delivery", "accept", "allowance", "body")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, allowance: Allowance) -> None:
         self._delivery = delivery
+        self.allowance: Allowance = allowance
         self.body: bytes = delivery.message.body
         self.accept: Callable[[], object] = delivery.accept
 
@@ -114,12 +120,12 @@ class Intake:
 
     Args:
         bus: the transport that this is the way in of.
-        converter: makes events of messages.
+        reading: makes messages of bytes, and events of messages.
         requests: answers those that want an answer.
         presence: hears who is there.
         repeats: knows what came before.
-        keeping: keeps what the messages told for later ones.
-        max_message: bytes of JSON in one delivery, at the most.
+        max_unsettled: bytes of messages of one connection that may be here, unpacked.
+        answer_within: seconds in which a peer takes the answer that it asked for.
 
     Attributes:
         messages: how many have come.
@@ -130,20 +136,21 @@ class Intake:
         self,
         bus: Bus,
         *,
-        converter: Converter,
+        reading: Reading,
         requests: Requests,
         presence: Presence,
         repeats: Repeats,
-        keeping: KeptContext,
-        max_message: int,
+        max_unsettled: int,
+        answer_within: float,
     ) -> None:
         self._bus = bus
-        self._converter = converter
+        self._reading = reading
         self._requests = requests
         self._presence = presence
         self._repeats = repeats
-        self._keeping = keeping
-        self._max_message = max_message
+        self._max_unsettled = max_unsettled
+        self._answer_within = answer_within
+        self._allowances: WeakKeyDictionary[object, Allowance] = WeakKeyDictionary()
         self.messages = self.broken = 0
         self._closing = False
         self._open = 0
@@ -166,13 +173,20 @@ class Intake:
 
     async def take_from_peer(self, delivery: Delivery) -> None:
         """Take one delivery by AMQP 1.0, as `take`."""
-        await self.take(FromPeer(delivery))
+        allowance = self._allowances.get(delivery.connection)
+        if allowance is None:
+            allowance = self._allowances[delivery.connection] = Allowance(self._max_unsettled)
+        await self.take(FromPeer(delivery, allowance))
 
     async def take(self, delivery: Mail) -> None:
-        """Take one delivery; waits at the bus's door while its handlers are full.
+        """Take one delivery.
+
+        Waits while as much of its connection is here as may be, and at the bus's door while its handlers
+        are full.
 
         Cancelled: it is not accepted, and comes again.
         """
+        await delivery.allowance.wait_room()
         if self._closing or not await self._took(delivery):
             await trio.sleep_forever()  # it is not accepted, and comes again
 
@@ -180,16 +194,21 @@ class Intake:
         """Take it; False where the bus takes no more, which it does sooner than its transports are told."""
         body, source = delivery.body, delivery.source
         self._open += 1
-        fate = _Fate(partial(self._done, delivery))
+        share = Share(delivery.allowance)
+        fate = _Fate(partial(self._done, delivery, share))
         safe = False
         try:
-            for envelope in await self._decoded(body):
+            found = await self._reading.messages(body, share)
+            ticks = current_runtime().ticks
+            until = ticks() + HOLD
+            for envelope in found:
                 if isinstance(envelope, CFXDecodeError):
                     self._reject(body, envelope, source, fate)
-                elif is_request(envelope):
-                    await self._answer(envelope, delivery)
                 else:
-                    await self._take_message(envelope, fate)
+                    await self._take_one(envelope, delivery, fate)
+                if len(found) > 1 and ticks() >= until:
+                    await trio.lowlevel.checkpoint()
+                    until = ticks() + HOLD
             safe = True
         except CFXDecodeError as error:
             self._reject(body, error, source, fate)
@@ -201,71 +220,89 @@ class Intake:
             fate.end(safe)
         return safe
 
-    def _done(self, delivery: Mail, safe: bool) -> None:
+    def _done(self, delivery: Mail, share: Share, safe: bool) -> None:
+        share.give_back()
         if safe:
             delivery.accept()
         self._open -= 1
         if not self._open:
             self._idle.set()
 
-    async def _decoded(self, body: bytes) -> list[Envelope | CFXDecodeError]:
-        if len(body) < LARGE:
-            return decode_each(body, max_message=self._max_message)
-        decode = partial(decode_each, body, max_message=self._max_message)
-        return await current_runtime().run_blocking(decode)
-
     def _reject(self, raw: bytes, error: Exception, source: str, fate: _Fate) -> None:
         self.broken += 1
         fate.begin()
         self._bus.reject(raw, error, source).add_secured_callback(lambda receipt: fate.end(receipt.secured))
 
+    async def _take_one(self, envelope: Envelope, delivery: Mail, fate: _Fate) -> None:
+        self._hear(envelope)
+        if is_request(envelope):
+            await self._answer(envelope, delivery, fate)
+        else:
+            await self._take_message(envelope, fate)
+
     async def _take_message(self, envelope: Envelope, fate: _Fate) -> None:
         self.messages += 1
-        self._hear(envelope)
         fate.begin()
-        key = envelope.UniqueID or None
+        # Some machines count their messages instead of giving them ids that no other's have.
+        key = (envelope.Source, envelope.UniqueID) if envelope.UniqueID else None
         if not self._repeats.is_new(key, fate.end):
             return
+        whole, safe = _Fate(partial(self._conclude, key, fate)), False
         try:
-            events = self._converter.convert(envelope)
-        except Exception as error:  # noqa: BLE001 - also a user's converter; the message is kept
-            self._reject(envelope.raw or b"", error, envelope.Source or "", fate)
-            self._conclude(key, fate, True)
-            return
-        changes = self._keeping.changes()
+            try:
+                converted = await self._reading.convert(envelope)
+            except Exception as error:  # noqa: BLE001 - also a user's converter; the message is kept
+                self._reject(envelope.raw or b"", error, envelope.Source or "", whole)
+            else:
+                await self._publish(envelope, converted, whole)
+            safe = True
+        finally:
+            whole.end(safe)  # not safe: the bus takes no more, or this life ends, and it comes again
+
+    async def _publish(self, envelope: Envelope, converted: Converted, whole: _Fate) -> None:
+        events, changes = converted
         self._bus.heard(envelope, events)
-        whole = _Fate(partial(self._conclude, key, fate))
-        safe = False
+        done = False
         try:
             for event in events:
                 receipt = await self._bus.publish_event_async(event)
                 whole.begin()
                 receipt.add_secured_callback(lambda receipt: whole.end(receipt.secured))
-            told = self._keeping.keep(changes) if changes else None
-            if told is not None:
-                whole.begin()
-                told.add_done_callback(partial(whole.end, True))
-            safe = True
+            told = await self._reading.keep(changes) if changes else None
+            done = True
         finally:
-            whole.end(safe)  # not safe: the bus takes no more, or this life ends, and it comes again
+            if not done:
+                self._reading.undo(changes)
+        if told is not None:
+            whole.begin()
+            told.add_done_callback(partial(whole.end, True))
 
-    def _conclude(self, key: str | None, fate: _Fate, safe: bool) -> None:
+    def _conclude(self, key: Key | None, fate: _Fate, safe: bool) -> None:
         self._repeats.conclude(key, safe=safe)
         fate.end(safe)
 
-    async def _answer(self, envelope: Envelope, delivery: Mail) -> None:
+    async def _answer(self, envelope: Envelope, delivery: Mail, fate: _Fate) -> None:
         """Answer a request on the link that it came with, whatever its handler does."""
-        answer = await self._requests.answer(envelope)
         try:
-            await delivery.reply(mail_of(answer))
-        except LookupError as error:
-            sender = envelope.Source
-            extra = {"sender": sender}
-            logger.warning("%s: %s cannot be answered: %s", sender, envelope.MessageName, error, extra=extra)
+            answer = await self._requests.answer(envelope)
+        except CFXError as error:  # for instance half a character in its id
+            self._reject(envelope.raw or b"", error, envelope.Source or "", fate)
+            return
+        reason: object = f"its sender has not taken an answer within {self._answer_within:g} s"
+        with trio.move_on_after(self._answer_within):
+            try:
+                await delivery.reply(answer)
+            except (LookupError, AMQPError) as error:
+                reason = error
+            else:
+                return
+        sender = envelope.Source
+        extra = {"sender": sender}
+        logger.warning("%s: %s cannot be answered: %s", sender, envelope.MessageName, reason, extra=extra)
 
     def _hear(self, envelope: Envelope) -> None:
         source, name = envelope.Source, envelope.short_name
-        if not source:
+        if not source or not _is_whole(source):
             return
         if name in {"EndpointShuttingDown", "StationOffline"}:
             self._presence.left(source)
@@ -275,3 +312,8 @@ class Intake:
             heartbeat = seconds_of(getattr(envelope.MessageBody, "HeartbeatFrequency", None))
         if self._presence.heard(source, trio.current_time(), heartbeat):
             self._bus.back(source)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text can be written; one with half a character cannot, and nobody has such a name."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from pywats_cfx.convert.context import (
+    Change,
     Context,
     OpenFault,
     Part,
@@ -52,6 +54,7 @@ class KeptContext:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._context.noting = True
         self._shelf: Shelf | None = None
 
     async def open(self, store: Store, owner: str) -> None:
@@ -68,23 +71,37 @@ class KeptContext:
         # The context has bounds of its own, and what it forgets goes from the shelf too.
         shelf = await store.shelf(owner, max_count=sys.maxsize)
         self._context.noting = False
-        unreadable: list[str] = []
+        unreadable = []
         for key, value in shelf.items():
             try:
                 self._restore(Place(*_PLACE.decode(key)), value)
-            except msgspec.MsgspecError as error:
-                logger.warning("what was known of a source as %s cannot be read, and goes: %s", key, error)
+            except (msgspec.MsgspecError, TypeError, ValueError) as error:
+                logger.warning(
+                    "what was known of a source as %s cannot be read: %s; it is forgotten", key, error
+                )
                 unreadable.append(key)
         for key in unreadable:
             shelf.forget(key)
         self._context.noting = True
         self._shelf = shelf
 
-    def changes(self) -> list[Place]:
-        """What the message that was converted in this step has changed."""
-        return self._context.take_changes()
+    @property
+    def durable(self) -> bool:
+        """Whether there is a store that it is written to."""
+        return self._shelf is not None
 
-    def keep(self, places: list[Place]) -> Commit | None:
+    def check(self, changes: Mapping[Place, Change]) -> None:
+        """Check that what a message has changed can be written down.
+
+        Raises:
+            Exception: if it cannot; it says why.
+        """
+        if self._shelf is not None:
+            for place, change in changes.items():
+                msgspec.json.encode(place)
+                msgspec.msgpack.encode(change.after)
+
+    def keep(self, places: Iterable[Place]) -> Commit | None:
         """Write down what is known now at some places; after this commit it survives. None for nothing.
 
         Raises:
@@ -95,19 +112,12 @@ class KeptContext:
             return None
         for place in places:
             key = msgspec.json.encode(place).decode()
-            value = self._value(place)
+            value = self._context.at(place)
             if value is None:
                 commit = shelf.forget(key) or commit
             else:
                 commit = shelf.put(key, msgspec.msgpack.encode(value))
         return commit
-
-    def _value(self, place: Place) -> object | None:
-        key: Any = place.key
-        if place.part == "order":
-            return self._context.work_orders.dated(key)
-        memory = self._context.known(place.source)
-        return None if memory is None else _known(memory, place.part, key)
 
     def _restore(self, place: Place, encoded: bytes) -> None:
         value, key = _VALUES[place.part].decode(encoded), place.key
@@ -115,20 +125,6 @@ class KeptContext:
             self._context.work_orders.put(str(key), value[1], value[0])
         else:
             _recall(self._context.of(place.source), place.part, key, value)
-
-
-def _known(memory: SourceMemory, part: Part, key: Any) -> object | None:
-    match part:
-        case "transaction":
-            return memory.transactions.dated(key)
-        case "fault":
-            return memory.faults.dated(key)
-        case "recipe":
-            return memory.recipes.get(key)
-        case "operator":
-            return memory.operator
-        case _:
-            return memory.state
 
 
 def _recall(memory: SourceMemory, part: Part, key: Any, value: Any) -> None:

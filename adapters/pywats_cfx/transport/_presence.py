@@ -15,6 +15,8 @@ __all__ = ["DEFAULT_HEARTBEAT", "Presence"]
 
 DEFAULT_HEARTBEAT: Final = 300.0
 """Seconds between two heartbeats of a source that does not say."""
+LEAST_HEARTBEAT: Final = 0.1
+"""Seconds; one that is shorter would make news of each message's silence."""
 MISSED: Final = 3
 MOST: Final = 10_000
 
@@ -47,15 +49,17 @@ class Presence:
         Args:
             source: its CFX handle.
             now: seconds.
-            heartbeat: seconds between its heartbeats, if the message says so; 0 does not say.
+            heartbeat: seconds between its heartbeats, if the message tells; 0 or less is not known.
         """
         known = self._sources.get(source)
         if known is None:
             if len(self._sources) >= MOST:
                 del self._sources[next(iter(self._sources))]
             known = self._sources[source] = _Source(-inf)
-        sooner = known.heard == -inf or known.silent or bool(heartbeat and heartbeat != known.heartbeat)
-        known.heartbeat = heartbeat or known.heartbeat
+        before = known.heartbeat
+        if heartbeat is not None:
+            known.heartbeat = max(heartbeat, LEAST_HEARTBEAT) if heartbeat > 0 else DEFAULT_HEARTBEAT
+        sooner = known.heard == -inf or known.silent or known.heartbeat != before
         known.heard = now
         back, known.silent = known.silent, False
         if sooner:

@@ -9,6 +9,7 @@ from typing import Final
 from pywats_asyncio import AsyncioBridge
 from pywats_cfx.amqp1 import AMQPMessage, Outcome
 from pywats_cfx.config import AMQPConfig, CFXConfig
+from pywats_cfx.transport._allowance import Allowance
 from pywats_cfx.transport._intake import Mail
 from pywats_rabbitmq import (
     Binding,
@@ -59,13 +60,13 @@ def consumer_of(
         queue=queue_of(config, amqp),
         bindings=_bindings_of(config, amqp),
     )
-    here = config.endpoint.cfx_handle
+    here, allowance = config.endpoint.cfx_handle, Allowance(config.max_unsettled)
 
     async def on_message(delivery: RabbitDelivery) -> None:
         if delivery.properties.app_id == here:
             delivery.token.ack()  # what we publish ourselves is no news to us
         else:
-            await take(_Mail(delivery))
+            await take(_Mail(delivery, allowance))
 
     # What is too large is told by its first bytes like anything else that cannot be read.
     return RabbitConsumer(bridge, rabbit, on_message, on_oversize=on_message)
@@ -220,8 +221,9 @@ def _outcome_of(error: RabbitError | None) -> Outcome:
 class _Mail:
     """A delivery as the intake sees it."""
 
-    def __init__(self, delivery: RabbitDelivery) -> None:
+    def __init__(self, delivery: RabbitDelivery, allowance: Allowance) -> None:
         self._delivery = delivery
+        self.allowance: Allowance = allowance
         self.body: bytes = delivery.body
         self.source: str = delivery.routing_key
 

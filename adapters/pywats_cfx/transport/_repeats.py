@@ -8,11 +8,13 @@ known: it must come again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
-__all__ = ["Repeats"]
+__all__ = ["Key", "Repeats"]
 
+Key: TypeAlias = Hashable
+"""What tells a message from others: its source and its UniqueID."""
 Told: TypeAlias = Callable[[bool], None]
 """Hears whether the message is safe."""
 
@@ -29,11 +31,11 @@ class Repeats:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._settled: OrderedDict[str, None] = OrderedDict()
-        self._waiting: dict[str, list[Told]] = {}
+        self._settled: OrderedDict[Key, None] = OrderedDict()
+        self._waiting: dict[Key, list[Told]] = {}
         self.seen = 0
 
-    def is_new(self, key: str | None, told: Told) -> bool:
+    def is_new(self, key: Key | None, told: Told) -> bool:
         """Whether the message is to be handled; if not, `told` is called when its fate is known.
 
         Args:
@@ -53,7 +55,7 @@ class Repeats:
         self._waiting[key] = []
         return True
 
-    def conclude(self, key: str | None, *, safe: bool) -> None:
+    def conclude(self, key: Key | None, *, safe: bool) -> None:
         """Say what became of a message that was new."""
         if key is None:
             return

@@ -13,7 +13,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
 
+from pywats_cfx.amqp1.message import AMQPMessage
 from pywats_cfx.config import CFXConfig
+from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage, find
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.informationsystem.unitvalidation import ValidateUnitsResponse
@@ -23,6 +25,7 @@ from pywats_cfx.messages.root import (
     NotSupportedResponse,
     WhoIsThereResponse,
 )
+from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.wire import Envelope
 from pywats_cfx.wire.envelope import VERSION
 from pywats_supervision.system import current_runtime
@@ -42,8 +45,13 @@ OWN_CODE: Final = -1
 
 
 def is_request(envelope: Envelope) -> bool:
-    """Whether somebody waits for an answer to it."""
-    return envelope.MessageName.endswith("Request")
+    """Whether somebody waits for an answer to it.
+
+    The standard calls all its requests so, and nothing else. A vendor's message that is called so is one
+    if it has an id that its answer is to repeat; without, it is news like any other.
+    """
+    name = envelope.MessageName
+    return name.endswith("Request") and (envelope.RequestID is not None or find(name) is not None)
 
 
 class Requests:
@@ -77,18 +85,24 @@ class Requests:
             raise TypeError(f"the handler of {name} must be callable, not {handler!r}")
         self._handlers[name] = handler
 
-    async def answer(self, envelope: Envelope) -> Envelope:
+    async def answer(self, envelope: Envelope) -> AMQPMessage:
         """The answer to a request, at the latest when its deadline is over.
+
+        Raises:
+            CFXError: if none can be written that its sender would know by its id and name.
 
         Cancelled: there is none.
         """
         body = await self._body(envelope)
-        return Envelope.of(
-            body,
-            source=self._config.endpoint.cfx_handle,
-            target=envelope.Source,
-            request_id=envelope.RequestID,
-        )
+        try:
+            return self._mail(body, envelope)
+        except CFXError as error:
+            logger.error("the answer to %s is none: %s", envelope.MessageName, error)  # noqa: TRY400
+            return self._mail(self._in_its_place(envelope, f"its answer is none: {error}"), envelope)
+
+    def _mail(self, body: CFXMessage, request: Envelope) -> AMQPMessage:
+        here = self._config.endpoint.cfx_handle
+        return mail_of(Envelope.of(body, source=here, target=request.Source, request_id=request.RequestID))
 
     async def _body(self, envelope: Envelope) -> CFXMessage:
         request = envelope.MessageBody

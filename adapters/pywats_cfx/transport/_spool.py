@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # without a store nobody needs SQLite
 
 __all__ = ["Item", "OnItsWay", "Spool", "Transmits"]
 
-MOST: Final = 10_000
 GIVEN_BACK: Final = frozenset({Outcome.LOST, Outcome.RELEASED})
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
@@ -73,12 +72,21 @@ class Spool:
         on_refused: told of a message that the peer will never take; gives the receipt of its dead letter.
         window: how many may be on their way, at least 1.
         most: how many may wait.
+        most_bytes: how many bytes they may have together; one alone may have more.
     """
 
-    def __init__(self, on_refused: Callable[[AMQPMessage], Receipt], window: int, most: int = MOST) -> None:
+    def __init__(
+        self,
+        on_refused: Callable[[AMQPMessage], Receipt],
+        window: int,
+        most: int = 10_000,
+        most_bytes: int = 256 * 1024 * 1024,
+    ) -> None:
         self._on_refused = on_refused
         self._window = window
         self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._waiting: deque[Item] = deque()
         self._sent: deque[tuple[Item, OnItsWay]] = deque()
         self._kept: Kept | None = None
@@ -117,6 +125,7 @@ class Spool:
             new = [*found, *new]
         for item in new:
             kept.append(_ENCODER.encode(item.message))
+        self._bytes += sum(len(item.message.body) for item in found)
         self._waiting.extendleft(reversed(found))
         self._rows.extend(self._waiting)
         self._kept = kept
@@ -125,14 +134,27 @@ class Spool:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._sent)
 
-    def check_room(self) -> None:
-        """Check that one more may wait.
+    @property
+    def bytes(self) -> int:
+        """How many bytes the messages that wait or are on their way have together."""
+        return self._bytes
+
+    def check_room(self, message: AMQPMessage) -> None:
+        """Check that one more message may wait.
 
         Raises:
             CFXError: if as many wait as may.
         """
         if len(self) >= self._most:
-            raise CFXError(f"{self._most} messages wait to be published; the peer is away, or too slow")
+            full = f"{len(self)} messages"
+        elif len(self) and self._bytes + len(message.body) > self._most_bytes:
+            full = f"{self._bytes} bytes"
+        else:
+            return
+        raise CFXError(
+            f"{full} wait to be published, and {len(message.body)} bytes more are too many "
+            "(max_spooled, max_spooled_bytes); the peer is away, or too slow"
+        )
 
     def put(self, message: AMQPMessage) -> None:
         """Add a message; on the trio thread.
@@ -141,8 +163,9 @@ class Spool:
             CFXError: if as many wait as may.
             StoreClosed: if it is kept in a store, and that was closed.
         """
-        self.check_room()
+        self.check_room(message)
         item = Item(message)
+        self._bytes += len(message.body)
         if self._kept is not None:
             self._kept.append(_ENCODER.encode(message))
             self._rows.append(item)
@@ -173,6 +196,7 @@ class Spool:
                 item, sent = self._sent.pop()
                 if sent.outcome is Outcome.REJECTED and self._kept is None:
                     self._on_refused(item.message)
+                    self._over(item)
                 elif sent.outcome in {None, Outcome.REJECTED, *GIVEN_BACK}:
                     # One that was refused, and is kept, is refused again when its turn comes.
                     self._waiting.appendleft(item)
@@ -203,6 +227,7 @@ class Spool:
     def _over(self, item: Item) -> None:
         """A message is done: take it out of the store, with those done behind it."""
         item.done = True
+        self._bytes -= len(item.message.body)
         while self._rows and self._rows[0].done:
             self._rows.popleft()
             if self._kept is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -19,16 +20,16 @@ from pywats_cfx.amqp1 import (
     ListenerConfig,
     OnDelivery,
     OnSubscriber,
+    RequestTimeout,
     Sender,
-    WrongProtocol,
-    client_tls,
     connect,
     server_tls,
 )
-from pywats_cfx.config import AMQPConfig, CFXConfig
+from pywats_cfx.config import CFXConfig
 from pywats_cfx.convert import Context, Converter, SourceRules
 from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage
+from pywats_cfx.transport._broker import Broker, tls_of
 from pywats_cfx.transport._checking import findings
 from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._intake import Intake
@@ -36,6 +37,7 @@ from pywats_cfx.transport._keeping import KeptContext
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.transport._presence import Presence
 from pywats_cfx.transport._publishing import Publishing
+from pywats_cfx.transport._reading import Reading
 from pywats_cfx.transport._repeats import Repeats
 from pywats_cfx.transport._requests import Requests
 from pywats_cfx.transport._results_due import ResultsDue
@@ -48,8 +50,9 @@ from pywats_events.models.asset_events import AssetState, AssetStateChangedEvent
 from pywats_events.secrets import revealed
 from pywats_events.settlement import Receipt
 from pywats_events.transports import BaseTransport, TransportState
-from pywats_supervision import ChildContext, ChildSpec, Supervisor
+from pywats_supervision import ChildSpec, Supervisor
 from pywats_supervision.policies import Backoff
+from pywats_supervision.system import current_runtime
 
 __all__ = ["CFXTransport"]
 
@@ -71,7 +74,7 @@ class CFXTransport(BaseTransport):
     Args:
         config: who it is, where it listens, what it connects to.
         name: unique in its bus.
-        converter: makes events of messages; None makes one with `rules_of`.
+        converter: makes events of messages, and is no other transport's; None makes one with `rules_of`.
         rules_of: what the station knows of a source, by its CFX handle.
 
     Raises:
@@ -106,16 +109,21 @@ class CFXTransport(BaseTransport):
         self._results_due = ResultsDue(config.no_results_for or inf, lambda: self._news.set())
         self._repeats = Repeats(config.repeat_window)
         self._keeping = KeptContext(self.converter.context)
-        self._spool = Spool(self._refused, 1 if config.amqp is None else config.amqp.window)
+        self._spool = Spool(
+            self._refused,
+            1 if config.amqp is None else config.amqp.window,
+            config.max_spooled,
+            config.max_spooled_bytes,
+        )
         self._publishing = Publishing(config, self._spool)
         self._intake = Intake(
             self,
-            converter=self.converter,
+            reading=Reading(self.converter, self._keeping, max_message=config.max_message),
             requests=self._requests,
             presence=self._presence,
             repeats=self._repeats,
-            keeping=self._keeping,
-            max_message=config.max_message,
+            max_unsettled=config.max_unsettled,
+            answer_within=config.request_timeout,
         )
         self._listener: Listener | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -161,19 +169,27 @@ class CFXTransport(BaseTransport):
         handle: str,
         message: CFXMessage,
         timeout: float = 5.0,  # noqa: ASYNC109 - part of the request, like ask's
+        *,
+        tls: ssl.SSLContext | None = None,
+        certified: bool = False,
     ) -> Envelope:
         """Ask another endpoint.
 
         Args:
-            uri: where it listens: `amqp://host:port`.
+            uri: where it listens: `amqp://host:port`, or `amqps://host:port`.
             handle: its CFX handle, which is the address.
             message: the request.
             timeout: seconds for connecting and answering.
+            tls: for amqps, made with `pywats_cfx.amqp1.client_tls`; None does as `AMQPConfig.ssl_*` says,
+                and trusts the system's store where that says nothing.
+            certified: whether `tls` shows a certificate to log in with.
 
         Returns:
             The answer; its MessageBody may be a NotSupportedResponse.
 
         Raises:
+            CFXError: if the request cannot be written.
+            OSError: if a file of `AMQPConfig.ssl_*` is not there, or is no certificate.
             AMQPError: if it cannot be reached, has no such address, or gives no answer in time.
             CFXDecodeError: if the answer is none.
 
@@ -185,9 +201,20 @@ class CFXTransport(BaseTransport):
         if envelope.RequestID is None:
             envelope.RequestID = envelope.UniqueID
             mail = mail_of(envelope, request=True)
-        async with connect(ClientConfig(url=uri, container=here)) as connection:
-            answer = await connection.request(handle, mail, timeout=timeout)
-        return decode(answer.body, max_message=self.config.max_message)
+        amqp = self.config.amqp
+        if tls is None and amqp is not None and uri.startswith("amqps:"):
+            tls = await current_runtime().run_blocking(tls_of, amqp)
+            certified = amqp.ssl_cert_path is not None
+        config = ClientConfig(url=uri, container=here, tls=tls, certified=certified, limits=self._limits())
+        answer = None
+        with trio.move_on_after(timeout):
+            async with connect(config) as connection:
+                answer = await connection.request(handle, mail, timeout=timeout)
+        if answer is None:
+            raise RequestTimeout(f"{config.place}: no answer from {handle!r} within {timeout:g} s")
+        return await current_runtime().run_blocking(
+            partial(decode, answer.body, max_message=self.config.max_message)
+        )
 
     def send(self, message: CFXMessage) -> Envelope:
         """Publish a message to the broker, in order; from any thread.
@@ -211,7 +238,7 @@ class CFXTransport(BaseTransport):
         if token is None or (trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token):
             self._spool.put(mail)
         else:
-            self._spool.check_room()
+            self._spool.check_room(mail)
             token.run_sync_soon(self._put, mail)
         return envelope
 
@@ -265,7 +292,17 @@ class CFXTransport(BaseTransport):
         if self.config.endpoint.listen is not None:
             children.append(ChildSpec("listener", self._listen, policy=self._again()))
         if self.config.amqp is not None:
-            children.append(ChildSpec("client", self._connect, policy=self._again()))
+            broker = Broker(
+                self.name,
+                self.config,
+                self.config.amqp,
+                limits=self._limits(),
+                intake=self._intake,
+                publishing=self._publishing,
+                on_up=partial(self._set_state, TransportState.CONNECTED),
+                on_failed=self._notify_error,
+            )
+            children.append(ChildSpec("client", broker.run, policy=self._again()))
         self._token = trio.lowlevel.current_trio_token()
         self._intake.open_again()
         self._connections = Supervisor(children, name=f"{self.name} connections")
@@ -301,6 +338,7 @@ class CFXTransport(BaseTransport):
             "repeats": self._repeats.seen,
             "requests": self._requests.answered + self._requests.failed + self._requests.unsupported,
             "spooled": len(self._spool),
+            "spooled_bytes": self._spool.bytes,
             "clocks_off": dict(self._clocks.off),
             "port": self.listen_port,
         }
@@ -358,77 +396,6 @@ class CFXTransport(BaseTransport):
             max_message=self.config.max_message,
             max_unsettled_bytes=self.config.max_unsettled,
         )
-
-    # We connect to a broker
-
-    async def _connect(  # noqa: ASYNC114 - a child
-        self, *, task_status: trio.TaskStatus[None], child: ChildContext
-    ) -> None:
-        amqp = self.config.amqp
-        assert amqp is not None
-        task_status.started()
-        try:
-            if amqp.protocol == "amqp091":
-                await self._consume(amqp, child)
-            else:
-                await self._converse(amqp, child)
-        except* Exception as group:  # told here, and answered by the supervisor's Backoff
-            self._notify_error(group.exceptions[0])
-            raise
-
-    async def _converse(self, amqp: AMQPConfig, child: ChildContext) -> None:
-        """Speak AMQP 1.0; or what the broker speaks, where the configuration leaves that open."""
-        tls = None
-        if amqp.use_ssl:
-            tls = client_tls(
-                ca_file=amqp.ssl_ca_path, cert_file=amqp.ssl_cert_path, key_file=amqp.ssl_key_path
-            )
-        config = ClientConfig(
-            url=amqp.url,
-            container=self.config.endpoint.cfx_handle,
-            tls=tls,
-            certified=amqp.ssl_cert_path is not None,
-            limits=self._limits(),
-        )
-        try:
-            async with connect(config) as connection:
-                for address in amqp.subscribe:
-                    await connection.open_receiver(address, self._intake.take_from_peer, credit=amqp.prefetch)
-                self._set_state(TransportState.CONNECTED)
-                if amqp.publish is None:
-                    await child.wait_stopping()
-                else:
-                    sender = await connection.open_sender(amqp.publish, window=amqp.window)
-                    await self._publishing.run(sender, child)
-        except WrongProtocol as error:
-            if amqp.protocol != "auto" or error.speaks != "AMQP 0-9-1":
-                raise
-            extra = {"transport": self.name}
-            logger.info("%s: the broker speaks %s, so that is used", self.name, error.speaks, extra=extra)
-        else:
-            return
-        await self._consume(amqp, child)
-
-    async def _consume(self, amqp: AMQPConfig, child: ChildContext) -> None:
-        """Take from a queue of RabbitMQ by its own protocol, and publish."""
-        from pywats_asyncio import AsyncioBridge  # only who uses it needs its extra
-        from pywats_cfx.transport._rabbitmq import RabbitSender, consumer_of, publisher_of
-
-        bridge = AsyncioBridge(f"{self.name} bridge")
-        consumer = consumer_of(bridge, self.config, amqp, self._intake.take)
-        async with trio.open_nursery() as around:
-            await around.start(bridge.run)
-            sender = None
-            if amqp.publish is not None:
-                publisher = publisher_of(bridge, self.config, amqp)
-                sender = RabbitSender(publisher, amqp.publish, self.config.endpoint.cfx_handle)
-                await around.start(publisher.run)  # cancelled at last: goodbye goes through it
-            async with trio.open_nursery() as nursery:
-                if sender is not None:  # not after the consumer: its queue may take long to be there
-                    nursery.start_soon(self._publishing.run, sender, child)
-                await nursery.start(partial(consumer.run, child=child))
-                self._set_state(TransportState.CONNECTED)
-            around.cancel_scope.cancel()
 
     # Who is there
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
@@ -12,6 +13,8 @@ __all__ = ["MAX_DEPTH", "Number", "kind_of", "parse", "plain_numbers", "write"]
 
 MAX_DEPTH: Final = 200
 """Objects and lists within each other; real messages have fewer than 20."""
+_HALF: Final = re.compile("[\ud800-\udfff]")
+"""Half of a character beyond 16 bits, as in a text that was cut: JSON can escape it, UTF-8 cannot say it."""
 
 
 class Number(str):
@@ -87,10 +90,10 @@ def kind_of(value: object) -> str:
 
 
 def write(tree: Any) -> bytes:
-    """JSON of a tree, compact; its numbers as the texts they are."""
+    """JSON of a tree, compact; its numbers as the texts they are, half characters escaped as they came."""
     parts: list[str] = []
     _write(tree, parts.append)
-    return "".join(parts).encode()
+    return _HALF.sub(lambda half: f"\\u{ord(half.group()):04x}", "".join(parts)).encode()
 
 
 def _write(tree: Any, put: Callable[[str], object]) -> None:

@@ -12,14 +12,22 @@ from typing import Any, Final
 
 import msgspec
 
-from pywats_cfx.errors import CFXDecodeError
+from pywats_cfx.errors import CFXDecodeError, CFXTooLarge
 from pywats_cfx.messages import find
 from pywats_cfx.messages._base import CFXMessage
 from pywats_cfx.wire._tolerant import read_body, read_envelope
 from pywats_cfx.wire._tree import parse
 from pywats_cfx.wire.envelope import Envelope
 
-__all__ = ["MAX_BATCH", "MAX_MESSAGE", "decode", "decode_batch", "decode_each"]
+__all__ = [
+    "MAX_BATCH",
+    "MAX_MESSAGE",
+    "decode",
+    "decode_batch",
+    "decode_each",
+    "decode_unpacked",
+    "unpacked",
+]
 
 MAX_MESSAGE: Final = 128 * 1024 * 1024
 """Bytes of JSON a message or batch may have, unpacked: inspection machines send images in it."""
@@ -63,7 +71,7 @@ def decode(data: bytes, *, max_message: int = MAX_MESSAGE) -> Envelope:
     Raises:
         CFXDecodeError: if it is no message, or several (use `decode_batch` then).
     """
-    text = _unpacked(data, max_message)
+    text = unpacked(data, max_message=max_message)
     if text[:1] != b"[":
         return _decode_one(text)
     found = _split(text)
@@ -100,7 +108,18 @@ def decode_each(data: bytes, *, max_message: int = MAX_MESSAGE) -> list[Envelope
     Raises:
         CFXDecodeError: if not even the single messages can be told apart.
     """
-    text = _unpacked(data, max_message)
+    return decode_unpacked(unpacked(data, max_message=max_message))
+
+
+def decode_unpacked(text: bytes) -> list[Envelope | CFXDecodeError]:
+    """All messages in what `unpacked` gave, as `decode_each`.
+
+    Args:
+        text: the JSON itself.
+
+    Raises:
+        CFXDecodeError: if not even the single messages can be told apart.
+    """
     parts = _split(text) if text[:1] == b"[" else [text]
     found: list[Envelope | CFXDecodeError] = []
     for place, part in enumerate(parts):
@@ -164,11 +183,20 @@ def _tolerantly(text: bytes) -> Envelope:
 # Taking apart
 
 
-def _unpacked(data: bytes, limit: int) -> bytes:
-    """The JSON itself: unpacked if it is gzipped, without a byte order mark and surrounding blanks."""
-    text = _gunzipped(data, limit) if data[:2] == GZIP else bytes(data)
-    if len(text) > limit:
-        raise CFXDecodeError(f"{len(text)} bytes, {limit} are allowed (max_message)")
+def unpacked(data: bytes, *, max_message: int = MAX_MESSAGE) -> bytes:
+    """The JSON itself: unpacked if it is gzipped, without a byte order mark and surrounding blanks.
+
+    Args:
+        data: as it was sent.
+        max_message: bytes of JSON at the most.
+
+    Raises:
+        CFXTooLarge: if there are more; no more than those are unpacked.
+        CFXDecodeError: if there are none, or it is broken.
+    """
+    text = _gunzipped(data, max_message) if data[:2] == GZIP else bytes(data)
+    if len(text) > max_message:
+        raise CFXTooLarge(f"{len(text)} bytes, {max_message} are allowed (max_message)")
     text = text.removeprefix(BOM).strip(BLANK)
     if not text:
         raise CFXDecodeError("no JSON: it is empty")
@@ -183,7 +211,7 @@ def _gunzipped(data: bytes, limit: int) -> bytes:
             stream = zlib.decompressobj(wbits=31)
             unpacked += stream.decompress(rest, limit - len(unpacked) + 1)
             if len(unpacked) > limit:
-                raise CFXDecodeError(f"gzip of more than {limit} bytes are not allowed (max_message)")
+                raise CFXTooLarge(f"gzip of more than {limit} bytes are not allowed (max_message)")
             if not stream.eof:
                 raise CFXDecodeError("gzip data end in the middle")
             rest = stream.unused_data

@@ -85,6 +85,13 @@ def _complete(value: object, time: str) -> None:
 
 
 def _text_of(envelope: Envelope) -> bytes:
+    try:
+        return _written(envelope)
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise CFXError(f"{envelope.MessageName!r} cannot be written as JSON: {error}") from error
+
+
+def _written(envelope: Envelope) -> bytes:
     if envelope.raw is None:
         complete(envelope)
         return msgspec.json.encode(_plain_envelope(envelope))

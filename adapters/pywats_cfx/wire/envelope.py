@@ -12,6 +12,12 @@ __all__ = ["VERSION", "Envelope"]
 
 VERSION = "2.1"
 """Of the standard that messages are written in."""
+GUID_DIGITS = 32
+
+
+def _set_id(text: str) -> str | None:
+    """An id; None for a GUID of zeros, which .NET writes for one that was not set."""
+    return None if text.count("0") == GUID_DIGITS and not text.strip("0-{} ") else text
 
 
 class Envelope(msgspec.Struct, kw_only=True):
@@ -24,7 +30,8 @@ class Envelope(msgspec.Struct, kw_only=True):
         MessageName: the full name, such as `CFX.Heartbeat`.
         Version: of the standard that the sender speaks.
         TimeStamp: as on the wire (`times.time_of` reads it); None: now, when it is encoded.
-        UniqueID: of this message, by which a repeat is known; None: a new one, when it is encoded.
+        UniqueID: of this message, by which a repeat is known; None: a new one, when it is encoded. One
+            of zeros only, as .NET has for an id that was not set, is read as None.
         Source: the CFX handle of the sender.
         Target: the CFX handle of the addressee of a request; None for all.
         RequestID: the request that this asks or answers; None for neither.
@@ -64,6 +71,10 @@ class Envelope(msgspec.Struct, kw_only=True):
         return cls(
             MessageName=body.CFX_NAME, Source=source, Target=target, RequestID=request_id, MessageBody=body
         )
+
+    def __post_init__(self) -> None:
+        if self.UniqueID is not None and self.UniqueID[:3].strip("{0") == "":
+            self.UniqueID = _set_id(self.UniqueID)
 
     @property
     def short_name(self) -> str:

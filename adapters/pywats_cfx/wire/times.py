@@ -15,7 +15,7 @@ __all__ = ["seconds_of", "time_of", "wire_duration", "wire_time"]
 _DATE: Final = re.compile(
     r"\s*(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d\d:?\d\d)?\s*"
 )
-_SPAN: Final = re.compile(r"\s*(-)?(?:(\d+)\.)?(\d+):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*")
+_SPAN: Final = re.compile(r"\s*(-)?(?:(\d{1,9})\.)?(\d{1,9}):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*")
 NEVER: Final = (1, 9999)
 """The years of .NET's dates that were not set, or that never come."""
 

@@ -168,6 +168,22 @@ async def test_a_message_that_comes_again_after_a_kill_is_accepted_and_not_deliv
         assert await here.send(*tested) == []
 
 
+async def test_what_was_known_and_cannot_be_read_any_more_is_told_once_and_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Endpoint(tmp_path / "store").running() as here:
+        shelf = await here.store.shelf("cfx:cfx:context", max_count=1000)
+        shelf.put("no place", b"?")
+        shelf.put('["state","//m",null]', b"\xc1")
+        await here.store.commit().wait()
+        image(here.store, tmp_path / "killed")
+    for told in (2, 0):
+        caplog.clear()
+        async with Endpoint(tmp_path / "killed").running() as here:
+            await here.send(*messages(EARLIER[:1], first=told))
+        assert caplog.text.count("cannot be read") == told
+
+
 # Publishing
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
+import trio.testing
 
 from pywats_cfx import CFXConfig, CFXTransport, EndpointConfig, Envelope, UnitsTested
-from pywats_cfx.amqp1 import AMQPMessage, ClientConfig, Limits, Outcome, connect
+from pywats_cfx.amqp1 import AMQPMessage, ClientConfig, Delivery, Limits, Outcome, connect
 from pywats_cfx.amqp1._engine import Engine
 from pywats_cfx.amqp1._sasl import SASL_HEADER, SaslClient
+from pywats_cfx.messages import AreYouThereRequest
 from pywats_cfx.transport._mail import mail_of
 from pywats_events import AsyncEventBus, Event
 
 HERE = "//Acme/WATS/Station1"
-CONNECTS = int(os.environ.get("PYWATS_CONNECTS", "1000"))
+CONNECTS = 10_000
 MESSAGES = 300
 MiB = 1024 * 1024
 
@@ -129,28 +131,53 @@ async def test_a_good_machine_among_bad_ones_is_served_to_the_last_message() -> 
         (SASL_HEADER, giant),
         (SASL_HEADER, b"\x00\x00\x00\x01\x02\x01\x00\x00"),
     ]
-    with trio.fail_after(60):
+    with trio.fail_after(150):
         async with station() as here, trio.open_nursery() as nursery:
-            limit = trio.CapacityLimiter(40)
             nursery.start_soon(stop_reading, here.port, "deaf", 100)
             nursery.start_soon(stop_reading, here.port, "stingy", 0)
 
-            async def attack(number: int) -> None:
-                async with limit:
+            numbers = iter(range(CONNECTS))
+
+            async def attack() -> None:
+                for number in numbers:
                     pieces = attacks[number] if number < len(attacks) else chance.choice(attacks)
                     if number % 5 == 4:
                         pieces = (SASL_HEADER, chance.randbytes(200))
-                    await say(here.port, *pieces, linger=0.05 * (number % 7 == 0))
+                    await say(here.port, *pieces, linger=0.05 * (number % 50 == 0))
 
             async with trio.open_nursery() as fight:
                 fight.start_soon(deliver_all, here)
-                for number in range(CONNECTS):
-                    fight.start_soon(attack, number)
+                for _ in range(40):
+                    fight.start_soon(attack)
             await until(lambda: here.transport.get_stats()["listener"]["accepted"] >= CONNECTS)
-            await until(lambda: here.transport.get_stats()["listener"]["connections"] == 2)
+            # Those two are still there, unless all this took longer than a silent peer is waited for.
+            await until(lambda: here.transport.get_stats()["listener"]["connections"] <= 2)
             assert here.transport.get_stats()["messages"] == MESSAGES
             await deliver_all(here)  # the transport serves on
             nursery.cancel_scope.cancel()
+
+
+async def test_a_machine_that_asks_and_takes_no_answer_is_not_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers: list[Delivery] = []
+
+    async def hold(delivery: Delivery) -> None:
+        answers.append(delivery)  # and with it the only credit that the station has for answers
+
+    with trio.fail_after(60):
+        async with station(request_timeout=0.2) as here:
+            config = ClientConfig(url=f"amqp://127.0.0.1:{here.port}", container="//Acme/Bad")
+            async with connect(config) as machine:
+                await machine.open_receiver(HERE, hold, credit=1)
+                sender = await machine.open_sender(HERE)
+                for _ in range(2):
+                    asked = Envelope.of(AreYouThereRequest(), source="//Acme/Bad", target=HERE)
+                    assert await sender.send(mail_of(asked, request=True)) is Outcome.ACCEPTED
+                assert await sender.send(letter("behind it")) is Outcome.ACCEPTED
+            assert len(answers) == 1
+            assert len(here.events) == 1
+    assert "cannot be answered: its sender has not taken an answer within 0.2 s" in caplog.text
 
 
 async def test_what_is_taken_and_not_settled_is_bounded_by_bytes_and_goes_on() -> None:
@@ -169,7 +196,7 @@ async def test_what_is_taken_and_not_settled_is_bounded_by_bytes_and_goes_on() -
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(send)
                     await until(lambda: here.transport.get_stats()["messages"] >= 3)
-                    await trio.sleep(0.3)
+                    await trio.testing.wait_all_tasks_blocked(0.2)
                     assert here.transport.get_stats()["messages"] <= 5
                     here.gate.set()
             assert here.transport.get_stats()["messages"] == 20

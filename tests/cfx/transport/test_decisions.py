@@ -83,6 +83,20 @@ def test_a_source_is_silent_after_three_heartbeats_and_back_with_its_next_messag
     assert presence.next_due == 1060
 
 
+@pytest.mark.parametrize("said", [0.0, -5.0])
+def test_a_source_that_no_longer_says_how_often_it_beats_is_given_fifteen_minutes(said: float) -> None:
+    sooner = Told()
+    presence = Presence(sooner)
+    presence.heard("m", 0.0, 10.0)
+    presence.heard("m", 5.0, said)
+    assert presence.next_due == 905
+    presence.heard("m", 6.0)
+    assert presence.next_due == 906
+    presence.heard("m", 7.0, 1e-7)
+    assert presence.next_due == pytest.approx(7.3)
+    assert sooner.times == 3
+
+
 def test_who_said_goodbye_is_not_missed() -> None:
     presence = Presence(Told())
     presence.heard("m", 0.0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from pywats_cfx import (
     CFXConfig,
@@ -180,12 +181,17 @@ async def test_a_full_handler_holds_its_machine_back() -> None:
         here.seen.gate = trio.Event()
         sender = await machine.open_sender("a", window=500)
         sent = []
-        with trio.move_on_after(0.5):
+
+        async def send() -> None:
             for number in range(500):
                 envelope = Envelope.of(Heartbeat(CFXHandle=str(number)), source="//Acme/Line1/ICT1")
                 sent.append(await sender.transmit(mail_of(envelope)))
-        assert 0 < len(sent) <= 200  # what credit allows, twice
-        here.seen.gate.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            assert 0 < len(sent) <= 200  # what credit allows, twice
+            here.seen.gate.set()
         for one in sent:
             assert await one.wait() is Outcome.ACCEPTED
 
@@ -253,7 +259,7 @@ async def _machine(here: Endpoint, work: Any, *, task_status: trio.TaskStatus[No
 
 
 async def _open_later(gate: trio.Event) -> None:
-    await trio.sleep(0.2)
+    await trio.testing.wait_all_tasks_blocked(0.1)
     gate.set()
 
 
@@ -343,6 +349,37 @@ async def test_a_silent_source_goes_offline_and_comes_back() -> None:
             e.payload.new_state for e in here.seen.events if e.event_type is EventType.ASSET_STATE_CHANGED
         ]
         assert states[:2] == ["offline", "online"]
+
+
+async def test_a_machine_that_only_asks_is_not_silent() -> None:
+    async with endpoint() as here, here.machine() as machine:
+        sender = await machine.open_sender("a")
+        beat = {"HeartbeatFrequency": "00:00:00.1000000"}
+        await sender.send(raw(envelope_of("CFX.Heartbeat", beat, UniqueID="1", Source="M1")))
+        await here.seen.wait_for(2)
+        asks = envelope_of("CFX.AreYouThereRequest", {}, UniqueID="2", Source="M1", RequestID="r")
+        await sender.send(raw(asks))
+        await here.seen.wait_for(3)
+        states = [event.payload.new_state for event in here.seen.events[1:3]]
+        assert states == ["offline", "online"]
+
+
+async def test_messages_are_told_apart_by_their_source_and_id_and_zeros_are_no_id() -> None:
+    zeros = "00000000-0000-0000-0000-000000000000"
+    tested = "CFX.Production.TestAndInspection.UnitsTested"
+
+    def result(number: int, unique_id: str) -> AMQPMessage:
+        body = {"TestedUnits": [{"UnitIdentifier": f"SN{number}"}]}
+        return raw(envelope_of(tested, body, UniqueID=unique_id, Source=f"M{number}"))
+
+    async with endpoint() as here, here.machine() as machine:
+        sender = await machine.open_sender("a")
+        for unique_id in (zeros, "1"):
+            for number in range(3):
+                assert await sender.send(result(number, unique_id)) is Outcome.ACCEPTED
+        assert await sender.send(result(2, "1")) is Outcome.ACCEPTED
+        units = [event.payload.unit_id for event in here.seen.events]
+        assert units == ["SN0", "SN1", "SN2"] * 2
 
 
 async def test_it_says_what_it_has_seen() -> None:

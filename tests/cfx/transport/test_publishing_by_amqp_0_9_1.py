@@ -139,6 +139,42 @@ async def test_a_broker_that_is_killed_loses_nothing_and_keeps_the_order(mortal:
     assert list(dict.fromkeys(reader.recipes())) == [str(number) for number in range(total)]
 
 
+async def test_what_a_broker_nacks_is_sent_again_before_anything_else(mortal: RabbitServer) -> None:
+    """A queue with room for one message refuses the others until that is taken."""
+    taken: list[RabbitDelivery] = []
+    config = RabbitConfig(
+        host="127.0.0.1",
+        port=mortal.port,
+        queue="narrow",
+        quorum=False,
+        prefetch=1,
+        bindings=(Binding("narrow", ("#.UnitsTested",), "topic"),),
+        arguments={"x-max-length": 1, "x-overflow": "reject-publish"},
+    )
+    bridge = AsyncioBridge()
+    consumer = RabbitConsumer(bridge, config, taken.append)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bridge.run)
+            await nursery.start(consumer.run)
+            async with station(mortal, "narrow", window=1) as transport:
+                errors: list[Exception] = []
+                transport.on_error(errors.append)
+                for number in range(8):
+                    transport.send(UnitsTested(RecipeName=str(number)))
+                await until(lambda: len(errors) >= 2)  # given back twice at least
+                while len(taken) < 8:
+                    count = len(taken)
+                    taken[-1].token.ack()
+                    await until(lambda count=count: len(taken) > count)
+                taken[-1].token.ack()
+                await until(lambda: not transport.get_stats()["spooled"])
+            nursery.cancel_scope.cancel()
+    recipes = [decode(delivery.body).MessageBody.RecipeName for delivery in taken]  # type: ignore[union-attr]
+    assert recipes == [str(number) for number in range(8)]
+    assert {"it is sent again" in str(error) for error in errors} == {True}
+
+
 async def test_what_it_publishes_does_not_come_back_to_it(mortal: RabbitServer) -> None:
     endpoint = EndpointConfig(cfx_handle="//Acme/Echo", heartbeat=60)
     amqp = AMQPConfig(

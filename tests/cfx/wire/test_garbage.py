@@ -1,4 +1,7 @@
-"""Whatever comes in, decoding gives a message or a CFXDecodeError, and a message keeps its text."""
+"""Whatever comes in, decoding gives a message or a CFXDecodeError.
+
+A message keeps its text, also beside a change; its events can be written and read, or it is told why not.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pywats_cfx import CFXDecodeError, decode_each, encode
+from pywats_cfx import CFXDecodeError, Envelope, decode, decode_each, encode
+from pywats_cfx.convert import Converter
 from pywats_cfx.messages import names
+from pywats_cfx.wire._tree import parse
+from pywats_events import Event
+from pywats_events.errors import EventValidationError
 
 keys = st.sampled_from(
     [
@@ -46,6 +53,37 @@ def check(data: bytes) -> None:
         else:
             assert one.raw is not None
             assert encode(one) == one.raw
+            check_changed(one.raw)
+            check_events(one)
+
+
+def check_changed(came: bytes) -> None:
+    """A field is changed in Python: it is read back, and all else goes out as it came."""
+    envelope = decode(came)
+    envelope.Target = "changed"
+    sent = encode(envelope)
+    again = decode(sent)
+    assert again.Target == "changed"
+    assert again.MessageBody == envelope.MessageBody or "nan" in repr(envelope.MessageBody)
+    before, after = parse(came), parse(sent)
+    assert {key: value for key, value in after.items() if key.casefold() != "target"} == {
+        key: value for key, value in before.items() if key.casefold() != "target"
+    }
+
+
+def check_events(envelope: Envelope) -> None:
+    """What a converter refuses becomes a dead letter; each event that it makes can be kept, or is refused."""
+    try:
+        events = Converter().convert(envelope)
+    except Exception:  # whatever it is, the intake keeps the message
+        return
+    assert events
+    for event in events:
+        try:
+            kept = event.to_msgpack()
+        except EventValidationError:
+            continue
+        assert Event.from_msgpack(kept).id == event.id
 
 
 @given(st.binary(max_size=200))

@@ -88,6 +88,16 @@ def test_what_cfx_cannot_carry_is_an_error_that_says_where() -> None:
         encode(Envelope.of(Heartbeat(CFXHandle=object())))  # type: ignore[arg-type]
 
 
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize("value", ["cut \ud83d", CYCLE])
+def test_what_json_cannot_say_is_an_error_of_this_package(value: object) -> None:
+    with pytest.raises(CFXError, match=r"'CFX\.Heartbeat' cannot be written as JSON"):
+        encode(Envelope.of(Heartbeat(CFXHandle=value)))  # type: ignore[arg-type]
+
+
 def test_batches_and_gzip_come_back() -> None:
     envelopes = [Envelope.of(Heartbeat(CFXHandle=str(n))) for n in range(3)]
     for compress in (False, True):
