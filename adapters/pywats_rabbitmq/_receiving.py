@@ -16,6 +16,7 @@ from pywats_rabbitmq.config import RabbitConfig
 from pywats_rabbitmq.connection import (
     CLOSE_TIMEOUT,
     answered,
+    check_cancelled,
     connected,
     declare,
     described,
@@ -101,6 +102,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
 
     async def _work(self, channel: AbstractChannel) -> None:
         while True:
+            check_cancelled()
             await self._due.wait()
             self._due.clear()
             if self._failure is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pywats_rabbitmq.config import RabbitConfig
-from pywats_rabbitmq.connection import connected, error_kinds, lost, open_channel
+from pywats_rabbitmq.connection import check_cancelled, connected, error_kinds, lost, open_channel
 from pywats_rabbitmq.delivery import Properties
 from pywats_rabbitmq.errors import RabbitConnectionLost, RabbitError, RabbitNotAccepted, RabbitUnroutable
 
@@ -51,6 +51,7 @@ class Sending:
                     if self._failure is not None:
                         raise self._failure
                     self._due.clear()
+                    check_cancelled()
                     await self._due.wait()
             except asyncio.CancelledError:
                 if self._failure is not None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLOSE_TIMEOUT",
     "answered",
+    "check_cancelled",
     "connected",
     "declare",
     "described",
@@ -119,6 +120,16 @@ async def answered(config: RabbitConfig) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise described(error, config) from error
+
+
+def check_cancelled() -> None:
+    """Raise the cancellation that was asked for; before each wait without end.
+
+    The library loses one now and then, when it comes while an answer of the broker does.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def open_channel(connection: AbstractConnection) -> AbstractChannel:
