@@ -155,7 +155,7 @@ async def test_the_folders_of_file_watchers_are_looked_at_also_those_of_factorie
 class Reading:
     """A handler that can be made."""
 
-    event_types = ("test.result", "acme.*")
+    event_types = ("test.result", "nobody.*")
 
     async def handle(self, event: object) -> None: ...
 
@@ -173,7 +173,7 @@ async def test_event_types_of_handlers_are_looked_at_also_those_of_classes() -> 
     found = {one.what: one for one in await found_of(Station("A", handlers=[Recording(), Reading, Misspelt]))}
     assert found["event types of Recording"] == Finding("ok", "event types of Recording", "test.result")
     assert found["event types of Reading"].level == "warning"
-    assert "acme.*" in found["event types of Reading"].text
+    assert "nobody.*" in found["event types of Reading"].text
     assert found["handler Misspelt"].level == "error"
     assert "there is no event type 'test.reslt'" in found["handler Misspelt"].text
 

@@ -126,6 +126,7 @@ class Held:
     attempt = 1
     overtaken = False
     probe = False
+    come_round = False
 
     def __init__(self) -> None:
         self.told: list[Failure] = []

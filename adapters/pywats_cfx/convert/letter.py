@@ -119,8 +119,9 @@ class Letter:
             try:
                 return bytes.fromhex(digits)
             except ValueError:
-                pass  # no GUID: hashed as the text that it is
-        return bytes.fromhex(_uuid5(NAMESPACE_OID, text).replace("-", ""))
+                pass  # no GUID
+        # Hashed as the text that it is, of its sender: two machines may count 1, 2, 3.
+        return bytes.fromhex(_uuid5(NAMESPACE_OID, f"{self.source}\n{text}").replace("-", ""))
 
     def event_id(self, index: int) -> str:
         """The id of its event number `index`: the same message gives the same."""

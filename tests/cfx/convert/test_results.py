@@ -174,6 +174,15 @@ def test_a_message_without_a_proper_id_has_one_all_the_same(unique: str | None) 
     )
 
 
+def test_machines_that_number_their_messages_are_told_apart() -> None:
+    unit = {"TestedUnits": [{"UnitIdentifier": "a"}]}
+    one, other, again = (
+        events_of(TESTED, unit, UniqueID="1", Source=source)[0].id for source in ("M1", "M2", "M1")
+    )
+    assert one != other
+    assert one == again
+
+
 def test_a_transaction_of_zeros_is_none() -> None:
     unit = {"UnitIdentifier": "a"}
     assert of_units(unit, TransactionId="00000000-0000-0000-0000-000000000000")[0].correlation_id is None
