@@ -42,7 +42,7 @@ from pywats_events import EventType
 from pywats_events.models.result_events import TestResultEvent
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_files import FileWatcher, FolderConfig, csv_events
-from pywats_station import SourceProfile, Station
+from pywats_station import HandlerSpec, SourceProfile, Station
 from pywats_wats import ReportHandler, WATSClient
 
 here = Path(__file__).parent
@@ -64,7 +64,7 @@ station = Station(
             protocol="amqp091", queue="killed-station"),
         FileWatcher(watcher),
     ],
-    handlers=[ReportHandler(WATSClient.from_env(timeout=1.0))],
+    handlers=[HandlerSpec(handler=ReportHandler(WATSClient.from_env(timeout=1.0)), drain_rate=float("inf"))],
     sources=[SourceProfile(process_codes={"*": 10}, part_number="P", revision="A")],
     retry_policy=RetryPolicy(max_retries=3, initial_delay=0.02, max_delay=0.2),
     breaker=CircuitBreaker(failure_threshold=3, reset_timeout=0.2, success_threshold=1),
