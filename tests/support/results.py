@@ -24,7 +24,7 @@ KINDS = ("offset", "text", "boolean", "other")
 START = datetime(2026, 11, 23, 7, 59, tzinfo=UTC)
 
 _texts = st.text(max_size=120)
-_ids = st.text("ABCdef0189-_ .", min_size=1, max_size=60).filter(str.strip)
+_ids = st.text("ABCdef0189-_ .", min_size=1, max_size=60).filter(lambda text: text.strip(" ."))
 _numbers = st.none() | st.floats(width=32) | st.integers(-(10**6), 10**6).map(float)
 _times = st.none() | st.integers(0, 10**6).map(lambda seconds: START + timedelta(milliseconds=seconds))
 _measurements = st.builds(
