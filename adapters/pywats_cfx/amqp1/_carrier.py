@@ -79,6 +79,7 @@ class Carrier:
                 outer.cancel_scope.deadline = trio.current_time() + _LAST_WORDS
         finally:
             self.end(ConnectionLost(f"{self._where}: the connection was cancelled"))
+            self._engine.release()
             await trio.aclose_forcefully(self._stream)
 
     def start(self, work: Callable[..., Awaitable[None]], *args: object) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from pywats_cfx.amqp1._events import (
     Closed,
@@ -87,6 +88,7 @@ class Engine:
         self._sasl = sasl
         self._events: list[EngineEvent] = []
         self._links: dict[int, InLink | OutLink] = {}
+        self._attached: dict[InLink | OutLink, Link] = {}
         self._doubtful: list[InLink | OutLink] = []
         self._outgoing = Outgoing(self._on_settled)
         self._intake = Intake(limits, self._on_received, self._close_with)
@@ -106,16 +108,6 @@ class Engine:
         self._transport.bind(self._connection)
         if not server:
             self._connection.open()
-        self._handlers: dict[int, Callable[[ProtonEvent], None]] = {
-            PN_CONNECTION_REMOTE_OPEN: self._on_open,
-            PN_CONNECTION_REMOTE_CLOSE: self._on_close,
-            PN_SESSION_REMOTE_OPEN: self._on_session_open,
-            PN_SESSION_REMOTE_CLOSE: self._on_session_close,
-            PN_LINK_REMOTE_OPEN: self._on_link_open,
-            PN_LINK_REMOTE_CLOSE: self._on_link_close,
-            PN_LINK_REMOTE_DETACH: self._on_link_detach,
-            PN_TRANSPORT_ERROR: self._on_transport_error,
-        }
 
     @property
     def held_bytes(self) -> int:
@@ -206,6 +198,19 @@ class Engine:
             self._connection.condition = Condition(condition, description)
         self._connection.close()
 
+    def release(self) -> None:
+        """Free all that is proton's, once the connection is over; nothing but `settle` may be called after.
+
+        proton must be told, in this order. Python's collector frees in any order, and a link that is freed
+        after its connection takes its session with it while the session still frees it: the process ends.
+        """
+        self.finished = True
+        for link in list(self._attached):
+            self._forget(link)
+        self._connection.free()
+        self._transport.unbind()
+        del self._transport, self._connection, self._happening, self._collector
+
     # -- links
 
     def new_session(self) -> Session:
@@ -228,7 +233,7 @@ class Engine:
         proton.source.address = self._connection.container
         proton.target.address = address
         link = OutLink(proton, name=name, address=address, ours=True)
-        self._links[link.key] = link
+        self._attach(link, proton)
         proton.open()
         return link
 
@@ -247,14 +252,16 @@ class Engine:
         proton.target.address = target
         proton.max_message_size = self.limits.max_message
         link = InLink(proton, name=name, address=address, window=window, ours=True)
-        self._links[link.key] = link
+        self._attach(link, proton)
         proton.open()
         proton.flow(window)
         return link
 
     def admit(self, link: InLink | OutLink) -> None:
-        """Attach a link that the peer asked for."""
-        proton = link.proton
+        """Attach a link that the peer asked for, unless it has gone meanwhile."""
+        proton = self._attached.get(link)
+        if proton is None:
+            return
         proton.source.copy(proton.remote_source)
         proton.target.copy(proton.remote_target)
         if isinstance(link, InLink):
@@ -266,7 +273,9 @@ class Engine:
 
     def refuse(self, link: InLink | OutLink, condition: str, description: str) -> None:
         """Attach without a terminus and detach at once: the standard's way to say no (2.6.3)."""
-        proton = link.proton
+        proton = self._attached.get(link)
+        if proton is None:
+            return
         proton.source.type = Terminus.UNSPECIFIED
         proton.target.type = Terminus.UNSPECIFIED
         proton.open()
@@ -274,15 +283,20 @@ class Engine:
 
     def close_link(self, link: InLink | OutLink, condition: str | None = None, description: str = "") -> None:
         """Detach a link for good, with a reason where there is one. Its events end."""
-        if not link.open:
+        proton = self._attached.get(link)
+        if proton is None:
             return
         if condition is not None:
-            link.proton.condition = Condition(condition, description)
-        link.proton.close()
+            proton.condition = Condition(condition, description)
+        proton.close()
         self._forget(link)
-        session = link.proton.session
-        if link.ours and not any(other.proton.session == session for other in self._links.values()):
+        session = proton.session
+        if link.ours and not any(other.session == session for other in self._attached.values()):
             session.close()
+
+    def _attach(self, link: InLink | OutLink, proton: Link) -> None:
+        self._links[link.key] = link
+        self._attached[link] = proton
 
     # -- deliveries
 
@@ -315,8 +329,8 @@ class Engine:
                     self._on_delivery(pn_event_delivery(event))
                 elif kind == PN_LINK_FLOW:
                     self._on_flow(pn_event_link(event))
-                elif kind in self._handlers:
-                    self._handlers[kind](Event.wrap(event))  # type: ignore[no-untyped-call]
+                elif kind in self._REACTIONS:
+                    self._REACTIONS[kind](self, Event.wrap(event))  # type: ignore[no-untyped-call]
             except UnicodeDecodeError as error:
                 # proton does not look into the names and addresses that it passes on.
                 self._fail(PeerFault(f"a name or address of the peer is no UTF-8: {error}"))
@@ -357,7 +371,7 @@ class Engine:
         """All that waits on the session's links must hear of it: RabbitMQ refuses links this way."""
         session = event.session
         condition = session.remote_condition
-        for link in [link for link in self._links.values() if link.proton.session == session]:
+        for link in [link for link, proton in self._attached.items() if proton.session == session]:
             self._forget(link)
             self._events.append(LinkClosed(link, *_reason(condition)))
         session.close()
@@ -384,7 +398,7 @@ class Engine:
         else:
             link = OutLink(proton, name=name, address=proton.remote_source.address or "", ours=False)
             link.target = proton.remote_target.address or ""
-        self._links[link.key] = link
+        self._attach(link, proton)
         if len(self._links) > self.limits.max_links:
             self.refuse(link, "amqp:resource-limit-exceeded", f"at most {self.limits.max_links} links")
         elif proton.remote_source.dynamic or proton.remote_target.dynamic:
@@ -410,6 +424,7 @@ class Engine:
     def _forget(self, link: InLink | OutLink) -> None:
         link.open = False
         self._links.pop(link.key, None)
+        self._attached.pop(link, None)
         if isinstance(link, InLink):
             self._intake.forget(link)
         else:
@@ -424,7 +439,7 @@ class Engine:
         link = self._links.get(addressof(pointer))
         if isinstance(link, OutLink):
             if pn_link_get_drain(pointer):
-                link.proton.drained()
+                self._attached[link].drained()
             self._events.append(CreditChanged(link))
 
     def _on_delivery(self, delivery: Raw) -> None:
@@ -439,6 +454,17 @@ class Engine:
 
     def _on_received(self, incoming: Incoming) -> None:
         self._events.append(Received(incoming))
+
+    _REACTIONS: Final[dict[int, Callable[[Engine, ProtonEvent], None]]] = {
+        PN_CONNECTION_REMOTE_OPEN: _on_open,
+        PN_CONNECTION_REMOTE_CLOSE: _on_close,
+        PN_SESSION_REMOTE_OPEN: _on_session_open,
+        PN_SESSION_REMOTE_CLOSE: _on_session_close,
+        PN_LINK_REMOTE_OPEN: _on_link_open,
+        PN_LINK_REMOTE_CLOSE: _on_link_close,
+        PN_LINK_REMOTE_DETACH: _on_link_detach,
+        PN_TRANSPORT_ERROR: _on_transport_error,
+    }
 
 
 def _log_what_proton_says(transport: Transport, text: str) -> None:

@@ -29,7 +29,7 @@ class InLink:
     """A link on which the peer sends to us.
 
     Attributes:
-        raw: proton's pointer, and `key` the number by which events name it.
+        raw: proton's pointer, good while the link is open, and `key` the number by which events name it.
         address: on our side for a link that the peer opened, on its side for one that we opened.
         window: how many deliveries may be unsettled.
     """
@@ -41,7 +41,6 @@ class InLink:
         "name",
         "open",
         "ours",
-        "proton",
         "raw",
         "size",
         "unsettled",
@@ -49,7 +48,6 @@ class InLink:
     )
 
     def __init__(self, proton: Link, *, name: str, address: str, window: int, ours: bool) -> None:
-        self.proton: Link = proton
         self.raw: Raw = raw(proton)
         self.key: int = addressof(self.raw)
         self.name: str = name
@@ -95,7 +93,7 @@ class OutLink:
     """A link on which we send to the peer.
 
     Attributes:
-        raw: proton's pointer, and `key` the number by which events name it.
+        raw: proton's pointer, good while the link is open, and `key` the number by which events name it.
         address: on the peer's side for a link that we opened, on our side for one that the peer opened.
         target: the peer's address for a link that it opened, e.g. the one it expects an answer on.
     """
@@ -107,7 +105,6 @@ class OutLink:
         "name",
         "open",
         "ours",
-        "proton",
         "raw",
         "sent",
         "target",
@@ -115,7 +112,6 @@ class OutLink:
     )
 
     def __init__(self, proton: Link, *, name: str, address: str, ours: bool) -> None:
-        self.proton: Link = proton
         self.raw: Raw = raw(proton)
         self.key: int = addressof(self.raw)
         self.name: str = name

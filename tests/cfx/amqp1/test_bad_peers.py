@@ -58,6 +58,8 @@ def conversation() -> list[bytes]:
                     )
     assert link is not None
     assert link.sent == 5
+    client.release()
+    server.release()
     return said
 
 
@@ -265,6 +267,7 @@ async def test_a_peer_that_stops_reading_is_given_up_and_bounds_what_is_kept_for
             await stream.send_all(engine.output(1 << 16))
             # It never reads again: the listener gives it up after `stall`.
             await until(lambda: place.listener.statistics().failed == 1)
+            engine.release()
         assert len(sent) <= 200
 
 
@@ -289,6 +292,7 @@ async def test_a_peer_that_never_grants_credit_is_waited_for_and_costs_nothing()
             await asked.wait()
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert place.listener.statistics().connections == 2
+            engine.release()
         await until(lambda: place.listener.statistics().connections == 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,10 +19,23 @@ from pywats_cfx.amqp1._events import (
     Settled,
 )
 from pywats_cfx.amqp1._links import InLink, OutLink
+from pywats_cfx.amqp1._proton import pn_link_flow
 from pywats_cfx.amqp1._sasl import SaslClient, SaslServer
 from pywats_cfx.amqp1.errors import ConnectionLost, PeerFault
 
 KiB = 1024
+
+
+PAIRS: list[Pair] = []
+
+
+@pytest.fixture(autouse=True)
+def release_all() -> Iterator[None]:
+    yield
+    while PAIRS:
+        pair = PAIRS.pop()
+        pair.client.release()
+        pair.server.release()
 
 
 class Pair:
@@ -42,6 +55,7 @@ class Pair:
         )
         self.spoil: Callable[[bytes], bytes] = bytes
         self.happened: dict[str, list[Any]] = {"client": [], "server": []}
+        PAIRS.append(self)
 
     def exchange(self) -> None:
         """Carry bytes until both are silent; the server admits every link."""
@@ -257,7 +271,7 @@ def test_a_peer_that_ignores_its_credit_loses_its_link() -> None:
     # Make the client believe in more credit than it was granted.
     (granted,) = [event.link for event in pair.happened["server"] if isinstance(event, LinkRequested)]
     assert isinstance(granted, InLink)
-    granted.proton.flow(100)
+    pn_link_flow(granted.raw, 100)
     granted.window = 5
     pair.send(link, *[b"x"] * 50)
     assert len(pair.received()) == 20

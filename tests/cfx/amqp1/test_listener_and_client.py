@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -25,6 +26,7 @@ from pywats_cfx.amqp1 import (
     Outcome,
     RequestTimeout,
     Sender,
+    _proton,
     connect,
 )
 from support.amqp1 import Taken, listening
@@ -452,3 +454,30 @@ async def test_links_that_come_and_go_leave_nothing_behind() -> None:
                     await sender.send(message(2))
             assert (connection._senders, connection._inboxes, connection._waiting) == ({}, {}, {})
             await until(lambda: trio.lowlevel.current_statistics().tasks_living == before)
+
+
+async def test_of_a_connection_that_is_over_nothing_is_left_to_python_s_collector() -> None:
+    """It would free proton's objects in any order, which ends the process."""
+    taken = Taken(accept=False)
+    gc.collect()
+    gc.disable()
+    try:
+        async with listening(takes=taken.at("a"), gives=lambda request: hold) as place:
+            async with connect(place.client()) as connection:
+                sender = await connection.open_sender("a", window=2)
+                sent = await sender.transmit(message(0))
+                receiver = await connection.open_receiver("b", taken.take)
+                with pytest.raises(RequestTimeout):
+                    await connection.request("a", message(1), timeout=0.01)
+                await taken.wait_for(2)
+                assert owned_by_proton()
+        assert (sender.credit, receiver.unsettled, sent.outcome) == (0, 0, Outcome.LOST)
+        assert [delivery.accept() for delivery in taken.deliveries] == [False, False]
+        assert owned_by_proton() == []
+    finally:
+        gc.enable()
+
+
+def owned_by_proton() -> list[str]:
+    kinds = _proton.Connection, _proton.Session, _proton.Link, _proton.Transport, _proton.Collector
+    return [type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds)]

@@ -115,7 +115,9 @@ async def stop_reading(port: int, name: str, credit: int) -> None:
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         engine = await logged_in(stream, name)
         engine.open_receiver(engine.new_session(), name, HERE, "answers", credit)
-        await stream.send_all(engine.output(1 << 16))
+        said = engine.output(1 << 16)
+        engine.release()
+        await stream.send_all(said)
         await trio.sleep_forever()
 
 
