@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 DEMO_SECONDS ?= 20
 PYTEST_ARGS ?=
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 3
 BENCH_ARGS ?=
 
 FLOORS := supervision actors adapters
