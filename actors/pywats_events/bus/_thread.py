@@ -55,7 +55,7 @@ def wait_for(future: Future[T], timeout: float | None) -> T:
             return future.result(slice_)
         except FutureTimeout:
             if future.done():
-                raise
+                return future.result()  # done since then, or that is what it ended with
             if left is not None:
                 left -= slice_
                 if left <= 0:
@@ -76,12 +76,12 @@ def wait_for_call(future: Future[T], timeout: float | None) -> T:
     try:
         return wait_for(future, timeout)
     except TimeoutError:
-        if future.cancel() or future.done():
+        if future.cancel():
             raise
     except BaseException:
         future.cancel()
         raise
-    return wait_for(future, None)  # it has begun, and does not wait
+    return wait_for(future, None)  # it has begun, and does not wait, or is over
 
 
 def made(future: Future[T], call: Callable[[], T]) -> None:
