@@ -31,8 +31,9 @@ _NO_TEXT: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uf
 def cut(text: object, length: int) -> str:
     """A text of at most so many characters, without those that are no text; lines end with a line feed."""
     # A line's end of two characters becomes one, so twice the length is enough.
-    lines = str(text)[: 2 * length + 2].replace("\r\n", "\n").replace("\r", "\n")
-    clean = _NO_TEXT.sub("?", lines)
+    clean = str(text)[: 2 * length + 2]
+    if not clean.isprintable():  # which nothing is that is to be replaced
+        clean = _NO_TEXT.sub("?", clean.replace("\r\n", "\n").replace("\r", "\n"))
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 

@@ -7,7 +7,6 @@ without decoding envelopes.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from benchmarks.yardstick import interleaved
+from benchmarks.yardstick import interleaved, peer
 from pywats_cfx.amqp1 import (
     AMQPMessage,
     ClientConfig,
@@ -86,12 +85,11 @@ async def send_all(port: int, count: int, window: int, size: int) -> float:
 
 async def from_a_peer(count: int, size: int) -> float:
     """Messages per second that the listener takes from a process with one in flight."""
-    async with listening() as (_, port):
-        done = await trio.run_process(
-            [sys.executable, "-m", "benchmarks.bench_amqp1", "send", str(port), str(count), "1", str(size)],
-            capture_stdout=True,
-        )
-    return float(done.stdout)
+    async with (
+        listening() as (_, port),
+        peer("benchmarks.bench_amqp1", "send", port, count, 1, size) as speed,
+    ):
+        return float(speed)
 
 
 async def in_one_in_flight() -> float:
@@ -106,15 +104,8 @@ async def in_batches() -> float:
 
 async def out_90_in_flight() -> float:
     """Messages per second to a process that listens."""
-    command = [sys.executable, "-m", "benchmarks.bench_amqp1", "listen"]
-    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        return await send_all(int(await process.stdout.receive_some()), MESSAGES, 90, ENVELOPE)
-    finally:
-        process.kill()
-        await process.wait()
-        await process.stdout.aclose()
+    async with peer("benchmarks.bench_amqp1", "listen") as port:
+        return await send_all(int(port), MESSAGES, 90, ENVELOPE)
 
 
 def measure(rounds: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ import time
 
 import trio
 
-from benchmarks.yardstick import interleaved
+from benchmarks.yardstick import interleaved, peer
 from pywats_cfx import CFXConfig, CFXTransport, EndpointConfig, Envelope, encode, encode_batch
 from pywats_cfx.amqp1 import AMQPMessage, ClientConfig, Sent, connect
 from pywats_cfx.messages import structures as s
@@ -68,13 +68,11 @@ async def from_a_machine(count: int, batch: int) -> float:
         bus.register_transport(transport)
         while not transport.listen_port:
             await trio.sleep(0.01)
-        arguments = [str(transport.listen_port), str(count), str(batch)]
-        done = await trio.run_process(
-            [sys.executable, "-m", "benchmarks.bench_cfx_endpoint", *arguments], capture_stdout=True
-        )
+        async with peer("benchmarks.bench_cfx_endpoint", transport.listen_port, count, batch) as said:
+            speed = float(said)
     if settled != count * batch:
         raise AssertionError(f"{count * batch} envelopes were sent, {settled} events were handled")
-    return float(done.stdout)
+    return speed
 
 
 async def in_one_in_flight() -> float:

@@ -15,6 +15,9 @@ from pywats_events.policies import CircuitBreaker, ErrorPolicy, RetryPolicy
 
 PROMISES = {"route1": 2.8, "fan8": 8.0}
 
+TO_ONE = 50_000
+TO_EIGHT = 20_000
+
 
 class Counting(BaseHandler):
     """Does nothing, and counts it."""
@@ -55,6 +58,6 @@ async def route(handlers: int, count: int) -> float:
 def measure(rounds: int) -> dict[str, float]:
     """Ratios to trio-chan."""
     speeds = interleaved(
-        rounds, chan=trio_chan, route1=partial(route, 1, 50_000), fan8=partial(route, 8, 20_000)
+        rounds, chan=trio_chan, route1=partial(route, 1, TO_ONE), fan8=partial(route, 8, TO_EIGHT)
     )
     return {name: speeds[name] / speeds["chan"] for name in PROMISES}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from statistics import median, quantiles
 
 import trio
 
+from benchmarks.yardstick import peer
 from pywats_events import AsyncEventBus, Event, EventType
 from pywats_events.durability import Commit, Store
 from pywats_events.settlement import Outcome
@@ -41,6 +41,12 @@ PAYLOAD = bytes(1000)
 DATA = {"unit": "5CA3-0017", "steps": "x" * 900}
 HANDLERS = ("Reporter",)
 
+SECONDS = 2.0
+REPLAYED = 100_000
+EVENTS = 10_000
+BACKLOG = 20_000
+WINDOW = 500
+
 
 @asynccontextmanager
 async def running(store: Store) -> AsyncIterator[Store]:
@@ -51,7 +57,7 @@ async def running(store: Store) -> AsyncIterator[Store]:
         nursery.cancel_scope.cancel()
 
 
-async def accepted(folder: Path, seconds: float = 2.0, sources: int = 20, window: int = 100) -> float:
+async def accepted(folder: Path, sources: int = 20, window: int = 100) -> float:
     """Events per second: each source hands in a window of events, and settles it when it is on the disk."""
     count = 0
 
@@ -70,14 +76,14 @@ async def accepted(folder: Path, seconds: float = 2.0, sources: int = 20, window
             count += window
 
     async with running(Store(folder, min_free=0)) as store:
-        with trio.move_on_after(seconds):
+        with trio.move_on_after(SECONDS):
             async with trio.open_nursery() as nursery:
                 for number in range(sources):
                     nursery.start_soon(source, f"source-{number}")
-    return count / seconds
+    return count / SECONDS
 
 
-async def latencies(folder: Path, rate: int = 5_000, seconds: float = 2.0) -> list[float]:
+async def latencies(folder: Path, rate: int = 5_000) -> list[float]:
     """Milliseconds from accepting to the commit, at a steady rate."""
     found: list[float] = []
 
@@ -89,7 +95,7 @@ async def latencies(folder: Path, rate: int = 5_000, seconds: float = 2.0) -> li
     async with running(Store(folder, min_free=0)) as store, trio.open_nursery() as nursery:
         start = trio.current_time()
         sent = 0
-        while (passed := trio.current_time() - start) < seconds:
+        while (passed := trio.current_time() - start) < SECONDS:
             commits: list[tuple[float, Commit]] = []
             while sent < passed * rate:
                 commit = store.journal.accept(f"event-{sent:032}", "bench", None, PAYLOAD, HANDLERS)
@@ -103,33 +109,33 @@ async def latencies(folder: Path, rate: int = 5_000, seconds: float = 2.0) -> li
     return found
 
 
-def one_fsync_each(folder: Path, seconds: float = 1.0) -> float:
+def one_fsync_each(folder: Path) -> float:
     """Events per second of the same tables with a transaction for each event."""
     connection = sqlite3.connect(folder / "plain.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("CREATE TABLE journal (seq INTEGER PRIMARY KEY, event_id TEXT, encoded BLOB)")
-    count, until = 0, time.perf_counter() + seconds
+    count, until = 0, time.perf_counter() + SECONDS / 2
     while time.perf_counter() < until:
         connection.execute("INSERT INTO journal VALUES (?, ?, ?)", (count, f"event-{count}", PAYLOAD))
         count += 1
     connection.close()
-    return count / seconds
+    return count / (SECONDS / 2)
 
 
-def persist_queue(folder: Path, seconds: float = 1.0) -> float | None:
+def persist_queue(folder: Path) -> float | None:
     """Events per second into persist-queue's SQLite queue; None if it is not installed."""
     try:
         import persistqueue
     except ImportError:
         return None
     queue = persistqueue.SQLiteQueue(str(folder / "peer"), auto_commit=True)
-    count, until = 0, time.perf_counter() + seconds
+    count, until = 0, time.perf_counter() + SECONDS / 2
     while time.perf_counter() < until:
         queue.put(PAYLOAD)
         count += 1
     queue.close()
-    return count / seconds
+    return count / (SECONDS / 2)
 
 
 async def filled(folder: Path, count: int) -> None:
@@ -159,13 +165,13 @@ async def replayed(folder: Path) -> tuple[int, float]:
         return count, time.perf_counter() - started
 
 
-def recovery(folder: Path, count: int) -> tuple[float, float]:
+async def recovery(folder: Path) -> tuple[float, float]:
     """Seconds, and the most memory in MB, of a process whose bus replays what another left."""
-    trio.run(filled, folder, count)
-    done = subprocess.run([sys.executable, __file__, str(folder)], capture_output=True, text=True, check=True)
-    replays, seconds, peak = done.stdout.split()
-    if int(replays) != count:
-        raise RuntimeError(f"{replays} of {count} events were replayed")
+    await filled(folder, REPLAYED)
+    async with peer("benchmarks.bench_store", folder) as said:
+        replays, seconds, peak = said.split()
+    if int(replays) != REPLAYED:
+        raise RuntimeError(f"{replays} of {REPLAYED} events were replayed")
     return float(seconds), float(peak)
 
 
@@ -187,7 +193,7 @@ def most_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-async def bus_with_store(folder: Path, count: int = 10_000, window: int = 500) -> float:
+async def bus_with_store(folder: Path) -> float:
     """Events per second through a bus that writes them down: published, written, handled, settled."""
 
     async def handle(_: Event) -> None:
@@ -197,15 +203,15 @@ async def bus_with_store(folder: Path, count: int = 10_000, window: int = 500) -
     bus.subscribe(handle, event_types=[EventType.TEST_RESULT], name="Reporter")
     async with bus:
         started = time.perf_counter()
-        for _ in range(count // window):
-            for _ in range(window):
+        for _ in range(EVENTS // WINDOW):
+            for _ in range(WINDOW):
                 receipt = bus.publish_nowait(Event(EventType.TEST_RESULT, DATA))
             await receipt.wait_secured()
         await bus.wait_idle()
-        return count / (time.perf_counter() - started)
+        return EVENTS / (time.perf_counter() - started)
 
 
-async def backlog(folder: Path, count: int = 20_000, window: int = 500) -> tuple[float, float]:
+async def backlog(folder: Path) -> tuple[float, float]:
     """Events per second into a backlog on the disk, while another handler keeps up; and out of it again."""
     opened = trio.Event()
 
@@ -220,15 +226,15 @@ async def backlog(folder: Path, count: int = 20_000, window: int = 500) -> tuple
     bus.subscribe(handle, event_types=[EventType.TEST_RESULT], name="Display")
     async with bus:
         started = time.perf_counter()
-        for _ in range(count // window):
-            for _ in range(window):
+        for _ in range(BACKLOG // WINDOW):
+            for _ in range(WINDOW):
                 receipt = bus.publish_nowait(Event(EventType.TEST_RESULT, DATA))
             await receipt.wait_secured()
         filled_at = time.perf_counter()
         opened.set()
         del receipt
         await bus.wait_idle()
-        return count / (filled_at - started), count / (time.perf_counter() - filled_at)
+        return BACKLOG / (filled_at - started), BACKLOG / (time.perf_counter() - filled_at)
 
 
 def measure(rounds: int) -> dict[str, float]:
@@ -240,7 +246,7 @@ def measure(rounds: int) -> dict[str, float]:
             rate = trio.run(accepted, folder / "accepted")
             late = trio.run(latencies, folder / "latencies")
             peer = persist_queue(folder)
-            seconds, peak = recovery(folder / "replayed", 100_000)
+            seconds, peak = trio.run(recovery, folder / "replayed")
             into, out = trio.run(backlog, folder / "backlog")
             readings = {
                 "store: accepted, events/s": rate,

@@ -15,6 +15,7 @@ from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
 
 MOST = {"timer late, median ms": 2.0, "timer late, p99 ms": 5.0}
 HANDLER = 50e-6
+SECONDS = 2.0
 
 
 class Busy(BaseHandler):
@@ -32,7 +33,7 @@ class Busy(BaseHandler):
             pass
 
 
-async def lateness(seconds: float = 2.0) -> list[float]:
+async def lateness() -> list[float]:
     """Milliseconds by which a timer of 5 ms is late, again and again."""
     late: list[float] = []
     bus = AsyncEventBus()
@@ -44,7 +45,7 @@ async def lateness(seconds: float = 2.0) -> list[float]:
 
     async with bus, trio.open_nursery() as nursery:
         nursery.start_soon(flood)
-        end = trio.current_time() + seconds
+        end = trio.current_time() + SECONDS
         while (due := trio.current_time() + 0.005) < end:
             await trio.sleep_until(due)
             late.append((trio.current_time() - due) * 1000)

@@ -49,6 +49,23 @@ async def test_a_report_is_posted_as_json_with_the_token() -> None:
         assert request.content in {b'{"id":"r-1"}', b'{"id": "r-1"}'}
 
 
+async def test_calls_go_below_the_base_url_those_of_a_pool_opened_again_too() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(str(request.url))
+        return httpx2.Response(200, json={"ID": "r-1"})
+
+    wats = WATSClient(f"{URL}/plant/2/", TOKEN, transport=httpx2.MockTransport(answer))
+    for _ in range(2):
+        await wats.submit({})
+        await wats.submit({})
+        await wats.get_asset("a/b")
+        await wats.aclose()
+    report = f"{URL}/plant/2/api/Report/WSJF"
+    assert seen == [report, report, f"{URL}/plant/2/api/Asset/a%2Fb"] * 2
+
+
 DAY = datetime(2026, 1, 2, tzinfo=UTC)
 PAIR = {"serialNumber": "S", "partNumber": "P"}
 SERVICED = {"serialNumber": "A", "dateTime": DAY.isoformat()}

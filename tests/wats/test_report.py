@@ -351,6 +351,18 @@ def test_lines_end_alike_and_a_blank_that_does_not_break_is_a_text() -> None:
     assert step(TestStep("S", comments="one\r\ntwo\r3\u00a0mm\x07"))["reportText"] == "one\ntwo\n3\u00a0mm?"
 
 
+def test_only_what_no_text_may_have_is_replaced_in_a_text() -> None:
+    parts = (range(0x100), range(0x2000, 0x2100), range(0xD7F0, 0xE010), range(0xFFF0, 0x10000))
+    characters = [chr(code) for part in parts for code in part]
+    replaced = {
+        character
+        for character in characters
+        if step(TestStep("S", comments=character))["reportText"] == "?" != character
+    }
+    controls = {character for character in characters if category(character) in {"Cc", "Cs"}}
+    assert replaced == (controls - {"\t", "\n", "\r"}) | {"\ufffe", "\uffff"}
+
+
 NAIVE = datetime(2026, 7, 1, 10, 30)  # noqa: DTZ001 - as testers give it
 
 
