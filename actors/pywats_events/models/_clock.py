@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 
@@ -45,6 +45,7 @@ class _Process:
 _PROCESS: Final = _Process()
 _VARIANT: Final = 0x2 << 62
 _FORMAT: Final = "%012x7%03x%016x"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def id_of(at: int, sequence: int) -> str:
@@ -73,8 +74,7 @@ def new_id() -> str:
 
 def time_of(at: int) -> datetime:
     """The datetime, aware and in UTC, of a reading of the wall clock in nanoseconds."""
-    seconds, rest = divmod(at, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return _EPOCH + timedelta(0, 0, at // 1000)
 
 
 def now() -> datetime:

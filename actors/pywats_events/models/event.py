@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, ClassVar, Final, Self, TypeVar, final
 
 import msgspec
@@ -27,6 +28,9 @@ from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 __all__ = ["Event", "EventMetadata"]
 
 T = TypeVar("T")
+
+_TEXT_OR_NONE: Final = frozenset({str, type(None)})
+_texts_of: Final = attrgetter("source_topic", "correlation_id", "causation_id", "trace")
 
 
 @final
@@ -119,7 +123,13 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
         """Look at the fields that most events leave alone."""
         if self._id == "":
             raise EventValidationError("`id` of an event must not be empty; leave it out for a new one")
-        _codec.check_named({name: getattr(self, name) for name in _codec.NAMED})
+        if (
+            self.source.__class__ is not str
+            or self.custom is not None
+            or self.attempt != 1
+            or not _TEXT_OR_NONE.issuperset(map(type, _texts_of(self)))
+        ):
+            _codec.check_named({name: getattr(self, name) for name in _codec.NAMED})
 
     def _take_type(self, named: Any) -> None:
         if not isinstance(named, str) or not named:

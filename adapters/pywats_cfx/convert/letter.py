@@ -37,6 +37,8 @@ NO_ID: Final = "00000000-0000-0000-0000-000000000000"
 """What senders write where they have none; .NET's empty GUID."""
 NAMESPACE_OID: Final = bytes.fromhex("6ba7b8129dad11d180b400c04fd430c8")
 GUID_DIGITS: Final = 32
+VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""A digit with the variant of RFC 9562 in its upper two bits."""
 NO_SOURCE: Final = "unknown"
 
 
@@ -209,7 +211,7 @@ def _in_utc(when: datetime) -> datetime:
 def _uuid5(space: bytes, name: str) -> str:
     """The text of a UUID of version 5 (RFC 9562): a hash of what came, so nothing is made up here."""
     digits = hashlib.sha1(space + name.encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digits[16], 16) & 3]
+    variant = VARIANTS[digits[16]]
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
@@ -251,11 +253,11 @@ class Rest:
         for name, value in zip(names, values):  # noqa: B905 - `strict` costs a call
             if value is None:
                 continue
-            if isinstance(value, str):
+            if value.__class__ is str:
                 if value:
-                    found[name] = str(value)  # of a member of an enum, its text
-            elif value or value.__class__ not in EMPTY:
-                found[name] = plain(value, name)
+                    found[name] = value
+            elif value or not isinstance(value, EMPTY):
+                found[name] = str(value) if isinstance(value, str) else plain(value, name)
         return found
 
     def _look_at(self, kind: type[CFXStructure]) -> tuple[tuple[str, ...], _ValuesOf]:
@@ -286,7 +288,7 @@ def rest(struct: CFXStructure, *named: str) -> dict[str, Any]:
     return _rest_of(named)(struct)
 
 
-EMPTY: Final = frozenset({list, dict})
+EMPTY: Final = (str, list, dict)
 
 
 def nullable(value: T) -> T | None:

@@ -28,11 +28,14 @@ __all__ = ["RESULTS", "measurements_of", "numeric", "outside_limits", "result_of
 
 Measurement: TypeAlias = s.AnyMeasurement
 
+# Looking a member up in its enum takes as long as making the struct of a measurement.
+PASS: Final = TestResult.PASS
+ERROR: Final = TestResult.ERROR
 RESULTS: Final[dict[str | None, TestResult]] = {
-    None: TestResult.PASS,
-    s.TestResult.Passed: TestResult.PASS,
+    None: PASS,
+    s.TestResult.Passed: PASS,
     s.TestResult.Failed: TestResult.FAIL,
-    s.TestResult.Error: TestResult.ERROR,
+    s.TestResult.Error: ERROR,
     s.TestResult.Aborted: TestResult.ABORTED,
     s.TestResult.Skipped: TestResult.SKIPPED,
 }
@@ -71,7 +74,7 @@ COATING_UNITS: Final = {
 
 def result_of(result: s.TestResult | None) -> TestResult:
     """The sender's word for a result; one that the standard does not know is an error."""
-    return RESULTS.get(result, TestResult.ERROR)
+    return RESULTS.get(result, ERROR)
 
 
 def measurements_of(measurement: s.Measurement, number: int, letter: Letter) -> Iterator[TestMeasurement]:
@@ -160,7 +163,7 @@ def _number(value: Any) -> float | None:
 def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
     """The event's measurement of a number of CFX. HOT: tests/benchmarks/bench_cfx_decode.py."""
     name = measurement.MeasurementName or measurement.CRDs or f"Numeric {number}"
-    status, custom = RESULTS.get(measurement.Result, TestResult.ERROR), _rest_of_measurement(measurement)
+    status, custom = RESULTS.get(measurement.Result, ERROR), _rest_of_measurement(measurement)
     measured = nullable(measurement.MeasuredValue)
     if measured is None:
         return TestMeasurement.of_ready(name, status=status, comp_op="LOG", custom_data=custom)
@@ -173,13 +176,16 @@ def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
     low_unit = measured.MinimumAcceptableValueUnits or shared
     high_unit = measured.MaximumAcceptableValueUnits or shared
     into = (low_unit if least is not None else high_unit if greatest is not None else None) or unit
-    value, low = _in_unit(measured.Value, unit, into), _in_unit(least, low_unit, into)
-    high, nominal = _in_unit(greatest, high_unit, into), _in_unit(measured.ExpectedValue, shared, into)
+    sent, expected = measured.Value, measured.ExpectedValue
+    value = _in_unit(sent, unit, into)
+    low = None if least is None else _in_unit(least, low_unit, into)
+    high = None if greatest is None else _in_unit(greatest, high_unit, into)
+    nominal = None if expected is None else _in_unit(expected, shared, into)
     if (
-        (value is None and measured.Value is not None)
+        (value is None and sent is not None)
         or (low is None and least is not None)
         or (high is None and greatest is not None)
-        or (nominal is None and measured.ExpectedValue is not None)
+        or (nominal is None and expected is not None)
     ):
         custom["MeasuredValue"] = plain(measured, "MeasuredValue")
         return _as_far_as_read(measured, name, status, custom)
@@ -279,4 +285,4 @@ def outside_limits(measurement: TestMeasurement) -> bool:
     value, low, high = measurement.value, measurement.low_limit, measurement.high_limit
     if (low is None and high is None) or not isinstance(value, float) or not isfinite(value):
         return False
-    return measurement.status is TestResult.PASS and not measurement.is_within_limits()
+    return measurement.status is PASS and not measurement.is_within_limits()

@@ -197,24 +197,28 @@ def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
             found = [f"unit {result}", "no test failed"]
     elif result is not None and result not in s.TestResult.__members__:
         found = [f"unit {result}: no result of the standard"]
-    outside = [one.name for step in steps for one in step.measurements if outside_limits(one)]
-    return [*found, f"outside limits: {', '.join(outside)}"] if outside else found
+    outside: list[TestMeasurement] = []
+    for step in steps:
+        outside += filter(outside_limits, step.measurements)
+    if outside:
+        found.append(f"outside limits: {', '.join(one.name for one in outside)}")
+    return found
 
 
 # Steps
 
 
 def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/benchmarks/bench_cfx_decode.py
-    if isinstance(step, s.Inspection):
-        kind, found = "inspection", step.Symptoms
-        start, end = step.InspectionStartTime, step.InspectionEndTime
-        name = step.InspectionName or f"Inspection {number if step.RefNo is None else step.RefNo}"
-        verification, conditions = _verification(step.Verification), None
-    else:
+    if isinstance(step, s.Test):
         kind, found = "test", step.SymptomsFound
         start, end = step.TestStartTime, step.TestEndTime
         name = step.TestName or f"Test {number}"
         verification, conditions = None, step.TestConditions
+    else:
+        kind, found = "inspection", step.Symptoms
+        start, end = step.InspectionStartTime, step.InspectionEndTime
+        name = step.InspectionName or f"Inspection {number if step.RefNo is None else step.RefNo}"
+        verification, conditions = _verification(step.Verification), None
     symptoms = present(found) if found else []
     defects = present(step.DefectsFound) if step.DefectsFound else []
     custom, status = _rest_of_step(step), RESULTS.get(step.Result)
@@ -293,7 +297,7 @@ def _each_once(measurements: list[s.Measurement]) -> Iterator[s.Measurement]:
 def _issues(symptoms: list[s.Symptom], defects: list[s.Defect]) -> list[TestIssue]:
     if not symptoms and not defects:
         return []
-    return [_symptom(one) for one in symptoms] + [_defect(one) for one in defects]
+    return [*map(_symptom, symptoms), *map(_defect, defects)]
 
 
 def _designators(components: Iterable[s.AnyComponentDesignator | None]) -> list[str]:

@@ -7,8 +7,9 @@ takes all that senders really send. Either way the envelope remembers the text t
 
 from __future__ import annotations
 
+import re
 import zlib
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,6 +30,8 @@ __all__ = [
     "unpacked",
 ]
 
+M = TypeVar("M", bound=CFXMessage)
+
 MAX_MESSAGE: Final = 128 * 1024 * 1024
 """Bytes of JSON a message or batch may have, unpacked: inspection machines send images in it."""
 MAX_BATCH: Final = 100_000
@@ -39,8 +42,8 @@ BOM: Final = b"\xef\xbb\xbf"
 BLANK: Final = b" \t\r\n"
 
 
-class _Outline(msgspec.Struct):
-    """An envelope whose body is not looked into yet."""
+class _Address(msgspec.Struct, forbid_unknown_fields=True):
+    """An envelope without its body; a field in another spelling goes the tolerant way."""
 
     MessageName: str
     Version: str | None = None
@@ -49,16 +52,26 @@ class _Outline(msgspec.Struct):
     Source: str | None = None
     Target: str | None = None
     RequestID: str | None = None
+
+
+class _Outline(_Address):
+    """An envelope whose body is not looked into: what is in it is known by the name, wherever that stands."""
+
     MessageBody: msgspec.Raw = msgspec.Raw()
 
 
-class _StrictOutline(_Outline, forbid_unknown_fields=True):
-    """As `_Outline`; a field in another spelling goes the tolerant way."""
+class _Typed(_Address, Generic[M], kw_only=True):
+    """An envelope of a message that the standard knows."""
+
+    MessageBody: M
 
 
-_OUTLINE: Final = msgspec.json.Decoder(_StrictOutline)
+_Strict: TypeAlias = msgspec.json.Decoder[_Typed[CFXMessage]]
+
+_OUTLINE: Final = msgspec.json.Decoder(_Outline)
+_NAME_FIRST: Final = re.compile(rb'\{\s*"MessageName"\s*:\s*"([\w.]+)"')
 _BATCH: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_bodies: dict[str, msgspec.json.Decoder[CFXMessage]] = {}
+_strict: dict[str, _Strict] = {}
 
 
 def decode(data: bytes, *, max_message: int = MAX_MESSAGE) -> Envelope:
@@ -133,34 +146,39 @@ def decode_unpacked(text: bytes) -> list[Envelope | CFXDecodeError]:
 
 def _decode_one(text: bytes) -> Envelope:
     try:
-        outline = _OUTLINE.decode(text)
-        body = _typed(outline.MessageName, outline.MessageBody)
+        name = _name_of(text)
+        decoder = _strict.get(name) or _strict_for(name)
+        came = decoder.decode(text) if decoder is not None else None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _tolerantly(text)
-    if body is None:
+    if came is None or came.MessageName != name:  # it is there twice
         return _tolerantly(text)
     return Envelope(
-        MessageName=outline.MessageName,
-        Version=outline.Version,
-        TimeStamp=outline.TimeStamp,
-        UniqueID=outline.UniqueID,
-        Source=outline.Source,
-        Target=outline.Target,
-        RequestID=outline.RequestID,
-        MessageBody=body,
+        MessageName=name,
+        Version=came.Version,
+        TimeStamp=came.TimeStamp,
+        UniqueID=came.UniqueID,
+        Source=came.Source,
+        Target=came.Target,
+        RequestID=came.RequestID,
+        MessageBody=came.MessageBody,
         raw=text,
     )
 
 
-def _typed(name: str, body: msgspec.Raw) -> CFXMessage | None:
-    """The body of a message that the standard knows, by the fast way; None if it does not."""
-    decoder = _bodies.get(name)
-    if decoder is None:
-        message = find(name)
-        if message is None or not issubclass(message, CFXMessage):
-            return None
-        decoder = _bodies[name] = msgspec.json.Decoder(message, dec_hook=_polymorphic)
-    return decoder.decode(body)
+def _name_of(text: bytes) -> str:
+    """The name of a message; most senders write it first, as the standard's own SDK does."""
+    first = _NAME_FIRST.match(text)
+    return first[1].decode() if first is not None else _OUTLINE.decode(text).MessageName
+
+
+def _strict_for(name: str) -> _Strict | None:
+    """Reads envelopes of a message by the fast way; None if the standard does not know it."""
+    message = find(name)
+    if message is None or not issubclass(message, CFXMessage):
+        return None
+    _strict[name] = decoder = msgspec.json.Decoder(_Typed[message], dec_hook=_polymorphic)  # type: ignore[valid-type] # known at run time only
+    return decoder
 
 
 def _polymorphic(place: Any, value: Any) -> Any:

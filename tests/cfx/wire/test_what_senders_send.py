@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pywats_cfx import CFXDecodeError, Converter, Envelope, decode, decode_batch, decode_each, encode
-from pywats_cfx.messages import Heartbeat, structures
+from pywats_cfx.messages import Heartbeat, WhoIsThereRequest, structures
 from pywats_cfx.messages.production.testandinspection import UnitsTested
 from pywats_cfx.messages.resourceperformance import FaultOccurred, StationStateChanged
 from pywats_cfx.messages.structures.coating import CoatingMeasurement
@@ -47,6 +47,29 @@ def test_property_names_are_read_in_any_case_and_the_right_spelling_beats_others
     body = decode(envelope_of(TESTED, {"TransactionId": "right", "TransactionID": "wrong"})).MessageBody
     assert isinstance(body, UnitsTested)
     assert body.TransactionId == "right"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'{"MessageName":"CFX.Heartbeat","MessageBody":{}}',
+        b' { "MessageName" : "CFX.Heart\\u0062eat", "MessageBody": {}}',
+        b'{"MessageBody":{},"Source":"a","MessageName":"CFX.Heartbeat"}',
+    ],
+)
+def test_the_name_may_stand_anywhere_and_be_escaped(sent: bytes) -> None:
+    envelope = decode(sent)
+    assert envelope.MessageName == "CFX.Heartbeat"
+    assert isinstance(envelope.MessageBody, Heartbeat)
+    assert envelope.regular
+
+
+def test_of_two_names_the_last_says_what_the_body_is() -> None:
+    sent = b'{"MessageName":"CFX.Heartbeat","MessageName":"CFX.WhoIsThereRequest","MessageBody":{}}'
+    envelope = decode(sent)
+    assert envelope.MessageName == "CFX.WhoIsThereRequest"
+    assert isinstance(envelope.MessageBody, WhoIsThereRequest)
+    assert encode(envelope) == sent
 
 
 @pytest.mark.parametrize(
