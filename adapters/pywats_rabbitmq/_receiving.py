@@ -95,7 +95,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
                 if self._failure is not None:
                     raise self._failure from None  # noqa: ASYNC104 - a dead link cancels
                 with contextlib.suppress(Exception):  # the cancellation is what counts
-                    await asyncio.wait_for(self._send(channel, last=True), CLOSE_TIMEOUT)
+                    await asyncio.wait_for(self._end(channel), CLOSE_TIMEOUT)
                 raise
             finally:
                 self._window.reopen()
@@ -115,8 +115,19 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
                 async with self._answered():
                     await channel.basic_cancel(tag)
             if self._finishing:
-                await self._send(channel, last=True)
+                await self._end(channel)
                 return
+
+    async def _end(self, channel: AbstractChannel) -> None:
+        """Send what is left to say, and wait until the broker has it.
+
+        It has when it answers that the channel is closed: of a connection that is closed at once, the
+        library drops what it has not written yet.
+        """
+        self._finishing = True
+        await self._send(channel)
+        async with self._answered():
+            await channel.close()
 
     async def _consume(self, channel: AbstractChannel) -> None:
         async with self._answered():
@@ -131,12 +142,12 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
             yield
         self._asking = False
 
-    async def _send(self, channel: AbstractChannel, *, last: bool = False) -> None:
-        for frame in self._window.flush(last=last):
+    async def _send(self, channel: AbstractChannel) -> None:
+        for frame in self._window.flush(last=self._finishing):
             if isinstance(frame, Ack):
-                await channel.basic_ack(frame.tag, frame.multiple, wait=last)
+                await channel.basic_ack(frame.tag, frame.multiple, wait=False)
             else:
-                await channel.basic_nack(frame.tag, requeue=frame.requeue, wait=last)
+                await channel.basic_nack(frame.tag, requeue=frame.requeue, wait=False)
 
     # Told by the library
 

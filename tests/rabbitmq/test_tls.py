@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
 from pywats_asyncio import AsyncioBridge
 from pywats_rabbitmq import RabbitConfig, RabbitError, RabbitPublisher, RabbitTlsFailed
-from support.programs import require_package, require_program
+from support.programs import require_package
 from support.rabbitmq import RabbitServer
-
-
-def certify(folder: Path, name: str, *arguments: str) -> tuple[Path, Path]:
-    """A certificate for localhost and its key; signed by itself unless the arguments say otherwise."""
-    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command = ["req", "-x509", *kind, "-subj"]
-    subject = [f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    output = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(
-        [require_program("openssl"), *command, *subject, *output, *arguments], check=True, capture_output=True
-    )
-    return certificate, key
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a CA, and a certificate of the broker and of ours that it signed."""
     folder = tmp_path_factory.mktemp("tls")
-    ca, ca_key = certify(folder, "ca")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
     for name in ("broker", "station"):
-        certify(
-            folder,
-            name,
-            "-CA",
-            str(ca),
-            "-CAkey",
-            str(ca_key),
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-        )
-    certify(folder, "stranger")
+        issued = authority.issue_cert("localhost", "127.0.0.1", common_name=name)
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
     return folder
 
 

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -193,5 +194,6 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
     assert len(panels) == 2 * STEP * (KILLS + 1)
     assert all(places == {"1", "2", "3"} for places in panels.values())
     # And the store holds nothing that is not done.
-    assert list(SQLiteDeadLetterQueue.open(tmp_path / "data", read_only=True)) == []
+    with closing(SQLiteDeadLetterQueue.open(tmp_path / "data", read_only=True)) as letters:
+        assert list(letters) == []
     assert (await Store(tmp_path / "data").open()).unsettled == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -339,7 +340,8 @@ async def test_with_data_it_starts_where_the_life_before_ended(tmp_path: Path) -
             await nursery.start(station.run)
             await (await station.publish(event_of(1))).wait_settled()
             station.request_stop()
-    assert [letter.event_id is not None for letter in SQLiteDeadLetterQueue.open(tmp_path)] == [True]
+    with closing(SQLiteDeadLetterQueue.open(tmp_path)) as letters:
+        assert [letter.event_id is not None for letter in letters] == [True]
 
 
 # What cannot work

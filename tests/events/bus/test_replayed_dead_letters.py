@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,8 @@ def test_one_of_a_process_before_is_replayed_from_its_store(tmp_path: Path) -> N
         (letter,) = bus.error_policy.dead_letter_queue.find(handler="Server")
         assert bus.replay_dead_letter(letter, timeout=10).wait(10).outcomes == {"Server": Outcome.HANDLED}
     assert server.took == [7]
-    assert SQLiteDeadLetterQueue.open(tmp_path).is_empty
+    with closing(SQLiteDeadLetterQueue.open(tmp_path)) as letters:
+        assert letters.is_empty
 
 
 def test_plain_code_is_told_what_it_cannot_replay() -> None:
