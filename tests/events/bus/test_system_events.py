@@ -168,7 +168,7 @@ async def test_more_than_the_lane_holds_drop_the_oldest_and_are_counted(autojump
         bus.subscribe(listener)
         await wait_all_tasks_blocked()
         for number in range(LANE + 100):  # in one step: nothing is routed meanwhile
-            bus.announce(EventType.TRANSPORT_ERROR, {"number": number})
+            bus.port.announce(EventType.TRANSPORT_ERROR, {"number": number})
         await wait_all_tasks_blocked()
         await bus.wait_idle()
         assert bus._core.system.dropped == 100
