@@ -44,10 +44,10 @@ def assemble(config: StationConfig, bus: Bus) -> None:
     for spec in config.transports:
         _register(bus, spec, config.sources)
     if config.sources:
-        bus.on_event(UnmappedSenders(config.sources, bus.announce).hear)
+        bus.on_event(UnmappedSenders(config.sources, bus.port.announce).hear)
     if config.folder is not None:
         bus.add_child(control_of(config.folder, bus), "observers")
-    look = partial(first_look, handlers, bus.announce)
+    look = partial(first_look, handlers, bus.port.announce)
     bus.add_child(ChildSpec("first look", look, restart=TEMPORARY), "observers")
     for child in config.observers:
         bus.add_child(child, "observers")

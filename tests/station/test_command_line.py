@@ -256,14 +256,20 @@ def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(running: An
     shown = command("dead-letters", "show", data, listed[0]["id"])
     assert json.loads(shown.stdout)["attempts"] == 2
     assert command("dead-letters", "export", data, folder / "out.jsonl").stdout.startswith("3 written")
+    exported = command("dead-letters", "export", data, folder / "out.jsonl", "--json")
+    assert json.loads(exported.stdout) == {"written": 3, "file": str(folder / "out.jsonl")}
     assert len((folder / "out.jsonl").read_text().splitlines()) == 3
     assert command("dead-letters", "replay", data).returncode == 2
     (folder / "mended").touch()
     replayed = command("dead-letters", "replay", data, listed[0]["id"])
     assert replayed.stdout == f"{listed[0]['id']}  Picky: handled\n"
-    assert command("dead-letters", "drop", data, listed[1]["id"]).stdout == "1 dropped\n"
-    rest = command("dead-letters", "replay", data, "--all")
-    assert rest.stdout == f"{listed[2]['id']}  Picky: handled\n"
+    dropped = command("dead-letters", "drop", data, listed[1]["id"], "--json")
+    assert json.loads(dropped.stdout) == {"dropped": 1}
+    rest = command("dead-letters", "replay", data, "--all", "--json")
+    assert [json.loads(line) for line in rest.stdout.splitlines()] == [
+        {"id": listed[2]["id"], "outcomes": {"Picky": "handled"}}
+    ]
+    assert command("dead-letters", "drop", data, "--all").stdout == "0 dropped\n"
     assert command("dead-letters", "list", data).stdout == "no dead letters\n"
 
 
@@ -431,6 +437,10 @@ def test_an_error_in_a_station_s_file_is_told_with_its_line(tmp_path: Path) -> N
         done = command("check", tmp_path / name)
         assert done.returncode == 1
         assert text in done.stderr
+        in_json = command("check", tmp_path / name, "--json")
+        assert in_json.returncode == 1
+        (found,) = json.loads(in_json.stdout)["findings"]
+        assert (found["level"], text in found["text"]) == ("error", True)
 
 
 def test_a_data_folder_with_a_long_name_is_asked_all_the_same(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ def test_all_that_comes_in_is_at_the_server_or_a_dead_letter(
     said = capsys.readouterr().out
     assert "every event is accounted for" in said
     assert "over AMQP 1.0" in said
+    books = said.split("What came in")[1].splitlines()
+    assert [line for line in books[:-1] if len(line) > 100 or line != line.rstrip()] == []
     numbers = re.search(
         r"accounted for: (\d+) \+ (\d+) units tested = (\d+) results = (\d+) reports \+ (\d+) dead letters?"
         r"(?: - (\d+) that)?",

@@ -3,20 +3,27 @@
 Starts fail, hang, are ignored and take time, at every level and at the first start of all; stops take
 time, fail and outlast their grace; the last step is a stop with a deadline. Each step is over before
 the next, as OTP's supervisor does one thing after the other; `test_nothing_wedges` looks at what
-overlaps. `PYWATS_EXAMPLES=20000` makes it a soak.
+overlaps. What fails is shrunk to a few lines of Python. `PYWATS_EXAMPLES=20000` makes it a soak.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from math import inf
 from typing import Any, Final, NamedTuple
 
 import trio
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from pywats_supervision import (
     ALL_SIGNIFICANT,
@@ -38,12 +45,14 @@ from pywats_supervision import (
 )
 from pywats_supervision.testing import Puppet, settled
 from support.otp_model import Clock, Habits, ModelChild, ModelSupervisor, Start
+from support.stepped_run import SteppedRun
 
 RESTART: Final = {"permanent": PERMANENT, "transient": TRANSIENT, "temporary": TEMPORARY}
 STRATEGY: Final = {"one_for_one": ONE_FOR_ONE, "one_for_all": ONE_FOR_ALL, "rest_for_one": REST_FOR_ONE}
 SHUTDOWN: Final = {"never": NEVER, "any": ANY_SIGNIFICANT, "all": ALL_SIGNIFICANT}
 
 WITHIN: Final = 5.0
+CALLS: Final = ("stop", "suspend", "resume", "restart", "remove")
 
 
 class Leaf(NamedTuple):
@@ -68,30 +77,23 @@ class Plan(NamedTuple):
     children: tuple[Leaf | tuple[str, Plan], ...]
 
 
-class Step(NamedTuple):
-    """One thing that happens, to whichever child or supervisor `who` picks."""
-
-    what: str
-    who: int
-    seconds: int
-    leaf: Leaf
-    """What is added; its starts are also those that follow a failure."""
-
-
-CALLS: Final = ["finish", "stop", "suspend", "resume", "restart", "remove", "add", "add", "sleep"]
-
 restarts = st.sampled_from(sorted(RESTART))
 # No two of these can be over at the same moment: then either may be the first.
 stops = {"stop_takes": st.sampled_from([0.0, 0.0, 1.0, 3.0]), "grace": st.sampled_from([0.0, 2.0, 5.0])}
 
 
-def leaves(*starts: Start) -> st.SearchStrategy[Leaf]:
-    """Leaves whose next starts do one of these things each."""
+def several(*starts: Start) -> st.SearchStrategy[tuple[Start, ...]]:
+    """What the next starts do, one of these things each."""
+    return st.lists(st.sampled_from(starts), max_size=3).map(tuple)
+
+
+def leaves(starts: st.SearchStrategy[tuple[Start, ...]]) -> st.SearchStrategy[Leaf]:
+    """Leaves whose next starts are like this."""
     return st.builds(
         Leaf,
         restarts,
         st.booleans(),
-        st.lists(st.sampled_from(starts), max_size=3).map(tuple),
+        starts,
         st.booleans(),
         shielded=st.sampled_from([0.0, 0.0, 1.0]),
         stop_fails=st.booleans(),
@@ -110,14 +112,9 @@ def plans(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Plan]:
 
 
 # Mostly up at once: a first start that fails is the end.
-first = leaves(*[0.0] * 12, 2.0, 2.0, "is ignored", "fails", "hangs")
-later = leaves(0.0, 0.0, 2.0, "is ignored", "fails", "fails", "hangs")
+first = leaves(several(*[0.0] * 12, 2.0, 2.0, "is ignored", "fails", "hangs"))
+next_starts = several(0.0, 0.0, 2.0, "is ignored", "fails", "fails", "hangs")
 trees = plans(st.one_of(first, st.tuples(restarts, plans(first))))
-steps = st.lists(
-    st.builds(Step, st.sampled_from(["fail"] * 4 + CALLS), st.integers(0, 20), st.integers(0, 5), later),
-    min_size=10,
-    max_size=40,
-)
 timeouts = st.sampled_from([0.0, 0.5, 2.5, 6.5, inf])
 
 
@@ -211,55 +208,52 @@ class Both:
 
     # Steps
 
-    def running(self, model: ModelSupervisor) -> list[ModelSupervisor]:
+    def running(self) -> dict[str, ModelSupervisor]:
         """Every supervisor that runs."""
-        found = [model]
-        for child in model.children:
-            if child.sub is not None and child.state == "running":
-                found += self.running(child.sub)
-        return found
+        return {} if self.outcome else {model.name: model for model in running_in(self.model)}
 
-    async def take(self, step: Step) -> None:
-        """Take one step in both."""
-        if step.what == "sleep":
-            self.clock.now += step.seconds
-            return
-        running = self.running(self.model)
-        if step.what == "add":
-            await self._add(running[step.who % len(running)], step.leaf)
-            return
-        places = [(model, child) for model in running for child in model.children]
-        if not places:
-            return
-        model, child = places[step.who % len(places)]
-        if step.what in {"fail", "finish"}:
-            self._end_life(step, model, child)
-            return
-        getattr(model, f"{step.what}_child")(child)
+    def children(self) -> dict[str, tuple[ModelSupervisor, ModelChild]]:
+        """Every child of those, with its supervisor."""
+        return {child.name: (model, child) for model in self.running().values() for child in model.children}
+
+    def leaves(self) -> list[str]:
+        """Those whose life may end now."""
+        return [
+            name
+            for name, (_, child) in self.children().items()
+            if child.sub is None and child.state == "running"
+        ]
+
+    async def call(self, what: str, name: str) -> None:
+        """Call one of the supervisor's methods about a child, in both."""
+        model, child = self.children()[name]
+        getattr(model, f"{what}_child")(child)
         self.model.escalated()
         with suppress(OSError, StartTimeout, SupervisionError):
-            await getattr(self.supervisors[model.name], f"{step.what}_child")(child.name)
+            await getattr(self.supervisors[model.name], f"{what}_child")(name)
 
-    async def _add(self, model: ModelSupervisor, leaf: Leaf) -> None:
+    async def add(self, supervisor: str, leaf: Leaf) -> None:
+        """Start one more child, in both."""
+        model = self.running()[supervisor]
         child, spec = self._child(leaf, may_be_significant=False)
         came_up = model.start_child(child)
         try:
-            await self.supervisors[model.name].start_child(spec)
+            await self.supervisors[supervisor].start_child(spec)
         except (OSError, StartTimeout):
             assert not came_up
         else:
             assert came_up
 
-    def _end_life(self, step: Step, model: ModelSupervisor, child: ModelChild) -> None:
-        if child.sub is not None or child.state != "running":
-            return
-        self._plan(child, step.leaf.starts)
-        puppet = self.puppets[child.name]
-        if step.what == "fail":
+    async def end_life(self, name: str, failed: bool, starts: tuple[Start, ...]) -> None:
+        """Let a leaf fail or finish; the next lives start like this."""
+        model, child = self.children()[name]
+        self._plan(child, starts)
+        puppet = self.puppets[name]
+        if failed:
             puppet.fail()
         else:
             puppet.finish()
-        model.end_life(child, failed=step.what == "fail")
+        model.end_life(child, failed=failed)
         self.model.escalated()
 
     async def stop(self, within: float) -> None:
@@ -270,18 +264,25 @@ class Both:
 
     # Comparing
 
-    async def compare(self, step: object) -> None:
+    async def compare(self) -> None:
         """When what was begun is over, both are in the same state, by the same way in the same time."""
         await trio.sleep_until(self.clock.now)
         await settled()
         seen = [(when, line) for when, line in self.diary if line.startswith(("start", "end"))]
         if self.ordered:
-            assert seen == self.expected, step
+            assert seen == self.expected
         else:
-            assert sorted(seen) == sorted(self.expected), step  # those of a dynamic one have no order
-        assert self.outcome == self.model.ended, step
+            assert sorted(seen) == sorted(self.expected)  # those of a dynamic one have no order
+        assert self.outcome == self.model.ended
         if not self.outcome:
-            assert shape_of(self.tree.snapshot()) == model_shape(self.model), step
+            assert shape_of(self.tree.snapshot()) == model_shape(self.model)
+
+
+def running_in(model: ModelSupervisor) -> Iterator[ModelSupervisor]:
+    yield model
+    for child in model.children:
+        if child.sub is not None and child.state == "running":
+            yield from running_in(child.sub)
 
 
 def shape_of(snapshot: SupervisorSnapshot) -> list[Any]:
@@ -302,36 +303,80 @@ def model_shape(model: ModelSupervisor) -> list[Any]:
     ]
 
 
-async def compared(plan: Plan, taken: list[Step], stop_within: float) -> None:
-    both = Both(plan)
+def one_of(names: Callable[[Both], Iterable[str]]) -> st.SearchStrategy[str]:
+    """One of the names that there are when the step is taken."""
+    return st.runner().flatmap(lambda tree: st.sampled_from(list(names(tree.both))))
 
-    async def run() -> None:
+
+class Tree(RuleBasedStateMachine):
+    """What may happen to a tree; each rule is a step of both, and is compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trio = SteppedRun()
+        self.agreed = True
+
+    @initialize(plan=trees, stop_within=timeouts)
+    def start(self, plan: Plan, stop_within: float) -> None:
+        self.both = Both(plan)
+        self.stop_within = stop_within
+        self.both.model.start()
+        self.trio.start_soon(self._run)
+        self._take()
+
+    async def _run(self) -> None:
         try:
-            await both.tree.run()
-            both.outcome = "normal"
+            await self.both.tree.run()
+            self.both.outcome = "normal"
         except RestartIntensityExceeded:
-            both.outcome = "too many restarts"
+            self.both.outcome = "too many restarts"
         except (OSError, StartTimeout):
-            both.outcome = "failed start"
+            self.both.outcome = "failed start"
 
-    async with trio.open_nursery() as nursery:
-        both.model.start()
-        nursery.start_soon(run)
-        await both.compare("the first start")
-        for step in taken:
-            if both.outcome:
-                return
-            await both.take(step)
-            await both.compare(step)
-        if not both.outcome:
-            await both.stop(stop_within)
-            await both.compare(f"stop({stop_within})")
-            assert both.outcome == "normal"
+    def _take(self, step: Callable[..., Awaitable[object]] = trio.lowlevel.checkpoint, *args: object) -> None:
+        async def taken() -> None:
+            await step(*args)
+            await self.both.compare()
+
+        self.agreed = False
+        self.trio.run(taken)
+        self.agreed = True
+
+    @precondition(lambda self: self.both.leaves())
+    @rule(
+        name=one_of(Both.leaves),
+        failed=st.sampled_from([True, True, True, False]),
+        starts=next_starts,
+    )
+    def end_life(self, name: str, failed: bool, starts: tuple[Start, ...]) -> None:
+        self._take(self.both.end_life, name, failed, starts)
+
+    @precondition(lambda self: self.both.children())
+    @rule(name=one_of(Both.children), what=st.sampled_from(CALLS))
+    def call(self, what: str, name: str) -> None:
+        self._take(self.both.call, what, name)
+
+    @precondition(lambda self: self.both.running())
+    @rule(supervisor=one_of(Both.running), leaf=leaves(next_starts))
+    def add(self, supervisor: str, leaf: Leaf) -> None:
+        self._take(self.both.add, supervisor, leaf)
+
+    @rule(seconds=st.integers(0, 5))
+    def sleep(self, seconds: int) -> None:
+        self.both.clock.now += seconds
+        self._take()
+
+    def teardown(self) -> None:
+        try:
+            if self.agreed and not self.both.outcome:
+                self._take(self.both.stop, self.stop_within)
+                assert self.both.outcome == "normal"
+        finally:
+            self.trio.close()
 
 
-@settings(max_examples=int(os.environ.get("PYWATS_EXAMPLES", "300")), deadline=None)
-@given(trees, steps, timeouts)
-def test_whatever_happens_the_tree_does_what_otp_s_rules_say(
-    plan: Plan, taken: list[Step], stop_within: float
-) -> None:
-    trio.run(compared, plan, taken, stop_within, clock=MockClock(autojump_threshold=0))
+def test_whatever_happens_the_tree_does_what_otp_s_rules_say() -> None:
+    examples = int(os.environ.get("PYWATS_EXAMPLES", "250"))
+    run_state_machine_as_test(
+        Tree, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None)
+    )

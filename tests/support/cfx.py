@@ -18,7 +18,17 @@ from pywats_events import AsyncEventBus, Event
 from pywats_events.durability import Store
 from pywats_events.policies import DeadLetterEntry
 
-__all__ = ["HERE", "LISTENS", "Station", "envelope_of", "sample_bodies", "samples_folder", "station", "until"]
+__all__ = [
+    "HERE",
+    "LISTENS",
+    "Held",
+    "Station",
+    "envelope_of",
+    "sample_bodies",
+    "samples_folder",
+    "station",
+    "until",
+]
 
 HERE = "//Acme/WATS/Station1"
 LISTENS = "amqp://127.0.0.1:0"
@@ -63,12 +73,10 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
             await trio.sleep(0.005)
 
 
-class Station:
-    """A bus with a transport, and a handler that remembers what it gets and may be held."""
+class Held:
+    """A handler that remembers what it gets, and may be held by a gate."""
 
-    def __init__(self, bus: AsyncEventBus, transport: CFXTransport) -> None:
-        self.bus = bus
-        self.transport = transport
+    def __init__(self) -> None:
         self.events: list[Event] = []
         self.gate: trio.Event | None = None
 
@@ -77,6 +85,15 @@ class Station:
         if self.gate is not None:
             await self.gate.wait()
         self.events.append(event)
+
+
+class Station(Held):
+    """A bus with a transport, and a handler that remembers what it gets and may be held."""
+
+    def __init__(self, bus: AsyncEventBus, transport: CFXTransport) -> None:
+        super().__init__()
+        self.bus = bus
+        self.transport = transport
 
     @property
     def uri(self) -> str:

@@ -84,3 +84,7 @@ class DeadLetters:
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None:
         """An event is among the dead letters."""
         self._bus.system.dead_lettered(event, name, error, attempts)
+
+    def rejected(self, source: str, error: Exception) -> None:
+        """Input that is no event is among the dead letters."""
+        self._bus.system.rejected(source, error)

@@ -57,6 +57,8 @@ class Announces(Protocol):
 
     def dead_lettered(self, event: Event, name: str, error: Exception, attempts: int) -> None: ...
 
+    def rejected(self, source: str, error: Exception) -> None: ...
+
     def kept(self, receipt: Receipt, name: str) -> None: ...
 
 
@@ -76,6 +78,7 @@ class PolicyPerformer(Performer[Burial | Rejected]):
             logger.error("input from %r is no event: %s", source, message.error, extra={"sender": source})
             self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)
             self._bus.kept(message.receipt, message.source)
+            self._bus.rejected(message.source, message.error)
         elif message.name:
             self._bury(message)
         else:

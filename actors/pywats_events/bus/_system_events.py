@@ -106,6 +106,22 @@ class SystemEvents(Performer[Event]):
                 "event_id": event.id,
                 "event_type": str(event.event_type),
                 "attempts": attempts,
+                "source": event.source,
+                "error_type": type(error).__name__,
+                "error_message": str(error),
+            },
+        )
+
+    def rejected(self, source: str, error: Exception) -> None:
+        """Input that is no event is among the dead letters."""
+        self.announce(
+            EventType.EVENT_DEAD_LETTER,
+            {
+                "handler": None,
+                "event_id": None,
+                "event_type": None,
+                "attempts": 1,
+                "source": source,
                 "error_type": type(error).__name__,
                 "error_message": str(error),
             },

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Never, Self, final
+from typing import TYPE_CHECKING, Any, Never, Self, final
 
 import trio
 
@@ -14,10 +14,10 @@ from pywats_events.bus._checks import check_no_more
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE, BusCore
 from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._redelivery import Redelivery
-from pywats_events.bus._routing_actor import Route
 from pywats_events.bus._subscriptions import Subscription
-from pywats_events.bus._thread import is_here, this_thread
-from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock, WrongThread
+from pywats_events.bus._thread import this_thread
+from pywats_events.bus._trio_port import TrioPort
+from pywats_events.errors import BusFull, BusNotRunning, BusStopped, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.models.event import Event
@@ -37,8 +37,6 @@ if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability import Store
 
 __all__ = ["AsyncEventBus"]
-
-logger: Final = logging.getLogger("pywats_events")
 
 
 @final
@@ -88,20 +86,20 @@ class AsyncEventBus:
         **unknown: Never,
     ) -> None:
         check_no_more(type(self).__name__, unknown)
-        self._core = BusCore(
-            name,
-            self,
-            retry_policy=retry_policy,
-            error_policy=error_policy,
-            capacity=capacity,
-            middleware=middleware,
-            store=store,
-            runtime=runtime,
+        self._port = TrioPort(
+            partial(
+                BusCore,
+                name,
+                retry_policy=retry_policy,
+                error_policy=error_policy,
+                capacity=capacity,
+                middleware=middleware,
+                store=store,
+                runtime=runtime,
+            )
         )
+        self._core = self._port.core
         self._redelivery = Redelivery(self._core)
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._thread: int | None = None
-        """The thread of the run."""
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
     # Publishing
@@ -136,12 +134,12 @@ class AsyncEventBus:
         hand = CURRENT_HAND.get() and core.hand()
         if hand is not None and not now:
             return core.keep(event, hand)
-        if this_thread() != self._thread:
-            self._check_thread("publish", "publish_nowait() may be called from any thread")
+        if this_thread() != self._port.thread:
+            self._port.check_thread("publish", "publish_nowait() may be called from any thread")
         if hand is not None:
             return core.accept(event, core.route(event))
         if core.journaling is not None:
-            receipt = await self.publish_on_trio(event)
+            receipt = await self._port.publish_on_trio(event)
             await receipt.wait_secured()
             return receipt
         if not core.door.open:
@@ -179,15 +177,7 @@ class AsyncEventBus:
                     event,
                 )
             route.open_until = core.ledger.accepted + margin
-        return self._accept(event, route)
-
-    def _accept(self, event: Event, route: Route) -> Receipt:
-        """Accept an event now, or from another thread as soon as the bus's has its turn."""
-        if self._token is None or is_here(self._token):
-            return self._core.accept(event, route)
-        receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
-        self._token.run_sync_soon(self._enter, receipt)
-        return receipt
+        return self._port.accept(event, route)
 
     # Subscriptions
 
@@ -239,7 +229,7 @@ class AsyncEventBus:
             ValueError: if a value cannot work.
             WrongThread: in another thread, while it runs.
         """
-        self._check_thread("subscribe")
+        self._port.check_thread("subscribe")
         return self._core.subscribe(
             handler,
             event_types=event_types,
@@ -270,7 +260,7 @@ class AsyncEventBus:
         Cancelled: the subscription takes no new events any more; what it has is dropped when the
         bus next stops it.
         """
-        self._check_thread("unsubscribe")
+        self._port.check_thread("unsubscribe")
         await trio.lowlevel.checkpoint()
         if self._core.hand() is not None:
             return self._core.request_unsubscribe(handler)
@@ -299,7 +289,7 @@ class AsyncEventBus:
             TypeError: if it is no BaseTransport, or `reconnect` no Backoff.
             ValueError: if there is one of that name.
         """
-        self._check_thread("register_transport")
+        self._port.check_thread("register_transport")
         core = self._core
         made = core.transports.register(transport, reconnect, core.tree if core.running else None)
         made.set_event_bus(self)
@@ -316,7 +306,7 @@ class AsyncEventBus:
 
         Cancelled: it goes on stopping.
         """
-        self._check_thread("unregister_transport")
+        self._port.check_thread("unregister_transport")
         registered = self._core.transports.unregister(transport)
         if registered is None:
             await trio.lowlevel.checkpoint()
@@ -350,7 +340,7 @@ class AsyncEventBus:
 
         Cancelled: it stays a dead letter.
         """
-        self._check_thread("replay_dead_letter")
+        self._port.check_thread("replay_dead_letter")
         self._core.check_open()
         return await self._redelivery.replay(letter)
 
@@ -371,7 +361,7 @@ class AsyncEventBus:
             TypeError: if it is no ChildSpec.
             ValueError: if there is no such branch, or it has a child of that name.
         """
-        self._check_thread("add_child")
+        self._port.check_thread("add_child")
         core = self._core
         core.own_children.add(child, branch, core.tree if core.running else None)
 
@@ -387,7 +377,7 @@ class AsyncEventBus:
 
         Cancelled: it goes on stopping.
         """
-        self._check_thread("remove_child")
+        self._port.check_thread("remove_child")
         await trio.lowlevel.checkpoint()
         core = self._core
         return await core.own_children.remove(name, branch, core.tree if core.running else None)
@@ -410,8 +400,7 @@ class AsyncEventBus:
             raise RuntimeError(f"bus {self.name!r} is running already")
         if self._core.tree is not None:
             raise BusStopped(f"bus {self.name!r} has been stopped; build another one")
-        self._token = trio.lowlevel.current_trio_token()
-        self._thread = this_thread()
+        self._port.enter_run()
         await self._core.run(task_status)
 
     async def stop(self, timeout: float = DEFAULT_GRACE) -> None:  # noqa: ASYNC109 - a grace, not a limit of this call
@@ -427,7 +416,7 @@ class AsyncEventBus:
         """
         if self._core.hand() is not None:
             raise WouldDeadlock(f"a handler of bus {self.name!r} cannot wait for its end; use request_stop()")
-        self._check_thread("stop", "request_stop() may be called from any thread")
+        self._port.check_thread("stop", "request_stop() may be called from any thread")
         await self._core.stop(checked_duration("timeout", timeout))
 
     def request_stop(self, timeout: float = DEFAULT_GRACE) -> None:
@@ -438,7 +427,7 @@ class AsyncEventBus:
         """
         grace = checked_duration("timeout", timeout)
         if self._core.running:
-            self.call_soon(self._spawn_stop, grace)
+            self._port.call_soon(self._spawn_stop, grace)
 
     def _spawn_stop(self, grace: float) -> None:
         if self._core.running:
@@ -481,7 +470,7 @@ class AsyncEventBus:
 
     async def wait_stopped(self) -> None:
         """Wait until the bus has ended. Cancelled: nothing has happened."""
-        self._check_thread("wait_stopped")
+        self._port.check_thread("wait_stopped")
         await self._core.wait_stopped()
 
     async def wait_idle(self) -> None:
@@ -494,7 +483,7 @@ class AsyncEventBus:
         """
         if self._core.hand() is not None:
             raise WouldDeadlock(f"a handler of bus {self.name!r} cannot wait until no event is in hand")
-        self._check_thread("wait_idle")
+        self._port.check_thread("wait_idle")
         await self._core.wait_idle()
 
     async def wait_replayed(self) -> None:
@@ -502,13 +491,18 @@ class AsyncEventBus:
 
         New events are accepted meanwhile, and follow. Cancelled: nothing has happened.
         """
-        self._check_thread("wait_replayed")
+        self._port.check_thread("wait_replayed")
         if self._core.journaling is None:
             await trio.lowlevel.checkpoint()
         else:
             await self._core.journaling.wait_replayed()
 
     # What can be seen
+
+    @property
+    def port(self) -> TrioPort:
+        """What its transports publish to, and how its receipts wait."""
+        return self._port
 
     @property
     def name(self) -> str:
@@ -587,117 +581,6 @@ class AsyncEventBus:
     ) -> None:
         child.on_stopping(lambda: self.request_stop(max(0.0, child.deadline - trio.current_time())))
         await self.run(task_status=task_status)
-
-    # How receipts wait, and what transports need (see Waits and Port)
-
-    @property
-    def port(self) -> AsyncEventBus:
-        """What its transports publish to."""
-        return self
-
-    def check_may_wait(self, what: str) -> None:
-        """Refuse: on trio one awaits."""
-        raise WouldDeadlock(
-            f"{what} waits in a plain thread, and this transport belongs to an AsyncEventBus; "
-            f"use `await {what}_async(...)` there"
-        )
-
-    async def wait_settled(self, receipt: Receipt) -> None:
-        """Wait, on trio, until a receipt is settled; in any trio run."""
-        if receipt.settled:
-            await trio.lowlevel.checkpoint()
-            return
-        hand = self._core.hand()
-        if hand is not None and receipt in hand.outbox:
-            raise WouldDeadlock(
-                f"event {receipt.event.id} enters bus {self.name!r} when the handler that waits returns; "
-                "publish(..., now=True) lets it in at once"
-            )
-        try:
-            token = trio.lowlevel.current_trio_token()
-        except RuntimeError:
-            raise WrongThread(
-                "receipt.wait_settled() waits on trio; use receipt.wait() in a plain thread, and "
-                "asyncio.wrap_future(receipt.future) on asyncio"
-            ) from None
-        settled = trio.Event()
-
-        def heard(receipt: Receipt) -> None:
-            del receipt
-            if is_here(token):
-                settled.set()
-            else:
-                token.run_sync_soon(settled.set)  # who waits is in a trio run of its own
-
-        receipt.add_done_callback(heard)
-        try:
-            await settled.wait()
-        except BaseException:
-            receipt.remove_done_callback(heard)
-            raise
-
-    def wait(self, receipt: Receipt, timeout: float | None) -> None:
-        """Refuse: on trio one awaits."""
-        del timeout
-        if not receipt.settled:
-            raise WouldDeadlock(
-                "receipt.wait() waits in a plain thread; use `await receipt.wait_settled()` on trio"
-            )
-
-    def callback_failed(self, receipt: Receipt, error: Exception) -> None:
-        """A done callback of a receipt raised."""
-        event_id = receipt.event.id
-        extra = {"event_id": event_id}
-        logger.error("a done callback of event %s raised", event_id, exc_info=error, extra=extra)
-
-    def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        """Call it on the bus's thread: at once there, soon from any other."""
-        if self._token is None or is_here(self._token):
-            function(*args)
-        else:
-            self._token.run_sync_soon(function, *args)
-
-    def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
-        """Make a dead letter of a transport's input that is no event; from any thread."""
-        receipt = Receipt(None, (), self._core.ledger, 1)
-        self.call_soon(self._core.reject, receipt, raw, error, source)
-        return receipt
-
-    async def publish_on_trio(self, event: Event) -> Receipt:
-        """Publish for a transport, on trio; waits at the door, and not until it is written down."""
-        core = self._core
-        hand = CURRENT_HAND.get() and core.hand()
-        if hand is not None:
-            return core.keep(event, hand)
-        self._check_thread("publish_event_async", "publish_event() may be called from any thread")
-        core.check_open()
-        route = core.route(event) if core.in_hook() else await core.wait_open(event)
-        return core.accept(event, route)
-
-    def publish_from_thread(self, event: Event) -> Receipt:
-        """Publish for a transport; on the bus's own thread it never waits."""
-        core = self._core
-        hand = core.hand()
-        if hand is not None:
-            return core.keep(event, hand)
-        core.check_open()
-        return self._accept(event, core.route(event))
-
-    def _enter(self, receipt: Receipt) -> None:
-        self._core.enter((receipt,), None)
-
-    def announce(self, event_type: EventType, payload: dict[str, Any]) -> None:
-        """Make a system event for a transport."""
-        self.call_soon(lambda: self._core.system.announce(event_type, payload))
-
-    def _check_thread(
-        self, what: str, instead: str = "call it there, by trio.from_thread.run or run_sync"
-    ) -> None:
-        """Refuse what would touch the trio run of this bus from another thread, before it does."""
-        if self._core.running and this_thread() != self._thread:
-            raise WrongThread(
-                f"{what}() was called outside of the thread in which bus {self.name!r} runs; {instead}"
-            )
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"

@@ -549,7 +549,7 @@ class EventBus:
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
-        await self.on_trio.wait_settled(receipt)
+        await self.on_trio.port.wait_settled(receipt)
 
     def wait(self, receipt: Receipt, timeout: float | None) -> None:
         """Wait, in a plain thread, until a receipt is settled."""
@@ -573,7 +573,7 @@ class EventBus:
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        self.on_trio.callback_failed(receipt, error)
+        self.on_trio.port.callback_failed(receipt, error)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""
@@ -587,7 +587,7 @@ class EventBus:
 
     async def publish_on_trio(self, event: Event) -> Receipt:
         """Publish for a transport, on trio; waits at the door."""
-        return await self.on_trio.publish_on_trio(event)
+        return await self.on_trio.port.publish_on_trio(event)
 
     def publish_from_thread(self, event: Event) -> Receipt:
         """Publish for a transport, from any thread."""

@@ -37,6 +37,8 @@ _KINDS: Final = (
     *(str, int, (str, NULL), int, (str, NULL), str, str, str),
     *((bytes, NULL), (bytes, NULL), (int, NULL)),
 )
+_LAST: Final = "\U0010ffff"
+"""Follows everything that an id may go on with."""
 _PAGE: Final = 1000
 """Numbers that are read at a time; the dead letters themselves are read one by one."""
 
@@ -345,6 +347,21 @@ class SQLiteDeadLetterQueue(DeadLetterQueue):
                 yield last
             if not page:
                 return
+
+    def ids_beginning(self, beginning: str, limit: int) -> list[str]:
+        """The ids on the disk that begin so, in their order.
+
+        Args:
+            beginning: of the ids; empty for all.
+            limit: at most so many.
+        """
+        with self._guard:
+            rows = self._rows(
+                "SELECT id FROM letters WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+                (clean(beginning), clean(beginning) + _LAST, limit),
+                (str,),
+            )
+        return [letter_id for (letter_id,) in rows]
 
     def peek(self) -> DeadLetterEntry | None:
         """The oldest; None if there is none."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 import msgspec
 
@@ -25,7 +25,7 @@ from pywats_events.models._clock import new_id, now
 from pywats_events.models.event import Event
 from pywats_supervision.system import new_lock
 
-__all__ = ["DeadLetterEntry", "DeadLetterQueue"]
+__all__ = ["DeadLetterEntry", "DeadLetterQueue", "Wanted"]
 
 logger: Final = logging.getLogger("pywats_events")
 
@@ -113,6 +113,28 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         except EventsError:
             # That it cannot be written may be the very reason why it is here.
             return f"{self.event!r} with payload {self.event.payload!r}"
+
+
+class Wanted(TypedDict, total=False):
+    """What may be asked of a queue of dead letters.
+
+    Attributes:
+        letter_id: of the dead letter.
+        event_id: of the event.
+        event_type: dotted name, as its sender wrote it.
+        handler: the subscription that gave up.
+        source: where the event, or what was no event, came from.
+        error_type: the class of the error.
+        limit: at most so many, 0 or more.
+    """
+
+    letter_id: str | None
+    event_id: str | None
+    event_type: str | None
+    handler: str | None
+    source: str | None
+    error_type: str | None
+    limit: int | None
 
 
 class DeadLetterQueue:
@@ -257,67 +279,35 @@ class DeadLetterQueue:
         """
         return self.find(event_type=event_type, limit=limit)
 
-    def find(
-        self,
-        *,
-        letter_id: str | None = None,
-        event_id: str | None = None,
-        event_type: str | None = None,
-        handler: str | None = None,
-        source: str | None = None,
-        error_type: str | None = None,
-        limit: int | None = None,
-    ) -> list[DeadLetterEntry]:
-        """The dead letters that have all the given values, newest first.
+    def find(self, **wanted: Unpack[Wanted]) -> list[DeadLetterEntry]:
+        """The dead letters that have all the given values, newest first; see `select`."""
+        return list(self.select(**wanted))
+
+    def select(self, **wanted: Unpack[Wanted]) -> Iterator[DeadLetterEntry]:
+        """The same one by one, so that no more than one has to be in memory.
 
         Args:
-            letter_id: of the dead letter.
-            event_id: of the event.
-            event_type: dotted name, as its sender wrote it.
-            handler: the subscription that gave up.
-            source: where the event, or what was no event, came from.
-            error_type: the class of the error.
-            limit: at most so many, 0 or more; None for all.
+            **wanted: see `Wanted`; a value of None is the same as none.
 
         Raises:
+            TypeError: if there is no such name, or the limit is no whole number.
             ValueError: if the limit is negative.
         """
-        found = self.select(
-            letter_id=letter_id,
-            event_id=event_id,
-            event_type=event_type,
-            handler=handler,
-            source=source,
-            error_type=error_type,
-            limit=limit,
-        )
-        return list(found)
-
-    def select(
-        self,
-        *,
-        letter_id: str | None = None,
-        event_id: str | None = None,
-        event_type: str | None = None,
-        handler: str | None = None,
-        source: str | None = None,
-        error_type: str | None = None,
-        limit: int | None = None,
-    ) -> Iterator[DeadLetterEntry]:
-        """The same one by one, so that no more than one has to be in memory; see `find`."""
+        unknown = wanted.keys() - Wanted.__annotations__.keys()
+        if unknown:
+            raise TypeError(
+                f"dead letters are not found by {min(unknown)!r}; by {', '.join(Wanted.__annotations__)}"
+            )
+        limit = wanted.get("limit")
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
             raise TypeError(f"limit must be a whole number of dead letters, or None, not {limit!r}")
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more dead letters, or None, not {limit}")
-        given = {
-            "id": letter_id,
-            "event_id": event_id,
-            "event_type": event_type,
-            "handler": handler,
-            "source": source,
-            "error_type": error_type,
+        where = {
+            "id" if name == "letter_id" else name: str(value)
+            for name, value in wanted.items()
+            if name != "limit" and value is not None
         }
-        where = {name: value for name, value in given.items() if value is not None}
         return islice(self._found(where, newest_first=True), limit)
 
     def _found(self, where: dict[str, str], *, newest_first: bool) -> Iterator[DeadLetterEntry]:

@@ -232,6 +232,7 @@ def letters_replay(
     source: Source = None,
     error: ErrorType = None,
     everything: Annotated[bool, typer.Option("--all", help="all that there are")] = False,
+    json: AsJSON = False,
 ) -> None:
     """Give dead letters once more to their handlers.
 
@@ -239,7 +240,7 @@ def letters_replay(
     """
     from pywats_station.cli import letters as commands
 
-    commands.replay(where, ids or [], _where(handler, source, error), everything=everything)
+    commands.replay(where, ids or [], _where(handler, source, error), everything=everything, json=json)
 
 
 @letters.command("drop")
@@ -250,21 +251,24 @@ def letters_drop(
     source: Source = None,
     error: ErrorType = None,
     everything: Annotated[bool, typer.Option("--all", help="all that there are")] = False,
+    json: AsJSON = False,
 ) -> None:
     """Forget dead letters, for good."""
     from pywats_station.cli import letters as commands
 
-    commands.drop(where, ids or [], _where(handler, source, error), everything=everything)
+    commands.drop(where, ids or [], _where(handler, source, error), everything=everything, json=json)
 
 
 @letters.command("export")
 def letters_export(
-    where: Where, file: Annotated[Path, typer.Argument(metavar="OUT", help="gets one line of JSON for each")]
+    where: Where,
+    file: Annotated[Path, typer.Argument(metavar="OUT", help="gets one line of JSON for each")],
+    json: AsJSON = False,
 ) -> None:
     """Write all dead letters into a file; the store keeps them."""
     from pywats_station.cli import letters as commands
 
-    commands.export(where, file)
+    commands.export(where, file, json=json)
 
 
 def _where(handler: str | None, source: str | None, error: str | None) -> dict[str, str]:

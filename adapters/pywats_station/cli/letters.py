@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,7 +132,7 @@ def _readable(raw: bytes | None) -> str:
     return (raw or b"").decode("utf-8", "backslashreplace")
 
 
-def replay(where: str, ids: Sequence[str], filters: dict[str, str], *, everything: bool) -> None:
+def replay(where: str, ids: Sequence[str], filters: dict[str, str], *, everything: bool, json: bool) -> None:
     """Give some once more to their handlers."""
     _check_chosen(ids, filters, everything=everything)
     folder = data_folder(where)
@@ -141,16 +140,19 @@ def replay(where: str, ids: Sequence[str], filters: dict[str, str], *, everythin
     failed = 0
     for question in questions:
         for answer in trio.run(ask, folder, Question("replay", question)):
+            failed += "error" in answer
+            if json:
+                sys.stdout.buffer.write(as_json(answer))
+                continue
             said = answer.get("error") or ", ".join(
                 f"{name}: {what}" for name, what in answer["outcomes"].items()
             )
-            failed += "error" in answer
             sys.stdout.write(f"{answer['id']}  {said}\n")
     if failed:
         raise ValueError(f"{failed} could not be replayed")
 
 
-def drop(where: str, ids: Sequence[str], filters: dict[str, str], *, everything: bool) -> None:
+def drop(where: str, ids: Sequence[str], filters: dict[str, str], *, everything: bool, json: bool) -> None:
     """Forget some."""
     _check_chosen(ids, filters, everything=everything)
     folder = data_folder(where)
@@ -163,13 +165,18 @@ def drop(where: str, ids: Sequence[str], filters: dict[str, str], *, everything:
     except NotRunning:
         with closing(SQLiteDeadLetterQueue.open(folder)) as queue:
             dropped = queue.drop(*(letter.id for letter in _chosen(queue, ids, filters)))
-    sys.stdout.write(f"{dropped} dropped\n")
+    _say(f"{dropped} dropped", {"dropped": dropped}, json=json)
 
 
-def export(where: str, file: Path) -> None:
+def export(where: str, file: Path, *, json: bool) -> None:
     """Write all of them."""
     with _reading(data_folder(where)) as queue:
-        sys.stdout.write(f"{queue.export(file)} written to {file}\n")
+        written = queue.export(file)
+    _say(f"{written} written to {file}", {"written": written, "file": str(file)}, json=json)
+
+
+def _say(line: str, fields: dict[str, Any], *, json: bool) -> None:
+    sys.stdout.buffer.write(as_json(fields) if json else f"{line}\n".encode())
 
 
 def _reading(folder: Path) -> closing[SQLiteDeadLetterQueue]:
@@ -189,7 +196,7 @@ def _whole(folder: Path, ids: Sequence[str]) -> list[str]:
 
 
 def _id_of(queue: SQLiteDeadLetterQueue, beginning: str) -> str:
-    found = [one.id for one in islice((one for one in queue if one.id.startswith(beginning)), 2)]
+    found = queue.ids_beginning(beginning, 2)
     if not found:
         raise LookupError(f"there is no dead letter {beginning}")
     if len(found) > 1:

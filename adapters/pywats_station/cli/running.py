@@ -16,7 +16,7 @@ from rich.text import Text
 from pywats_events.checks import Finding
 from pywats_station import checking, logs
 from pywats_station.cli import simulating
-from pywats_station.cli.errors import WrongUsage
+from pywats_station.cli.errors import CannotLoad, WrongUsage
 from pywats_station.cli.loading import load
 from pywats_station.cli.showing import counted, findings, plan_of, screen
 
@@ -36,7 +36,13 @@ def run(file: str, *, debug: bool, log_file: Path | None, log_json: bool) -> Non
 
 def check(file: str, *, json: bool) -> bool:
     """Say what was found; whether there was no error."""
-    station = load(file)
+    try:
+        station = load(file)
+    except CannotLoad as error:
+        if json:
+            told = {"findings": [Finding("error", file, str(error))], "tree": None}
+            sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+        raise
     found = trio.run(checking.check, station.config)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode({"findings": found, "tree": station.plan()}) + b"\n")

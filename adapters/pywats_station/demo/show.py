@@ -32,6 +32,8 @@ from pywats_wats.testing import StandInWATS
 
 __all__ = ["Demo", "main"]
 
+WIDTH: Final = 100
+"""Characters of a line of the books, at the most."""
 REFRESH: Final = 0.5
 """Seconds between two looks, at a terminal."""
 PERIOD: Final = 20.0
@@ -276,7 +278,14 @@ class Demo:
             has,
             "",
         ):
-            self.console.print(part)
+            self._print(part)
+
+    def _print(self, part: Text | Table | str) -> None:
+        """Print a part in short lines; tables pad theirs, which is no use in a pipe."""
+        with self.console.capture() as printed:
+            self.console.print(part, width=min(WIDTH, self.console.width))
+        for line in printed.get().splitlines():
+            self.console.file.write(f"{line.rstrip()}\n")
 
     def _accounts(self) -> Table:
         table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")

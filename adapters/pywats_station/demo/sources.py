@@ -70,8 +70,8 @@ class CFXSource:
         machine, went = self._machine, counted(self._left, "time")
         return (
             f"{counted(machine.units, 'unit')} on {counted(machine.panels, 'panel')}, over AMQP 1.0; "
-            f"{machine.failed} failed. {counted(machine.faults, 'fault')}, each told when it came "
-            f"and when it was cleared. It went away {went}."
+            f"{machine.failed} failed.\n"
+            f"Told of {counted(machine.faults, 'fault')} and of when it was cleared. It went away {went}."
         )
 
 

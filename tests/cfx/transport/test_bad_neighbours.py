@@ -16,7 +16,8 @@ from pywats_cfx.amqp1._engine import Engine
 from pywats_cfx.amqp1._sasl import SASL_HEADER, SaslClient
 from pywats_cfx.messages import AreYouThereRequest
 from pywats_cfx.transport._mail import mail_of
-from pywats_events import AsyncEventBus, Event
+from pywats_events import AsyncEventBus
+from support.cfx import Held
 
 HERE = "//Acme/WATS/Station1"
 CONNECTS = 10_000
@@ -24,24 +25,18 @@ MESSAGES = 300
 MiB = 1024 * 1024
 
 
-class Station:
+class Station(Held):
     """A transport on a bus, with a handler that can be held."""
 
     def __init__(self, transport: CFXTransport) -> None:
+        super().__init__()
         self.transport = transport
-        self.events: list[Event] = []
         self.lives = 0
-        self.gate: trio.Event | None = None
 
     @property
     def port(self) -> int:
         assert self.transport.listen_port is not None
         return self.transport.listen_port
-
-    async def keep(self, event: Event) -> None:
-        if self.gate is not None:
-            await self.gate.wait()
-        self.events.append(event)
 
 
 class Counted(CFXTransport):

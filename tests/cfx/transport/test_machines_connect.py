@@ -43,23 +43,20 @@ from pywats_cfx.samples import envelope_of as sample
 from pywats_cfx.transport._mail import mail_of
 from pywats_events import AsyncEventBus, Event, EventType
 from pywats_events.errors import BusStopped
-from support.cfx import envelope_of
+from support.cfx import Held, envelope_of
 
 HERE = "//Acme/WATS/Station1"
 
 
-class Seen:
-    """A handler that remembers, and may be held."""
+class Seen(Held):
+    """A handler that remembers, and may be held and waited for."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.gate: trio.Event | None = None
+        super().__init__()
         self._more = trio.Event()
 
     async def __call__(self, event: Event) -> None:
-        if self.gate is not None:
-            await self.gate.wait()
-        self.events.append(event)
+        await self.keep(event)
         self._more.set()
 
     async def wait_for(self, count: int) -> None:

@@ -25,7 +25,8 @@ from pywats_cfx import (
 from pywats_cfx.messages import AreYouThereRequest, GetEndpointInformationRequest
 from pywats_cfx.messages.informationsystem.unitvalidation import ValidateUnitsRequest, ValidateUnitsResponse
 from pywats_cfx.samples import envelope_of as sample
-from pywats_events import AsyncEventBus, Event, EventType
+from pywats_events import AsyncEventBus, EventType
+from support.cfx import Held, until
 from support.rhea import rhea, said_by_rhea, tell_rhea
 
 HERE = "//Acme/WATS/Station1"
@@ -39,18 +40,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Station:
+class Station(Held):
     """A transport on a bus, with a handler that can be held."""
 
     def __init__(self, transport: CFXTransport) -> None:
+        super().__init__()
         self.transport = transport
-        self.events: list[Event] = []
-        self.gate: trio.Event | None = None
-
-    async def keep(self, event: Event) -> None:
-        if self.gate is not None:
-            await self.gate.wait()
-        self.events.append(event)
 
     def units(self) -> list[str]:
         return [event.payload.unit_id for event in self.events]
@@ -71,11 +66,6 @@ async def station(
         bus.register_transport(here.transport)
         await until(lambda: here.transport.listen_port)
         yield here
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await trio.sleep(0.005)
 
 
 class Machine:

@@ -47,6 +47,27 @@ async def fail(event: Event) -> None:
     raise ConnectionError("no answer")
 
 
+async def test_input_that_is_no_event_is_told_when_it_is_a_dead_letter(autojump_clock: MockClock) -> None:
+    listener, transport = Listener(OF_HANDLERS), MockTransport()
+    async with running_async_bus() as bus:
+        bus.subscribe(listener)
+        bus.register_transport(transport)
+        await transport.reject(b"\xff", ValueError("no JSON"), "folder").wait_settled()
+        await wait_all_tasks_blocked()
+        await bus.wait_idle()
+    (told,) = listener.heard
+    assert told.event_type is EventType.EVENT_DEAD_LETTER
+    assert told.payload == {
+        "handler": None,
+        "event_id": None,
+        "event_type": None,
+        "attempts": 1,
+        "source": "folder",
+        "error_type": "ValueError",
+        "error_message": "no JSON",
+    }
+
+
 async def test_a_failed_attempt_and_a_dead_letter_are_told_with_all_there_is_to_say(
     autojump_clock: MockClock,
 ) -> None:
@@ -69,7 +90,7 @@ async def test_a_failed_attempt_and_a_dead_letter_are_told_with_all_there_is_to_
     assert [event.payload for event in listener.heard] == [
         {**common, "attempt": 1},
         {**common, "attempt": 2},
-        {**common, "attempts": 2},
+        {**common, "attempts": 2, "source": receipt.event.source},
     ]
     assert {event.source for event in listener.heard} == {"station"}
 
@@ -168,7 +189,7 @@ async def test_more_than_the_lane_holds_drop_the_oldest_and_are_counted(autojump
         bus.subscribe(listener)
         await wait_all_tasks_blocked()
         for number in range(LANE + 100):  # in one step: nothing is routed meanwhile
-            bus.announce(EventType.TRANSPORT_ERROR, {"number": number})
+            bus.port.announce(EventType.TRANSPORT_ERROR, {"number": number})
         await wait_all_tasks_blocked()
         await bus.wait_idle()
         assert bus._core.system.dropped == 100

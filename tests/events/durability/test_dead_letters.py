@@ -245,6 +245,22 @@ def test_what_is_no_store_of_ours_is_told_and_left_as_it_is(tmp_path: Path, read
     opening(refused=StoreDamaged, said="set aside when a station opens it")
 
 
+async def test_the_beginning_of_an_id_is_looked_up_in_the_index(tmp_path: Path) -> None:
+    async with running(Store(tmp_path)) as store:
+        ids = sorted(store.dead_letters.add(event(number), ValueError("x"), "A").id for number in range(20))
+        await store.commit().wait()
+    queue = SQLiteDeadLetterQueue.open(tmp_path, read_only=True)
+    try:
+        for size in range(37):
+            beginning = ids[7][:size]
+            expected = [one for one in ids if one.startswith(beginning)]
+            assert queue.ids_beginning(beginning, 100) == expected
+            assert queue.ids_beginning(beginning, 2) == expected[:2]
+        assert queue.ids_beginning("zzzz", 2) == []
+    finally:
+        queue.close()
+
+
 async def test_large_ones_are_read_one_at_a_time(tmp_path: Path) -> None:
     size, count = 4 << 20, 12
     async with running(Store(tmp_path)) as store:

@@ -208,3 +208,11 @@ def test_bad_arguments_are_refused_by_name(arguments: dict[str, Any], error: typ
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="limit"):
         DeadLetterQueue().get_entries(limit=-1)
+
+
+def test_looking_for_dead_letters_by_what_they_do_not_have_is_refused() -> None:
+    queue = DeadLetterQueue()
+    with pytest.raises(TypeError, match=r"not found by 'colour'; by letter_id, event_id, .*, limit"):
+        queue.find(colour="red")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="not found by 'id'"):
+        queue.select(id="1")  # type: ignore[call-arg]
