@@ -301,7 +301,7 @@ async def test_what_another_thread_publishes_while_the_bus_ends_is_handed_back()
         publish.join()  # on trio's thread, so the event is on its way when the bus is cancelled
         nursery.cancel_scope.cancel()
     receipts.append(Receipt(event_of(), (), bus._core.ledger, 1, routed=-1))
-    bus._enter(receipts[1])  # one whose turn comes when the bus has ended
+    bus._core.enter((receipts[1],), None)  # one whose turn comes when the bus has ended
     assert [receipt.handed_back for receipt in receipts] == [True, True]
     assert bus.queue_size == 0
 
