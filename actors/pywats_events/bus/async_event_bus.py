@@ -27,7 +27,7 @@ from pywats_events.policies.dead_letter_queue import DeadLetterEntry
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.policies.retry_policy import RetryPolicy
 from pywats_events.settlement import Receipt
-from pywats_events.transports.base_transport import BaseTransport
+from pywats_events.transports.base_transport import BaseTransport, Port
 from pywats_supervision import ChildContext, ChildSpec, Runtime, Supervisor, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
 from pywats_supervision.errors import unwrapped
@@ -500,7 +500,7 @@ class AsyncEventBus:
     # What can be seen
 
     @property
-    def port(self) -> TrioPort:
+    def port(self) -> Port:
         """What its transports publish to, and how its receipts wait."""
         return self._port
 

@@ -109,6 +109,7 @@ class EventBus:
             runtime=runtime,
         )
         self._core = self.on_trio._core  # noqa: SLF001 - the two faces of one core
+        self._port = self.on_trio._port  # noqa: SLF001 - likewise
         self._core.ledger.waits = self
         self._run = PlainRun(self.on_trio, self._core)
 
@@ -549,7 +550,7 @@ class EventBus:
 
     async def wait_settled(self, receipt: Receipt) -> None:
         """Wait, on trio, until a receipt is settled."""
-        await self.on_trio.port.wait_settled(receipt)
+        await self._port.wait_settled(receipt)
 
     def wait(self, receipt: Receipt, timeout: float | None) -> None:
         """Wait, in a plain thread, until a receipt is settled."""
@@ -573,7 +574,7 @@ class EventBus:
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        self.on_trio.port.callback_failed(receipt, error)
+        self._port.callback_failed(receipt, error)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call it on the bus's thread: at once there, soon from any other."""
@@ -587,7 +588,7 @@ class EventBus:
 
     async def publish_on_trio(self, event: Event) -> Receipt:
         """Publish for a transport, on trio; waits at the door."""
-        return await self.on_trio.port.publish_on_trio(event)
+        return await self._port.publish_on_trio(event)
 
     def publish_from_thread(self, event: Event) -> Receipt:
         """Publish for a transport, from any thread."""
