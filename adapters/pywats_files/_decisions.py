@@ -135,6 +135,8 @@ def free_name(
         room: the length of a name, at the most.
         length: of a name, as its file system counts it.
     """
+    if length(name) <= room and not is_taken(name):
+        return name
     stem, ending = _parted(name, room, length)
     number = 1
     while True:

@@ -2,8 +2,8 @@
 
 A file goes from the folder to `hand` by one rename, and from there to `done` or `failed` by another;
 what a crash leaves in hand is found there by the next life. Nothing of a file is ever written, and
-nothing is removed but markers. All of it blocks, and is called from worker threads, one at a time
-for taking and one for putting aside.
+nothing is removed but markers. All of it blocks, and is called from a worker thread, by one at a time:
+a file system moves one file at a time between folders, and two threads only wait for each other.
 """
 
 from __future__ import annotations
@@ -173,8 +173,11 @@ class Folder:
 
     # Taking
 
-    def claim(self, seen: Seen) -> int:
-        """Move a file into hand, if it is finished; its open descriptor.
+    def claim(self, seen: Seen) -> tuple[int, Seen]:
+        """Move a file into hand, if it is finished.
+
+        Returns:
+            Its open descriptor, and the file.
 
         Raises:
             NotNow: if it is not what was seen, or its writer still has it open.
@@ -204,10 +207,13 @@ class Folder:
             raise
         if self._config.finished == "marker":
             _remove(place + self._config.marker)
-        return descriptor
+        return descriptor, seen
 
-    def reopen(self, name: str) -> int:
-        """The open descriptor of a file that is in hand already.
+    def reopen(self, name: str) -> tuple[int, Seen]:
+        """Open a file that is in hand already.
+
+        Returns:
+            Its open descriptor, and the file as it is now.
 
         Raises:
             NotNow: if somebody has it open for writing.
@@ -216,10 +222,13 @@ class Folder:
         if self._config.finished == "marker" and not os.path.lexists(f"{self._path}/{name}"):
             _remove(f"{self._path}/{name}{self._config.marker}")
         descriptor = os.open(f"{self._hand}/{name}", READING)
-        if is_being_written(descriptor):
+        try:
+            if is_being_written(descriptor):
+                raise NotNow(_held(name))
+            return descriptor, seen_of(name, os.fstat(descriptor))
+        except BaseException:
             os.close(descriptor)
-            raise NotNow(_held(name))
-        return descriptor
+            raise
 
     def path_in_hand(self, name: str) -> str:
         """Where a file is while it is in hand."""

@@ -98,13 +98,14 @@ class OpenFiles:
     def changed(self) -> None:
         """Wake those that wait for a change."""
         self._change.set()
-        self._change = trio.Event()
 
     async def wait_changed(self) -> None:
         """Wait until something has changed.
 
         Cancelled: nothing has happened. Several tasks may wait.
         """
+        if self._change.is_set():  # made anew by those who wait, for nobody waits for most changes
+            self._change = trio.Event()
         await self._change.wait()
 
     async def wait_due(self) -> None:
@@ -114,7 +115,7 @@ class OpenFiles:
         """
         while not self._due:
             with trio.move_on_at(self._later[0][0] if self._later else inf):
-                await self._change.wait()
+                await self.wait_changed()
             while self._later and self._later[0][0] <= trio.current_time():
                 self._due.append(self._later.popleft()[1])
 
@@ -175,10 +176,9 @@ class OpenFiles:
         return None
 
     def forget(self, file: OpenFile) -> None:
-        """It is put aside."""
+        """It is put aside; whoever says so of the last of several then says that there is a change."""
         self.stuck -= file.stuck
         self._leave(file)
-        self.changed()
 
     def _leave(self, file: OpenFile) -> None:
         if self._by_name.get(file.seen.name) is file:

@@ -25,18 +25,17 @@ class Putting:
     Args:
         folder: where they are.
         files: those in hand.
+        disk: where files are moved, by one at a time.
         retry_after: seconds until it is tried again to move one that could not be.
         gone: told of each file that it is done with, and of what was wrong with it.
         tell: told what else goes wrong.
-
-    Attributes:
-        threads: where it blocks.
     """
 
     def __init__(
         self,
         folder: Folder,
         files: OpenFiles,
+        disk: Blocking,
         *,
         retry_after: float,
         gone: Callable[[OpenFile, Trouble | None], object],
@@ -47,7 +46,7 @@ class Putting:
         self._retry_after = retry_after
         self._gone = gone
         self._tell = tell
-        self.threads: Blocking = Blocking(1)
+        self._disk = disk
 
     async def run(self) -> None:
         """Put aside what is due, for ever.
@@ -62,7 +61,7 @@ class Putting:
             batch = self._files.take_due(AT_ONCE)
             fates: list[Trouble | None] | None = None
             try:
-                fates = await self.threads.run(self._put, batch)
+                fates = await self._disk.run(self._put, batch)
             finally:
                 if fates is None:
                     self._files.put_back(batch)
@@ -74,6 +73,7 @@ class Putting:
                 else:
                     self._files.forget(file)
                     self._gone(file, trouble)
+            self._files.changed()
 
     def _put(self, batch: list[OpenFile]) -> list[Trouble | None]:
         """In a thread: remember what is done, then move each."""

@@ -1,25 +1,32 @@
-"""Reading: takes files into hand and has them converted, in a worker thread."""
+"""Reading: takes files into hand, and has them converted, in worker threads.
+
+These are two steps because a converter may take its time: others use the disk meanwhile.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
 
 from pywats_events import Event
 from pywats_events.models import now
 from pywats_files._decisions import Patterns, Seen
-from pywats_files._folder import Folder, NotNow, check_unchanged, seen_of
+from pywats_files._folder import Folder, NotNow, check_unchanged
+from pywats_files._platform import READING
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.converters import FileInfo
 from pywats_files.errors import FileChanged, FileNotReady, FileRefused
 
-__all__ = ["Later", "Pages", "Reader", "Taken", "told"]
+__all__ = ["Content", "Later", "Pages", "Reader", "Taken", "told"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LARGE: Final = 1024 * 1024
 """Bytes from which on a file is read twice, for its digest and in pages, instead of held in memory."""
@@ -37,8 +44,22 @@ class Later(NamedTuple):
     trouble: Trouble | None = None
 
 
+class Content(NamedTuple):
+    """A file in hand that is to be converted.
+
+    Attributes:
+        seen: the file itself.
+        pattern: of its converter.
+        data: what is in it; None for a large file, which is read while it is converted.
+    """
+
+    seen: Seen
+    pattern: str
+    data: bytes | None
+
+
 class Taken(NamedTuple):
-    """A file in hand.
+    """A file in hand, converted.
 
     Attributes:
         seen: the file itself.
@@ -116,8 +137,8 @@ class Reader:
         self._source = config.source_name
         self._place = str(config.path)
 
-    def take(self, files: list[Seen], *, in_hand: bool = False) -> list[Taken | Later]:
-        """Take files into hand and convert them, in order; blocks.
+    def read(self, files: list[Seen], *, in_hand: bool = False) -> list[Content | Taken | Later]:
+        """Take files into hand and read those that are not large, in order; blocks.
 
         Args:
             files: as they were seen.
@@ -126,43 +147,65 @@ class Reader:
         Raises:
             FolderLost: if the folder is away.
         """
-        return [taken for seen in files if (taken := self._take(seen, in_hand)) is not None]
+        found = [self._tried(seen.name, self._read, seen, in_hand) for seen in files]
+        return [each for each in found if each is not None]
 
-    def _take(self, seen: Seen, in_hand: bool) -> Taken | Later | None:
-        descriptor = -1
+    def convert(self, found: list[Content | Taken | Later]) -> list[Taken | Later]:
+        """Convert what was read, in order; blocks.
+
+        Raises:
+            FolderLost: if the folder is away.
+        """
+        converted = [
+            self._tried(each.seen.name, self._convert, each) if isinstance(each, Content) else each
+            for each in found
+        ]
+        return [each for each in converted if each is not None]
+
+    def _tried(self, name: str, step: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | Later | None:
+        """What a step makes of a file; None if the file is gone."""
         try:
-            descriptor = self._folder.reopen(seen.name) if in_hand else self._folder.claim(seen)
-            return self._read(seen.name, descriptor)
+            return step(*args, **named)
         except FileNotFoundError:
             return None
         except NotNow as reason:
-            return Later(seen.name, reason.trouble)
+            return Later(name, reason.trouble)
         except FileChanged as error:
-            return Later(seen.name, Trouble("changed", seen.name, str(error)))
+            return Later(name, Trouble("changed", name, str(error)))
         except FileNotReady as error:
-            return Later(seen.name, Trouble("waiting", seen.name, str(error)))
+            return Later(name, Trouble("waiting", name, str(error)))
         except OSError as error:
             self._folder.check()
-            return Later(seen.name, Trouble("unreadable", seen.name, str(error)))
+            return Later(name, Trouble("unreadable", name, str(error)))
 
-    def _read(self, name: str, descriptor: int) -> Taken:
-        """What is in a file; closes it, unless it is large."""
-        with open(descriptor, "rb", buffering=0) as file:
-            seen = seen_of(name, os.fstat(descriptor))
-            pattern = self._patterns.kind(name).pattern
+    def _read(self, seen: Seen, in_hand: bool) -> Content | Taken:
+        descriptor, seen = self._folder.reopen(seen.name) if in_hand else self._folder.claim(seen)
+        try:
+            pattern = self._patterns.kind(seen.name).pattern
             if pattern is None:
                 return Taken(seen, error="no converter takes files of that name any more")
             allowed = self._config.max_file
             if seen.size > allowed:
                 return Taken(seen, error=f"it has {seen.size} bytes, and {allowed} are allowed (max_file)")
             if seen.size >= LARGE:
-                return self._large(seen, pattern, os.dup(descriptor))
-            data = file.read(seen.size)
+                return Content(seen, pattern, None)
+            data = os.read(descriptor, seen.size)
             check_unchanged(seen, os.fstat(descriptor))
+            if len(data) < seen.size:
+                raise FileChanged("it was cut short while it was read; it is read again")
+            return Content(seen, pattern, data)
+        finally:
+            os.close(descriptor)
+
+    def _convert(self, content: Content) -> Taken:
+        seen, pattern, data = content
+        if data is None:
+            return self._large(seen, pattern)
         digest = hashlib.blake2b(data, digest_size=16).digest()
         return self._converted(seen, pattern, digest, io.BytesIO(data))
 
-    def _large(self, seen: Seen, pattern: str, descriptor: int) -> Taken:
+    def _large(self, seen: Seen, pattern: str) -> Taken:
+        descriptor = os.open(self._folder.path_in_hand(seen.name), READING)
         stream = open(descriptor, "rb")  # noqa: SIM115 - its pages are read later
         try:
             digest = hashlib.blake2b(digest_size=16)

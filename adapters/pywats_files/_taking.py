@@ -16,7 +16,7 @@ from pywats_events.settlement import Receipt
 from pywats_files._decisions import Seen, Stability, batches
 from pywats_files._folder import Folder, Sight
 from pywats_files._open_files import OpenFile, OpenFiles
-from pywats_files._reading import Later, Pages, Reader, Taken, told
+from pywats_files._reading import Content, Later, Pages, Reader, Taken, told
 from pywats_files._telling import Backlog, Trouble
 from pywats_files.config import FolderConfig
 
@@ -27,10 +27,38 @@ MANY: Final = 10_000
 BATCH: Final = 64
 """Files taken by one visit to a thread."""
 BATCH_BYTES: Final = 4 * 1024 * 1024
+MANY_TO_TAKE: Final = 64
+"""Files of one look from which on the system is not heeded meanwhile: it tells of each file twice."""
 MANY_STUCK: Final = 10_000
 """Files that cannot be put aside from which on no more are taken."""
 SOON: Final = 0.5
 """Seconds until a file is looked at again that changed, or was closed, under our eyes."""
+
+
+class Rush:
+    """Whether so many files are to be taken that nobody need say that there are more."""
+
+    def __init__(self) -> None:
+        self._begun = trio.Event()
+        self._over = trio.Event()
+        self._begun.set()
+
+    def tell(self, rush: bool) -> None:
+        """It is so, or is not."""
+        if rush and self._over.is_set():
+            self._over = trio.Event()
+            self._begun.set()
+        elif not rush and self._begun.is_set():
+            self._begun = trio.Event()
+            self._over.set()
+
+    async def wait_begun(self) -> None:
+        """Wait until it is so. Cancelled: nothing has happened."""
+        await self._begun.wait()
+
+    async def wait_over(self) -> None:
+        """Wait until it is not so. Cancelled: nothing has happened."""
+        await self._over.wait()
 
 
 class Taking:
@@ -40,13 +68,15 @@ class Taking:
         config: of the watcher.
         folder: where they are.
         files: those in hand.
+        disk: where files are moved, by one at a time.
         publish: hands an event to the bus; waits at its door.
         tell: told what is wrong with a file.
         backlog: told how far it is.
 
     Attributes:
-        threads: where it blocks.
+        converting: where converters block.
         closing: set to take nothing more.
+        rush: whether it looks again without being told of news.
         news: set by who knows that something has happened in the folder.
         files_taken: how many.
         events: how many were published.
@@ -58,6 +88,7 @@ class Taking:
         config: FolderConfig,
         folder: Folder,
         files: OpenFiles,
+        disk: Blocking,
         *,
         publish: Callable[[Event], Awaitable[Receipt]],
         tell: Callable[[Trouble], object],
@@ -75,8 +106,10 @@ class Taking:
         self._reader = Reader(config, folder)
         self._fetched = 0
         self._refused = False
-        self.threads: Blocking = Blocking(1)
+        self._disk = disk
+        self.converting: Blocking = Blocking(1)
         self.closing = False
+        self.rush: Rush = Rush()
         self.news: trio.Event = trio.Event()
         self.files_taken = self.events = self.repeats = 0
 
@@ -91,7 +124,7 @@ class Taking:
         while True:
             await self._wait_room()
             self.news = trio.Event()
-            sight: Sight = await self.threads.run(self._folder.look, self._files.names(), MANY)
+            sight: Sight = await self._disk.run(self._folder.look, self._files.names(), MANY)
             self._backlog.seen(sight.files, trio.current_time())
             for trouble in sight.troubles:
                 self._tell(trouble)
@@ -102,9 +135,11 @@ class Taking:
             if self._config.finished == "stable":
                 waiting, due = self._stability.stable(waiting, trio.current_time())
             before = self.files_taken
+            self.rush.tell(len(in_hand) + len(waiting) >= MANY_TO_TAKE)
             for files, held in ((in_hand, True), (waiting, False)):
                 await self._take_all(files, in_hand=held)
             if self.files_taken == before:
+                self.rush.tell(False)
                 look_at = trio.current_time() + self._config.poll_interval
                 with trio.move_on_at(min(due, look_at, *self._again.values())):
                     await self.news.wait()
@@ -163,7 +198,10 @@ class Taking:
             for batch in batches(files, most_files=BATCH, most_bytes=BATCH_BYTES):
                 await self._wait_room()
                 self._fetched += len(batch)
-                found = await self.threads.run(partial(self._reader.take, batch, in_hand=in_hand))
+                read: list[Content | Taken | Later] = await self._disk.run(
+                    partial(self._reader.read, batch, in_hand=in_hand)
+                )
+                found = await self.converting.run(self._reader.convert, read)
                 self._fetched += len(found) - len(batch)
                 unpublished[id(found)] = found
                 await send.send(found)
@@ -215,9 +253,9 @@ class Taking:
             if not pages.more:
                 return None
             try:
-                page = await self.threads.run(pages.next)
+                page = await self.converting.run(pages.next)
             except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with this
-                await self.threads.run(self._folder.check)
+                await self._disk.run(self._folder.check)
                 return f"{told(error)} (its first {file.published} events are published)"
 
     async def _give(self, event: Event) -> Receipt:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import trio
 
+from pywats_actors.blocking import Blocking
 from pywats_events.checks import Finding
 from pywats_events.transports import BaseTransport, TransportState
 from pywats_files._checking import findings
@@ -67,14 +68,17 @@ class FileWatcher(BaseTransport):
         if config.watch == "notify":
             _library()
         self.config: FolderConfig = config
+        self._path = str(config.path)
         self._folder = Folder(config)
         self._files = OpenFiles()
+        self._disk = Blocking(1)
         self._told = Told(name, self._announce_trouble)
         self._backlog = Backlog(name)
         self._taking = Taking(
             config,
             self._folder,
             self._files,
+            self._disk,
             publish=self.publish_event_async,
             tell=self._told.tell,
             backlog=self._backlog,
@@ -82,6 +86,7 @@ class FileWatcher(BaseTransport):
         self._putting = Putting(
             self._folder,
             self._files,
+            self._disk,
             retry_after=config.retry_after,
             gone=self._gone,
             tell=self._told.tell,
@@ -106,13 +111,13 @@ class FileWatcher(BaseTransport):
         Cancelled: the disk is waited for.
         """
         self._taking.open_again()
-        await self._taking.threads.run(self._folder.open)
+        await self._disk.run(self._folder.open)
 
     async def stop_async(self) -> None:
         """Let others have the folder."""
         self._set_state(TransportState.DISCONNECTED)
-        if not self._taking.threads.abandoned and not self._putting.threads.abandoned:
-            await self._taking.threads.run(self._folder.close)
+        if not self._disk.abandoned and not self._taking.converting.abandoned:
+            await self._disk.run(self._folder.close)
 
     async def before_stop(self) -> None:
         """Take no more files, and put aside those in hand.
@@ -125,8 +130,8 @@ class FileWatcher(BaseTransport):
     def abandon(self) -> None:
         """Leave a disk behind that does not answer."""
         super().abandon()
-        self._taking.threads.abandon()
-        self._putting.threads.abandon()
+        self._disk.abandon()
+        self._taking.converting.abandon()
 
     async def serve(self) -> None:
         """Watch, take, publish and put aside.
@@ -147,16 +152,18 @@ class FileWatcher(BaseTransport):
             raise _first(group) from None
 
     async def _listen(self) -> None:
-        """Be woken by the operating system when something happens in the folder.
+        """Be woken by the operating system when something happens in the folder, but not in a rush.
 
         What awatch cannot tell (a name that is no text, no watches left) ends it; it is begun again.
         """
         said = ""
         while True:
+            await self._taking.rush.wait_over()
+            failed = False
             try:
                 await self._heed_changes()
             except* Exception as group:  # noqa: BLE001 - of a library in another language; we look for ourselves
-                error = str(_first(group))
+                failed, error = True, str(_first(group))
                 if error != said:
                     said = error
                     logger.warning(
@@ -168,7 +175,8 @@ class FileWatcher(BaseTransport):
                         self.config.poll_interval,
                         extra={"transport": self.name},
                     )
-            await trio.sleep(LISTEN_AGAIN)
+            if failed:
+                await trio.sleep(LISTEN_AGAIN)
 
     async def _heed_changes(self) -> None:
         awatch = _library().awatch
@@ -188,7 +196,7 @@ class FileWatcher(BaseTransport):
         await trio.lowlevel.checkpoint()
         self._taking.news.set()  # nobody tells of what happened before
         try:
-            await trio.sleep_forever()
+            await self._taking.rush.wait_begun()
         finally:
             over.set()  # a thread that waits for the system hears of no cancellation
 
@@ -196,7 +204,7 @@ class FileWatcher(BaseTransport):
         """What a person would want to see of it."""
         return {
             **super().get_stats(),
-            "folder": str(self.config.path),
+            "folder": self._path,
             "waiting": self._backlog.waiting,
             "in_hand": len(self._files),
             "stuck": self._files.stuck,
@@ -228,9 +236,7 @@ class FileWatcher(BaseTransport):
             self._told.forget(name)
 
     def _announce_trouble(self, trouble: Trouble) -> None:
-        self._announce(
-            trouble.event_type, folder=str(self.config.path), file=trouble.name, reason=trouble.reason
-        )
+        self._announce(trouble.event_type, folder=self._path, file=trouble.name, reason=trouble.reason)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -1,6 +1,7 @@
 """Files from a folder to a bus and on to `done`, against reading, decoding and renaming them in a plain loop.
 
-Guards the visits of `pywats_files._taking` and `_putting` to their threads.
+Guards the turns that `pywats_files._taking` and `_putting` take at the disk. Both loops work on the same file
+system, on files that were just written; what ours does more is told in `docs/performance.md`.
 """
 
 from __future__ import annotations

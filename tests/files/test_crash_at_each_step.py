@@ -72,7 +72,8 @@ class Station:
             folder.open()
             reader = Reader(self.config, folder)
             sight = folder.look(frozenset(), 100)
-            taken = reader.take(sight.in_hand, in_hand=True) + reader.take(sight.waiting)
+            read = reader.read(sight.in_hand, in_hand=True) + reader.read(sight.waiting)
+            taken = reader.convert(read)
             for each in taken:
                 assert isinstance(each, Taken)
                 if each.pages is not None:

@@ -247,24 +247,44 @@ def test_a_file_that_grows_while_it_is_read_is_read_again_before_anything_is_pub
     real, calls = os.fstat, list[int]()
 
     def growing(descriptor: int) -> os.stat_result:
-        found = real(descriptor)
         calls.append(descriptor)
-        if len(calls) == 2:  # the first was to take it, this one to read it
+        if len(calls) == 2:  # the first was to take it, this one is to see whether it has changed since
             with open(tmp_path / ".pywats" / "hand" / "log.jsonl", "ab") as writer:
                 writer.write(text[: text.index(b"\n") + 1])
-        return found
+        return real(descriptor)
 
     monkeypatch.setattr(os, "fstat", growing)
     reader = Reader(config, folder)
-    (later,) = reader.take([seen])
+    (later,) = reader.convert(reader.read([seen]))
     assert isinstance(later, Later)
     assert later.trouble is not None
     assert later.trouble.kind == "changed"
     (again,) = folder.look(frozenset(), 1).in_hand
-    (taken,) = reader.take([again], in_hand=True)
+    (taken,) = reader.convert(reader.read([again], in_hand=True))
     assert isinstance(taken, Taken)
     assert taken.pages is not None
     taken.pages.close()
+    folder.close()
+
+
+def test_a_file_of_which_the_disk_gives_less_than_there_is_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path)
+    drop(tmp_path, "a.json", result("SN1"))
+    folder = Folder(config)
+    folder.open()
+    reader = Reader(config, folder)
+    real = os.read
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "read", lambda descriptor, size: real(descriptor, size // 2))
+        (later,) = reader.convert(reader.read(folder.look(frozenset(), 1).waiting))
+    assert isinstance(later, Later)
+    assert later.trouble is not None
+    assert later.trouble.kind == "changed"
+    (taken,) = reader.convert(reader.read(folder.look(frozenset(), 1).in_hand, in_hand=True))
+    assert isinstance(taken, Taken)
+    assert taken.error is None
     folder.close()
 
 
