@@ -97,6 +97,7 @@ class Window(QWidget):
             return
         receipt.add_done_callback(self._bridge.settled.emit)
         self._number += 1
+        self.button.setEnabled(self._number < UNITS)
 
     def show_outcome(self, receipt: Receipt) -> None:
         """Show what became of one event; after the last one the window is closed."""
