@@ -71,7 +71,7 @@ class CFXSource:
         return (
             f"{counted(machine.units, 'unit')} on {counted(machine.panels, 'panel')}, over AMQP 1.0; "
             f"{machine.failed} failed.\n"
-            f"Told of {counted(machine.faults, 'fault')} and of when it was cleared. It went away {went}."
+            f"{counted(machine.faults, 'fault')} came and went. It went away {went}."
         )
 
 
