@@ -61,10 +61,11 @@ class _Life(Generic[M]):
             raise ActorStopped(
                 f"actor {self._mailbox.name!r} is gone for good, and its spec with it; make another ActorRef"
             )
-        if self._slot.task is not None:
+        if self._slot.taken(child):
             raise RuntimeError(
                 f"actor {self._mailbox.name!r} runs already; its spec has one place in one tree"
             )
+        self._slot.come_out()
         runtime = current_runtime()
         self._mailbox.clock = runtime.clock
         self._ticks = runtime.ticks
@@ -151,7 +152,7 @@ class WorkerLife(_Life[M]):
     A worker alone has no turns to take; the mailbox is closed when it is gone for good.
     """
 
-    __slots__ = ("_has_turn", "_max_retrying")
+    __slots__ = ("_has_turn", "_max_retrying", "_performer")
 
     def __init__(
         self,
@@ -166,19 +167,41 @@ class WorkerLife(_Life[M]):
         self._turns = turns
         self._max_retrying = max_retrying
         self._has_turn = turns is None
+        self._performer: Performer[M] | None = None
+
+    def hibernate(self, child: ChildContext) -> bool:
+        """Whether a worker alone can do without a task for now: nothing waits for it (see `ChildSpec`).
+
+        Only for performers that do nothing at the begin or the end of a life.
+        """
+        mailbox, slot = self._mailbox, self._slot
+        if mailbox.closed or slot.taken(child) or slot.item is not None:
+            return False
+        child.on_gone(self._gone)
+        self._performer = self._employer.perform()
+        if mailbox.has_fresh:
+            return False
+        child.describe = mailbox.statistics
+        slot.hibernate(child)
+        return True
+
+    def _gone(self) -> None:
+        self._performer = None
+        self._mailbox.close()
 
     async def run(self, *, task_status: trio.TaskStatus[None], child: ChildContext) -> None:
         """Live once; what a supervisor starts."""
         mailbox, slot, turns = self._mailbox, self._slot, self._turns
         self._enter(child)
         if turns is None:
-            child.on_gone(mailbox.close)
+            child.on_gone(self._gone)
         try:
-            performer = self._employer.perform()
+            performer, self._performer = self._performer or self._employer.perform(), None
             await performer.start(child)
             self._take_part()
             try:
-                task_status.started()
+                if not child.up:
+                    task_status.started()
                 goes_on = slot.item is None or await self._resume(child, slot.item, performer)
                 # Parked here, not in a coroutine of its own: most of 10,000 actors are parked.
                 while goes_on and not child.stopping:

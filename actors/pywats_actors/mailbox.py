@@ -22,7 +22,6 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 import trio
-from trio.lowlevel import reschedule
 
 from pywats_actors._turns import Changing
 from pywats_actors.partition import KeyOrder
@@ -90,7 +89,7 @@ class Mailbox(Changing, Generic[M]):
 
     Attributes:
         asides: the slots of messages that wait for a retry, by their names.
-        idle: the slots of parked workers, the one that has waited longest first.
+        idle: the slots of workers that are parked, or hibernate, the one that has waited longest first.
         size: messages queued, those that wait for a key included.
         sent: the batch in the channel, oldest first; None when that is empty.
         ready: what was taken out of the channel, for whichever worker comes first.
@@ -179,7 +178,7 @@ class Mailbox(Changing, Generic[M]):
             self._put_first(message)
             return
         if self.idle:
-            reschedule(self.idle.pop(0).task)
+            self.idle.pop(0).rouse()
 
     def _put_first(self, message: M) -> None:
         self.size -= 1
@@ -272,12 +271,12 @@ class Mailbox(Changing, Generic[M]):
         for slot in self._hands():
             slot.pause = True
         while self.idle:
-            reschedule(self.idle.pop(0).task)
+            self.idle.pop(0).rouse()
 
     def pass_on(self) -> None:
         """Wake another worker for what is left: this one goes, and may have been woken for it."""
         if self.idle and self.has_fresh:
-            reschedule(self.idle.pop(0).task)
+            self.idle.pop(0).rouse()
 
     def take(self, slot: Slot[M]) -> M | None:
         """Put the next message whose key is free into the slot's hand; None if there is none.

@@ -59,15 +59,14 @@ class Terminated:
 class _Performer(Performer[M | Ask[M]]):
     """An actor, as its cell sees it."""
 
-    __slots__ = ("_actor", "_ref")
+    __slots__ = ("_actor",)
 
     def __init__(self, actor: Actor[M], ref: ActorRef[M]) -> None:
         self._actor = actor
-        self._ref = ref
+        actor.ref = ref
 
     def start(self, context: ChildContext) -> Awaitable[None]:
         del context
-        self._actor.ref = self._ref
         return self._actor.on_start()
 
     def stop(self) -> Awaitable[None]:
@@ -155,6 +154,7 @@ class ActorRef(Generic[M]):
             name,
             self,
             shared=shared,
+            hookless=_hookless(actor if is_class else type(actor)),
             capacity=capacity,
             concurrency=concurrency,
             order_by=key,
@@ -395,6 +395,13 @@ class ActorRef(Generic[M]):
 
     def __repr__(self) -> str:
         return f"ActorRef({self.name!r})"
+
+
+def _hookless(kind: object) -> bool:
+    """Whether actors of a class do nothing at the begin and the end of a life; of a factory nobody knows."""
+    return (
+        getattr(kind, "on_start", None) is Actor.on_start and getattr(kind, "on_stop", None) is Actor.on_stop
+    )
 
 
 def _unwrapping(name: str, order_by: Callable[[M], Hashable]) -> Callable[[M | Ask[M]], Hashable]:

@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
-from trio.lowlevel import wait_task_rescheduled
+from trio.lowlevel import reschedule, wait_task_rescheduled
 
+from pywats_supervision import ChildContext
 from pywats_supervision.policies.decision import Decision, Failure, Retry, Skip, Verdict
 
 __all__ = ["Aside", "Holder", "Owner", "Slot"]
@@ -87,7 +88,8 @@ class Slot(Generic[M]):
         probe: its attempt was granted by a limited admission.
         in_line: a life of its own waits until the message may be tried again.
         key: the key it holds, if the mailbox orders by keys and `keyed`.
-        task: the worker's, while one lives.
+        task: the worker's, while one lives that has a task.
+        hibernating: the life that waits here for its first message, without a task.
     """
 
     __slots__ = (
@@ -97,6 +99,7 @@ class Slot(Generic[M]):
         "aside",
         "attempt",
         "due",
+        "hibernating",
         "in_line",
         "item",
         "key",
@@ -121,6 +124,7 @@ class Slot(Generic[M]):
         self.keyed: bool = False
         self.key: Hashable = None
         self.task: Any = None
+        self.hibernating: ChildContext | None = None
         self.pause: bool = False
         """Something wants to be looked at before the next message: a stop, a turn, a policy."""
 
@@ -152,6 +156,31 @@ class Slot(Generic[M]):
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._mailbox.idle.remove(self)
         return trio.lowlevel.Abort.SUCCEEDED
+
+    def hibernate(self, life: ChildContext) -> None:
+        """Wait for a message without a task."""
+        self.come_out()
+        self.hibernating = life
+        self._mailbox.idle.append(self)
+
+    def come_out(self) -> None:
+        """Nobody hibernates here any more; one whose life ended meanwhile left its place in line."""
+        if self.hibernating is not None:
+            self.hibernating = None
+            if self in self._mailbox.idle:
+                self._mailbox.idle.remove(self)
+
+    def taken(self, life: ChildContext) -> bool:
+        """Whether another life than `life` works with these hands."""
+        asleep = self.hibernating
+        return self.task is not None or (asleep is not None and asleep is not life and not asleep.over)
+
+    def rouse(self) -> None:
+        """Have the worker look around, which was taken out of the line of the idle. HOT."""
+        if self.task is not None:
+            reschedule(self.task)
+        elif self.hibernating is not None:
+            self.hibernating.wake()
 
     def finished(self) -> None:
         """The message in hand is done, or given up: empty the hand and let go of its key."""

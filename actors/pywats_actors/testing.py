@@ -235,8 +235,12 @@ class _Fault(Generic[M]):
 def _workers(ref: ActorRef[Any]) -> list[ChildContext]:
     """The present lives of an actor's workers, in the order of the workers."""
     present = _present_lives()
-    slots = ref._workers.mailbox.slots  # noqa: SLF001 - of the actor under test
-    workers = [present[id(slot)][0] for slot in slots if id(slot) in present]
+    workers = []
+    for slot in ref._workers.mailbox.slots:  # noqa: SLF001 - of the actor under test
+        if id(slot) in present:
+            workers.append(present[id(slot)][0])
+        elif slot.hibernating is not None and not slot.hibernating.over:
+            workers.append(slot.hibernating)
     if not workers:
         raise LookupError(f"actor {ref.name!r} is not up")
     return workers

@@ -45,6 +45,7 @@ class Workers(Generic[M]):
         name: of the actor, for logs, snapshots and errors.
         employer: gives who does the work, and hears of messages that are given up, or left over.
         shared: its `perform` gives the same one each time, so a retry must not start or stop it.
+        hookless: its performers do nothing at the begin and the end of a life.
         concurrency: how many messages may be in hand at once.
         capacity: messages queued before senders wait.
         order_by: gives the key of a message; those of one key are done one after the other.
@@ -63,6 +64,7 @@ class Workers(Generic[M]):
 
     __slots__ = (
         "_employer",
+        "_hookless",
         "_max_restarts",
         "_max_retrying",
         "_policy",
@@ -82,6 +84,7 @@ class Workers(Generic[M]):
         employer: Employer[M],
         *,
         shared: bool = False,
+        hookless: bool = False,
         concurrency: int = 1,
         capacity: float = DEFAULT_CAPACITY,
         order_by: Callable[[M], Hashable] | None = None,
@@ -108,6 +111,7 @@ class Workers(Generic[M]):
         self.mailbox: Mailbox[M] = Mailbox(name, employer, capacity=capacity, order_by=order_by)
         self._employer = employer
         self.shared: bool = shared
+        self._hookless = hookless
         self._policy = policy
         self._max_retrying = max_retrying
         self._max_restarts = max_restarts
@@ -158,7 +162,8 @@ class Workers(Generic[M]):
         """The child that runs this group; put it into one place of one tree.
 
         One worker whose retries stay in their place needs no group: its life is the child, and
-        its policy the child's, which is half the cost.
+        its policy the child's, which is half the cost. If nothing is done at the begin and the end
+        of a life, it has no task until its first message.
 
         Args:
             restart: PERMANENT, TRANSIENT or TEMPORARY.
@@ -167,13 +172,17 @@ class Workers(Generic[M]):
         """
         slots = self.mailbox.slots
         alone = len(slots) == 1 and slots[0].aside is None and (policy is None or self._policy is None)
+        if not alone:
+            return ChildSpec(self.name, self.run, restart, significant=significant, policy=policy)
+        life = self._life(slots[0], None)
         return ChildSpec(
             self.name,
-            self._life(slots[0], None).run if alone else self.run,
+            life.run,
             restart,
-            shutdown=self._shutdown if alone else None,
+            shutdown=self._shutdown,
             significant=significant,
-            policy=(policy or self._policy) if alone else policy,
+            policy=policy or self._policy,
+            hibernate=life.hibernate if self._hookless else None,
         )
 
     def _life(self, slot: Slot[M], turns: Turns | None) -> WorkerLife[M]:

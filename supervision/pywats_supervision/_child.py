@@ -1,4 +1,4 @@
-"""One life of a child in trio: what its task does, and how its end is sorted out.
+"""One life of a child in trio: whether it needs a task, what that does, and how its end is sorted out.
 
 This is one of two files that catch BaseException, because here lives end: an error is split by
 `trio.Cancelled`; a failure (`Exception`) is reported, anything else (KeyboardInterrupt,
@@ -7,14 +7,16 @@ SystemExit, ...) ends the tree, and a cancellation from outside goes on its way.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import contextvars
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
 from pywats_supervision.context import CURRENT_LIFE, ChildContext
 from pywats_supervision.core.children import Child
 
-__all__ = ["Parts", "live", "sorted_out"]
+__all__ = ["NOTHING", "Parts", "hibernates", "live", "sorted_out"]
 
 
 class Parts(NamedTuple):
@@ -31,7 +33,8 @@ class Reports(Protocol):
     def report_end(self, child: Child, parts: Parts) -> None: ...
 
 
-NOTHING = Parts(None, None, None)
+NOTHING: Final = Parts(None, None, None)
+"""A life that returned."""
 
 
 def sorted_out(error: BaseException) -> Parts:
@@ -49,6 +52,26 @@ def sorted_out(error: BaseException) -> Parts:
     while isinstance(fatal, BaseExceptionGroup) and len(fatal.exceptions) == 1:
         fatal = fatal.exceptions[0]
     return Parts(cancelled, fatal, failure)
+
+
+def hibernates(reports: Reports, child: Child, life: ChildContext, context: contextvars.Context) -> bool:
+    """Ask a life whether it can do without a task; one that fails when it is asked needs none either."""
+    hibernate = child.spec.hibernate
+    if hibernate is None:
+        return False
+    try:
+        asleep = context.run(_asked, hibernate, life)
+    except BaseException as error:  # noqa: BLE001 - as in live()
+        reports.report_end(child, sorted_out(error))
+        return True
+    if asleep:
+        life.hibernate(context)
+    return asleep
+
+
+def _asked(hibernate: Callable[[ChildContext], bool], life: ChildContext) -> bool:
+    CURRENT_LIFE.set(life)
+    return hibernate(life)
 
 
 async def live(reports: Reports, child: Child, life: ChildContext) -> None:

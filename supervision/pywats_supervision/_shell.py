@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import trio
 
-from pywats_supervision._child import Parts, live, sorted_out
+from pywats_supervision._child import NOTHING, Parts, hibernates, live, sorted_out
 from pywats_supervision._timers import Alarm
 from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors, log_safely
 from pywats_supervision.core.actions import AskToStop, Cancel, Happening, Run
@@ -162,6 +162,9 @@ class Shell(abc.ABC):
                 self._perform()
         except BaseException:
             decider.kill()
+            for child in decider.children:
+                if child.shell is not None and child.shell.hibernating:
+                    child.shell = None  # there is no task to be cancelled, and must be none from now on
             raise
 
     def _prepare(self, task_status: trio.TaskStatus[None]) -> Decider:
@@ -225,11 +228,11 @@ class Shell(abc.ABC):
             action = actions.popleft()
             if isinstance(action, Run):
                 if not decider.killed:
-                    self._spawn(action.child)
+                    self._spawn(action.child, decider)
             elif isinstance(action, Cancel):
                 self.cancel_life(action.child)
             elif isinstance(action, AskToStop):
-                action.child.shell.ask_to_stop(action.deadline)
+                self._ask_to_stop(action.child, action.deadline)
             else:
                 self._task_status.started()
 
@@ -259,10 +262,26 @@ class Shell(abc.ABC):
             else:
                 callback()
 
-    def _spawn(self, child: Child) -> None:
+    def _spawn(self, child: Child, decider: Decider) -> None:
         life = child.shell = ChildContext(self, child)
         # In the context that run() was called in: a life must not inherit from the one before it.
-        self._base.run(self._nursery.start_soon, live, self, child, life, name=child.spec.name)  # type: ignore[arg-type]
+        if child.spec.hibernate is None:
+            self.make_task(child, life, self._base)
+            return
+        context = self._base.copy()
+        if not hibernates(self, child, life, context):
+            decider.has_task(child, self._clock())
+            self.make_task(child, life, context)
+
+    def make_task(self, child: Child, life: ChildContext, context: contextvars.Context) -> None:
+        """Start the task of a life, in a copy of `context`."""
+        context.run(self._nursery.start_soon, live, self, child, life, name=child.spec.name)  # type: ignore[arg-type]
+
+    def _ask_to_stop(self, child: Child, deadline: float) -> None:
+        life: ChildContext = child.shell
+        life.ask_to_stop(deadline)
+        if life.hibernating:
+            self.report_end(child, NOTHING)
 
     # What lives report
 
@@ -285,17 +304,23 @@ class Shell(abc.ABC):
                 self._nursery.cancel_scope.cancel()
         if decider.killed and parts.failure is not None and len(self._late) < KEPT_ERRORS:
             self._late.append(parts.failure)
+        performing = self._performing  # a life may end in the step that was to begin or to stop it
         self._performing = True  # holders of items may start children from within this step
         try:
             decider.ended(child, parts.failure, self._clock())
         finally:
-            self._performing = False
+            self._performing = performing
         self._perform()
 
     def cancel_life(self, child: Child) -> None:
         """Cancel a child's present life, if it has one."""
-        if child.shell is not None:
-            child.shell.scope.cancel()
+        life: ChildContext | None = child.shell
+        if life is None:
+            return
+        if life.hibernating:
+            self.report_end(child, NOTHING)
+        else:
+            life.scope.cancel()
 
     # What users ask for
 

@@ -5,6 +5,7 @@ It is made anew for every life, and is also the life's `task_status`.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import sys
 import traceback
@@ -53,6 +54,10 @@ class _Host(Protocol):
 
     def report_up(self, child: Child, value: object) -> None: ...
 
+    def make_task(self, child: Child, life: ChildContext, context: contextvars.Context) -> None:
+        """Make the task of a life that hibernated in `context`."""
+        ...
+
 
 class ChildContext:
     """One life of a child, as the child sees it; given to a start that takes `child`.
@@ -67,7 +72,6 @@ class ChildContext:
         stopping: it has been asked to come to an end.
         deadline: the time (trio's clock) by which it has to; inf until it is asked.
         describe: called for snapshots; set it to add plain values about the child.
-        scope: what the supervisor cancels, around everything that this life does.
     """
 
     __slots__ = (
@@ -76,12 +80,13 @@ class ChildContext:
         "_callbacks",
         "_child",
         "_host",
+        "_scope",
+        "_sleeps_in",
         "deadline",
         "describe",
         "last",
         "name",
         "number",
-        "scope",
         "stopping",
     )
 
@@ -97,7 +102,8 @@ class ChildContext:
         self.stopping: bool = False
         self.deadline: float = inf
         self.describe: Callable[[], Any] | None = None
-        self.scope: trio.CancelScope = trio.CancelScope()
+        self._scope: trio.CancelScope | None = None
+        self._sleeps_in: contextvars.Context | None = None
 
     @property
     def supervisor(self) -> _Host:
@@ -113,6 +119,18 @@ class ChildContext:
     def over(self) -> bool:
         """Whether this life has ended; a task that it left elsewhere may still carry its context."""
         return self._child.shell is not self
+
+    @property
+    def scope(self) -> trio.CancelScope:
+        """What the supervisor cancels, around everything that the task of this life does."""
+        if self._scope is None:
+            self._scope = trio.CancelScope()
+        return self._scope
+
+    @property
+    def hibernating(self) -> bool:
+        """Whether it is up and has no task yet (see `ChildSpec.hibernate`)."""
+        return self._sleeps_in is not None and not self.over
 
     def is_of(self, child: Child) -> bool:
         """Whether this is a life of `child`."""
@@ -136,6 +154,20 @@ class ChildContext:
         self._announced = True
         if not self.over:
             self._host.report_up(self._child, value)
+
+    def hibernate(self, context: contextvars.Context) -> None:
+        """Called by the supervisor: the life is up, and has no task until `wake`."""
+        self._sleeps_in = context
+        self.started()
+
+    def wake(self) -> None:
+        """Have the task made of a life that hibernates.
+
+        One that has a task, or is over, is left alone. Call it from the thread of trio.
+        """
+        context, self._sleeps_in = self._sleeps_in, None
+        if context is not None and not self.over:
+            self._host.make_task(self._child, self, context)
 
     def hold(self, in_hand: InHand | None) -> None:
         """Name the holder whose item this life has in hand, for the policies to hear of.

@@ -125,7 +125,7 @@ class Counts:
 
     Attributes:
         specs: all that the supervisor knows.
-        active: those with a task.
+        active: those that live, with a task or in hibernation.
         supervisors: those that are supervisors.
         workers: the others.
         waiting: those that are backing off or suspended.

@@ -2,7 +2,8 @@
 
 Two yardsticks, each with the promise of 1.0: tasks that nobody waits for or can stop alone
 (`start_soon`), which is the one that the promise was made against, and tasks that are waited for
-until they are up (`nursery.start`), as our children are.
+until they are up (`nursery.start`), as our children are. Ours sleep without a task until their
+first message; those that begin with an `on_start` of their own have one, and are shown beside.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pywats_actors import Actor, ActorRef
 from pywats_supervision import DynamicSupervisor
 
 PROMISES = {"actors, start and stop / start_soon": 1.0, "actors, start and stop / nursery.start": 1.0}
-MOST = {"kB an actor": 8.0}
+MOST = {"kB an actor": 8.0, "kB an actor with on_start": 8.0}
 
 ACTORS = 10_000
 
@@ -31,7 +32,14 @@ class Idle(Actor[int]):
         """Nothing."""
 
 
-async def actors(measure_memory: bool = False) -> float:
+class Starting(Idle):
+    """Does something at its start, so it has a task from then on."""
+
+    async def on_start(self) -> None:
+        """Nothing more."""
+
+
+async def actors(kind: type[Idle] = Idle, *, measure_memory: bool = False) -> float:
     """Actors per second, or kB each."""
     supervisor = DynamicSupervisor()
     if measure_memory:
@@ -40,7 +48,7 @@ async def actors(measure_memory: bool = False) -> float:
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
         for number in range(ACTORS):
-            supervisor.start_child_nowait(ActorRef(f"idle-{number}", Idle).spec())
+            supervisor.start_child_nowait(ActorRef(f"idle-{number}", kind).spec())
         await trio.testing.wait_all_tasks_blocked()
         memory = tracemalloc.get_traced_memory()[0] if measure_memory else 0
         await supervisor.stop()
@@ -79,10 +87,17 @@ async def tasks(waited_for: bool) -> float:
 def measure(rounds: int) -> dict[str, float]:
     """Ratios to plain tasks, and memory."""
     speeds = interleaved(
-        rounds, actors=actors, waited=partial(tasks, waited_for=True), soon=partial(tasks, waited_for=False)
+        rounds,
+        actors=actors,
+        starting=partial(actors, Starting),
+        waited=partial(tasks, waited_for=True),
+        soon=partial(tasks, waited_for=False),
     )
     return {
         "actors, start and stop / start_soon": speeds["actors"] / speeds["soon"],
         "actors, start and stop / nursery.start": speeds["actors"] / speeds["waited"],
+        "with on_start, start and stop / start_soon": speeds["starting"] / speeds["soon"],
+        "with on_start, start and stop / nursery.start": speeds["starting"] / speeds["waited"],
         "kB an actor": timed(partial(actors, measure_memory=True)),
+        "kB an actor with on_start": timed(partial(actors, Starting, measure_memory=True)),
     }

@@ -35,6 +35,7 @@ from pywats_supervision import (
     REST_FOR_ONE,
     TEMPORARY,
     TRANSIENT,
+    ChildContext,
     ChildSpec,
     DynamicSupervisor,
     RestartIntensityExceeded,
@@ -66,6 +67,7 @@ class Leaf(NamedTuple):
     grace: float
     shielded: float
     stop_fails: bool
+    hibernates: bool
 
 
 class Plan(NamedTuple):
@@ -97,6 +99,7 @@ def leaves(starts: st.SearchStrategy[tuple[Start, ...]]) -> st.SearchStrategy[Le
         st.booleans(),
         shielded=st.sampled_from([0.0, 0.0, 1.0]),
         stop_fails=st.booleans(),
+        hibernates=st.booleans(),
         **stops,
     )
 
@@ -123,6 +126,46 @@ class Timed(list[Any]):
 
     def append(self, line: str) -> None:
         super().append((trio.current_time(), line))
+
+
+class Dormouse(Puppet):
+    """A puppet that hibernates where it would be up at once, until the test has something for it to do.
+
+    Asleep it ends without a word, so its diary has no line for that.
+    """
+
+    def hibernate(self, child: ChildContext) -> bool:
+        if self._plans and self._plans[0] != 0.0:
+            return False
+        if self._plans:
+            self._plans.popleft()
+        self.lives += 1
+        self.context = child
+        self._write("start")
+        return True
+
+    async def _live(self, status: trio.TaskStatus[Any], child: ChildContext | None) -> None:
+        if child is not None and child.up:
+            await self._obey(child)
+        else:
+            await super()._live(status, child)
+
+    def fail(self, error: BaseException | None = None) -> None:
+        self._wake()
+        super().fail(error)
+
+    def finish(self) -> None:
+        self._wake()
+        super().finish()
+
+    def _wake(self) -> None:
+        assert self.context is not None
+        if self.context.hibernating:
+            self._ordered = trio.Event()
+            self.context.wake()
+
+    def spec(self, **options: Any) -> ChildSpec:
+        return super().spec(hibernate=self.hibernate, **options)
 
 
 class Both:
@@ -180,16 +223,20 @@ class Both:
         name = f"c{self.names}"
         significant = child.significant and may_be_significant and child.restart != "permanent"
         error = OSError(name) if child.stop_fails else None
-        puppet = self.puppets[name] = Puppet(
-            name,
-            listens=child.listens,
-            stop_takes=child.stop_takes,
-            stop_error=error,
-            cleanup_error=error,
-            shielded=child.shielded,
-            diary=self.diary,
-        )
-        habits = Habits([], child.listens, child.stop_takes, child.grace, child.shielded)
+        if child.hibernates:
+            puppet = self.puppets[name] = Dormouse(name, diary=self.diary)
+            habits = Habits([], True, 0.0, child.grace, 0.0)
+        else:
+            puppet = self.puppets[name] = Puppet(
+                name,
+                listens=child.listens,
+                stop_takes=child.stop_takes,
+                stop_error=error,
+                cleanup_error=error,
+                shielded=child.shielded,
+                diary=self.diary,
+            )
+            habits = Habits([], child.listens, child.stop_takes, child.grace, child.shielded)
         one = ModelChild(name, child.restart, significant, habits)  # type: ignore[arg-type]
         self._plan(one, child.starts)
         spec = puppet.spec(
@@ -268,14 +315,21 @@ class Both:
         """When what was begun is over, both are in the same state, by the same way in the same time."""
         await trio.sleep_until(self.clock.now)
         await settled()
-        seen = [(when, line) for when, line in self.diary if line.startswith(("start", "end"))]
+        seen, expected = self._telling(self.diary), self._telling(self.expected)
         if self.ordered:
-            assert seen == self.expected
+            assert seen == expected
         else:
-            assert sorted(seen) == sorted(self.expected)  # those of a dynamic one have no order
+            assert sorted(seen) == sorted(expected)  # those of a dynamic one have no order
         assert self.outcome == self.model.ended
         if not self.outcome:
             assert shape_of(self.tree.snapshot()) == model_shape(self.model)
+
+    def _telling(self, diary: list[tuple[float, str]]) -> list[tuple[float, str]]:
+        """The starts and ends of lives, but for the ends of those that may have been asleep."""
+        asleep = {f"end {name}" for name, puppet in self.puppets.items() if isinstance(puppet, Dormouse)}
+        return [
+            (when, line) for when, line in diary if line.startswith(("start", "end")) and line not in asleep
+        ]
 
 
 def running_in(model: ModelSupervisor) -> Iterator[ModelSupervisor]:

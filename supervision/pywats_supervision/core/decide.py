@@ -85,6 +85,11 @@ class Decider(Movement):
         self._come_up(members)
         self._advance(now)
 
+    def has_task(self, child: Child, now: float) -> None:
+        """The child's present life might have hibernated, and does not: its time to start begins."""
+        if child.state is ChildState.STARTING:
+            self._be_patient(child, now)
+
     def up(self, child: Child, value: object, now: float) -> None:
         """The child's present life has called `started(value)`."""
         if child.state is ChildState.STARTING and not child.timed_out:

@@ -22,7 +22,7 @@ class ChildState(enum.Enum):
     RUNNING = "running"
     """It is up."""
     STOPPING = "stopping"
-    """Asked to stop, or cancelled; its task has not ended yet."""
+    """Asked to stop, or cancelled; its life has not ended yet."""
     BACKING_OFF = "backing_off"
     """Down; it, or the group it takes along, starts after a delay."""
     SUSPENDED = "suspended"
@@ -70,7 +70,7 @@ _DOWN: Final = (ChildState.PENDING, ChildState.BACKING_OFF, ChildState.SUSPENDED
 _ENDING: Final = (ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING)
 
 ALIVE: Final = frozenset(_ENDING)
-"""The states in which a child has a task."""
+"""The states in which a child lives; it has a task then, unless it hibernates."""
 
 TRANSITIONS: Final[dict[tuple[ChildState, Move], ChildState]] = {
     **{(state, Move.START): ChildState.STARTING for state in _DOWN},

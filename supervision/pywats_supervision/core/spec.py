@@ -30,6 +30,7 @@ __all__ = [
     "TRANSIENT",
     "AutoShutdown",
     "ChildSpec",
+    "Hibernate",
     "RestartType",
     "Start",
     "Strategy",
@@ -38,6 +39,9 @@ __all__ = [
 
 Start: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 """An async callable that is one life of a child."""
+
+Hibernate: TypeAlias = Callable[[Any], bool]
+"""Is given the `ChildContext` of a life, and says whether that needs no task for now."""
 
 DEFAULT_SHUTDOWN: Final = 5.0
 """Seconds of grace for a child that listens; the value OTP gives a worker."""
@@ -165,6 +169,11 @@ class ChildSpec:
             (its own children bound it).
         policy: decides on its failures, of its first start too, instead of the supervisor's own
             rules; what it leaves open counts toward the restart intensity.
+        hibernate: asked at the begin of each life, before there is a task for it: whether the
+            life is up and has nothing to do until `ChildContext.wake()`. True spares the task until
+            then, False has it made at once. It is called with the `ChildContext`, in the context of
+            the life and in the supervisor's step: it must not wait. What it raises is a failure of
+            the life's start. (OTP's `hibernate`, for a process that waits with as little as possible.)
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -178,6 +187,7 @@ class ChildSpec:
     significant: bool = False
     start_timeout: float | None = None
     policy: RestartPolicy[Any] | None = None
+    hibernate: Hibernate | None = None
     takes_status: bool = field(init=False, repr=False, compare=False)
     takes_child: bool = field(init=False, repr=False, compare=False)
     is_supervisor: bool = field(init=False, repr=False, compare=False)
@@ -214,6 +224,11 @@ class ChildSpec:
                 f"policy of child {self.name!r} may skip the item in hand, but its start does not take "
                 "`child`, so it can have none; use Backoff or CircuitBreaker"
             )
+        if self.hibernate is not None and not self.takes_child:
+            raise ValueError(
+                f"child {self.name!r} may hibernate, but its start does not take `child`, so it could not "
+                "be woken by it, or be asked to stop"
+            )
 
     def _check_types(self) -> None:
         if not isinstance(self.name, str):
@@ -233,3 +248,7 @@ class ChildSpec:
             )
         if self.policy is not None and not isinstance(self.policy, RestartPolicy):
             raise TypeError(f"policy of child {self.name!r} must be a RestartPolicy, not {self.policy!r}")
+        if self.hibernate is not None and not callable(self.hibernate):
+            raise TypeError(
+                f"hibernate of child {self.name!r} must be callable or None, not {self.hibernate!r}"
+            )

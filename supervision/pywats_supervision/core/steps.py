@@ -61,8 +61,8 @@ class Steps:
         self.actions.append(Run(child))
         if not child.spec.takes_status:
             self._is_up(child, None, now)
-        elif child.spec.patience < inf:
-            self._appoint(child, now + child.spec.patience)
+        elif child.spec.hibernate is None:
+            self._be_patient(child, now)
 
     def _is_up(self, child: Child, value: object, now: float) -> None:
         self._disappoint(child)
@@ -71,6 +71,11 @@ class Steps:
         child.up_since = now
         self._announce(Happening.UP, child)
         child.is_up(value)
+
+    def _be_patient(self, child: Child, now: float) -> None:
+        """Give a child its time to start."""
+        if child.spec.patience < inf:
+            self._appoint(child, now + child.spec.patience)
 
     def _appoint(self, child: Child, due: float) -> None:
         child.appointment = self.agenda.enter(due, child)
