@@ -8,7 +8,6 @@ SystemExit, ...) ends the tree, and a cancellation from outside goes on its way.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 import trio
@@ -60,18 +59,13 @@ def hibernates(reports: Reports, child: Child, life: ChildContext, context: cont
     if hibernate is None:
         return False
     try:
-        asleep = context.run(_asked, hibernate, life)
+        asleep = context.run(hibernate, life)
     except BaseException as error:  # noqa: BLE001 - as in live()
         reports.report_end(child, sorted_out(error))
         return True
     if asleep:
         life.hibernate(context)
     return asleep
-
-
-def _asked(hibernate: Callable[[ChildContext], bool], life: ChildContext) -> bool:
-    CURRENT_LIFE.set(life)
-    return hibernate(life)
 
 
 async def live(reports: Reports, child: Child, life: ChildContext) -> None:
