@@ -71,14 +71,15 @@ async def live(reports: Reports, child: Child, life: ChildContext) -> None:
                 await spec.start()
     except BaseException as error:  # noqa: ASYNC103, BLE001 - lives end here; the parts are sorted out below
         parts = sorted_out(error)
-    if parts.cancelled is None:
+    cancellation = parts.cancelled
+    if cancellation is None:
         # A child may answer the end of its tree by returning or failing; then too it was cancelled.
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
         except trio.Cancelled as cancelled:  # noqa: ASYNC103 - raised again below, after the report
-            parts = parts._replace(cancelled=cancelled)
+            cancellation = cancelled
+            parts = Parts(cancelled, parts.fatal, parts.failure)
     reports.report_end(child, parts)
-    cancellation = parts.cancelled
     del parts  # an error that its own traceback leads to would be garbage for the collector
     if cancellation is not None:
         try:
