@@ -284,6 +284,7 @@ class WorkerLife(_Life[M]):
     async def _drain(self, performer: Performer[M]) -> None:
         """Do up to 64 messages, or what a millisecond holds, then let others run. HOT."""
         mailbox, slot, ticks = self._mailbox, self._slot, self._ticks
+        handle, finish = performer.handle, performer.done
         if not mailbox.ready:
             mailbox.fill_nowait()
         ready = mailbox.ready
@@ -296,7 +297,7 @@ class WorkerLife(_Life[M]):
                 mailbox.size = size = mailbox.size - 1
                 if size < mailbox.wake_below:
                     mailbox.wake_senders()
-                performer.done(message, await performer.handle(message))
+                finish(message, await handle(message))
                 slot.item = None
                 done += 1
                 if not ready:
