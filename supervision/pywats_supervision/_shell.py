@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 
 import trio
 
-from pywats_supervision._child import Parts, live, sorted_out
+from pywats_supervision._child import live, sorted_out
 from pywats_supervision._timers import Alarm
 from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors, log_safely
 from pywats_supervision.core.actions import AskToStop, Cancel, Happening, Run
@@ -274,13 +274,18 @@ class Shell(abc.ABC):
             self._decider.up(child, value, self._clock())
             self._perform()
 
-    def report_end(self, child: Child, parts: Parts) -> None:
+    def report_end(
+        self,
+        child: Child,
+        cancelled: BaseException | None,
+        fatal: BaseException | None,
+        failure: Exception | None,
+    ) -> None:
         """A life is over; called as the last step of its task."""
         decider = self._decider
         if decider is None:
             return
         child.shell = None
-        cancelled, fatal, failure = parts
         if fatal is not None or cancelled is not None:
             decider.kill()
             if fatal is not None and self._fatal is None:
