@@ -7,7 +7,7 @@ HOT: tests/benchmarks/bench_ask.py.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, final
 
 import outcome
 import trio
@@ -17,6 +17,7 @@ __all__ = ["Ask"]
 M = TypeVar("M")
 
 
+@final
 class Ask(Generic[M]):
     """One question: the message, and the task that waits for the reply."""
 

@@ -69,13 +69,19 @@ class Turns:
         """Take a turn out of the game: a worker that held none is down."""
         self._free -= 1
 
+    def take_nowait(self) -> bool:
+        """Take a turn, if one is free and nobody is in line."""
+        if self._free > 0 and not self.in_line:
+            self._free -= 1
+            return True
+        return False
+
     async def take(self) -> None:
         """Wait for a turn, in line.
 
         Cancelled: no turn was taken.
         """
-        if self._free > 0 and not self.in_line:
-            self._free -= 1
+        if self.take_nowait():
             return
         mine = trio.Event()
         if self.in_line is None:

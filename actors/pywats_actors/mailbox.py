@@ -6,7 +6,8 @@ memory channel in batches: the sender appends to the list that it sent last unti
 it, so a burst costs one channel operation. The first message opens the channel.
 
 A worker without work is parked here, not in the channel's `receive`: that costs half as much,
-and what was sent stays in the channel, in order, whichever worker wakes first.
+and what was sent stays in the channel, in order, whichever worker wakes first. A message that
+finds a parked worker and an empty channel goes past it, as it would in the channel itself.
 
 Change together: `_cell`, which takes from here, and tests/benchmarks/bench_route.py, which
 measures both.
@@ -158,7 +159,7 @@ class Mailbox(Changing, Generic[M]):
         self._order: KeyOrder[M] | None = None if order_by is None else KeyOrder()
         self.granted: deque[tuple[Hashable, M]] | None = None
         self._space: dict[trio.Event, None] | None = None
-        self.wake_below: float = -1.0
+        self.wake_below: float = -1
         self.awaited: trio.Event | None = None
 
     # The senders' side
@@ -171,11 +172,14 @@ class Mailbox(Changing, Generic[M]):
         self.size += 1
         if self.sent is not None:
             self.sent.append(message)
-        elif self._send is not None:
+        elif self._send is None:
+            self._put_first(message)
+            return
+        elif self.idle:
+            self.ready.append(message)
+        else:
             self.sent = [message]
             self._send.send_nowait(self.sent)
-        else:
-            self._put_first(message)
             return
         if self.idle:
             self.idle.pop(0).rouse()
@@ -186,6 +190,7 @@ class Mailbox(Changing, Generic[M]):
             self.owner.left_over(message)
         else:
             self._send, self._receive = trio.open_memory_channel[list[M]](inf)
+            self.ready = deque()
             self.put(message)
 
     @property
@@ -258,12 +263,8 @@ class Mailbox(Changing, Generic[M]):
     def fill_nowait(self) -> bool:
         """Move what was sent into `ready`; False if there is nothing to take."""
         if self.sent is not None and self._receive is not None:
-            batch = self._receive.receive_nowait()
+            self.ready.extend(self._receive.receive_nowait())
             self.sent = None
-            if self.ready is _NOTHING:
-                self.ready = deque(batch)
-            else:
-                self.ready.extend(batch)
         return bool(self.ready or self.granted)
 
     def wake(self) -> None:
@@ -287,7 +288,7 @@ class Mailbox(Changing, Generic[M]):
             slot.key, message = self.granted.popleft()
             slot.keyed = True
             slot.item = message
-            self._one_less()
+            self.one_less()
             return message
         ready, order_by = self.ready, self.order_by
         while ready:
@@ -297,13 +298,13 @@ class Mailbox(Changing, Generic[M]):
                     key = order_by(message)
                     free = self._order.take(key, message)
                 except Exception:  # a user's key function, or a key without a hash; the life fails with it
-                    self._one_less()
+                    self.one_less()
                     raise
                 if not free:
                     slot.item = None
                     continue
                 slot.key, slot.keyed = key, True
-            self._one_less()
+            self.one_less()
             return message
         return None
 
@@ -321,7 +322,8 @@ class Mailbox(Changing, Generic[M]):
         slot.key, slot.keyed = key, True
         return True
 
-    def _one_less(self) -> None:
+    def one_less(self) -> None:
+        """A message has left the queue, for somebody's hand."""
         self.size = size = self.size - 1
         if size < self.wake_below:
             self.wake_senders()

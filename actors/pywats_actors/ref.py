@@ -73,12 +73,12 @@ class _Performer(Performer[M | Ask[M]]):
         return self._actor.on_stop()
 
     def handle(self, message: M | Ask[M]) -> Awaitable[Any]:
-        if isinstance(message, Ask):
+        if type(message) is Ask:  # isinstance takes three times as long to say no
             return self._actor.receive(message.message)
         return self._actor.receive(message)
 
     def done(self, message: M | Ask[M], result: Any) -> None:
-        if isinstance(message, Ask):
+        if type(message) is Ask:
             message.reply(result)
 
 
@@ -114,7 +114,7 @@ class ActorRef(Generic[M]):
         ValueError: if a value cannot work.
     """
 
-    __slots__ = ("_actor", "_dead_letters", "_overflow", "_watchers", "_workers", "name")
+    __slots__ = ("_actor", "_dead_letters", "_mailbox", "_overflow", "_watchers", "_workers", "name")
 
     def __init__(
         self,
@@ -162,6 +162,7 @@ class ActorRef(Generic[M]):
             policy=policy,
             shutdown=shutdown,
         )
+        self._mailbox: Mailbox[Any] = self._workers.mailbox
 
     def spec(
         self,
@@ -191,7 +192,7 @@ class ActorRef(Generic[M]):
             ActorStopped: if the actor is gone for good; the message is in the error.
             WouldDeadlock: if an actor would wait for a place in its own mailbox.
         """
-        mailbox = self._workers.mailbox
+        mailbox = self._mailbox
         while mailbox.size >= mailbox.capacity or mailbox.closed:
             if mailbox.closed or self._overflow is not BLOCK:
                 self._offer(message)
@@ -207,14 +208,14 @@ class ActorRef(Generic[M]):
             MailboxFull: if the rule is BLOCK and the mailbox is full; the message is in the error.
             ActorStopped: if the actor is gone for good; the message is in the error.
         """
-        mailbox = self._workers.mailbox
+        mailbox = self._mailbox
         if mailbox.size < mailbox.capacity and not mailbox.closed:
             mailbox.put(message)
         else:
             self._offer(message)
 
     def _offer(self, message: M | Ask[M]) -> None:
-        mailbox = self._workers.mailbox
+        mailbox = self._mailbox
         bare = message.message if isinstance(message, Ask) else message
         if mailbox.closed:
             raise ActorStopped(f"actor {self.name!r} is gone; it takes no message", bare)
@@ -254,7 +255,7 @@ class ActorRef(Generic[M]):
         Cancelled: the actor may still do what it was asked. Where that fails, or the actor goes
         first, nobody waits for the error: the question becomes a dead letter.
         """
-        mailbox = self._workers.mailbox
+        mailbox = self._mailbox
         self._check_not_itself("asks", mailbox)
         ask = Ask(message)
         if timeout != inf:
@@ -290,10 +291,10 @@ class ActorRef(Generic[M]):
                 watches already is told once all the same.
         """
         # Another actor is told whatever its overflow rule: it will not be told again.
-        told = watcher._workers.mailbox.put if isinstance(watcher, ActorRef) else watcher  # noqa: SLF001
+        told = watcher._mailbox.put if isinstance(watcher, ActorRef) else watcher  # noqa: SLF001
         if not callable(told):
             raise TypeError(f"watcher of {self.name!r} must be an ActorRef or callable, not {watcher!r}")
-        if self._workers.mailbox.closed:
+        if self._mailbox.closed:
             told(Terminated(self))
         elif told not in self._watchers:
             self._watchers = (*self._watchers, told)
@@ -304,7 +305,7 @@ class ActorRef(Generic[M]):
         Args:
             watcher: what was given to `watch`.
         """
-        told = watcher._workers.mailbox.put if isinstance(watcher, ActorRef) else watcher  # noqa: SLF001
+        told = watcher._mailbox.put if isinstance(watcher, ActorRef) else watcher  # noqa: SLF001
         self._watchers = tuple(other for other in self._watchers if other != told)
 
     async def wait_terminated(self) -> None:
@@ -323,16 +324,16 @@ class ActorRef(Generic[M]):
     @property
     def terminated(self) -> bool:
         """Whether the actor is gone for good."""
-        return self._workers.mailbox.closed
+        return self._mailbox.closed
 
     def statistics(self) -> MailboxStatistics:
         """What its mailbox holds and has seen."""
-        return self._workers.mailbox.statistics()
+        return self._mailbox.statistics()
 
     @property
     def dead_lettered(self) -> int:
         """How many of its messages became dead letters."""
-        return self._workers.mailbox.dead_lettered
+        return self._mailbox.dead_lettered
 
     # What its workers ask for, and what the mailbox reports
 
@@ -372,7 +373,7 @@ class ActorRef(Generic[M]):
             message.fail(MailboxFull(f"the mailbox of {self.name!r} dropped the question", message.message))
 
     def _bury(self, message: M | Ask[M], reason: str, failure: Failure | None = None) -> None:
-        self._workers.mailbox.dead_lettered += 1
+        self._mailbox.dead_lettered += 1
         if isinstance(message, Ask):
             self._refuse(message)
             message = message.message

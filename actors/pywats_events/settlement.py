@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -131,7 +132,8 @@ class Waits(Protocol):
         ...
 
 
-class Ledger(msgspec.Struct):
+@dataclass(eq=False, slots=True)
+class Ledger:
     """What a bus counts of all its events.
 
     Attributes:
@@ -149,7 +151,7 @@ class Ledger(msgspec.Struct):
     settled: int = 0
     unrouted: int = 0
     handed_back: int = 0
-    holders: dict[str, int] = msgspec.field(default_factory=dict)
+    holders: dict[str, int] = field(default_factory=dict)
     idle: Callable[[], object] | None = None
 
     @property

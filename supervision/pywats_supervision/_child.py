@@ -8,14 +8,14 @@ SystemExit, ...) ends the tree, and a cancellation from outside goes on its way.
 from __future__ import annotations
 
 import contextvars
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import trio
 
 from pywats_supervision.context import CURRENT_LIFE, ChildContext
 from pywats_supervision.core.children import Child
 
-__all__ = ["NOTHING", "Parts", "hibernates", "live", "sorted_out"]
+__all__ = ["Parts", "hibernates", "live", "sorted_out"]
 
 
 class Parts(NamedTuple):
@@ -29,11 +29,13 @@ class Parts(NamedTuple):
 class Reports(Protocol):
     """To whom the end of a life is reported."""
 
-    def report_end(self, child: Child, parts: Parts) -> None: ...
-
-
-NOTHING: Final = Parts(None, None, None)
-"""A life that returned."""
+    def report_end(
+        self,
+        child: Child,
+        cancelled: BaseException | None,
+        fatal: BaseException | None,
+        failure: Exception | None,
+    ) -> None: ...
 
 
 def sorted_out(error: BaseException) -> Parts:
@@ -61,7 +63,7 @@ def hibernates(reports: Reports, child: Child, life: ChildContext, context: cont
     try:
         asleep = context.run(hibernate, life)
     except BaseException as error:  # noqa: BLE001 - as in live()
-        reports.report_end(child, sorted_out(error))
+        reports.report_end(child, *sorted_out(error))
         return True
     if asleep:
         life.hibernate(context)
@@ -72,7 +74,9 @@ async def live(reports: Reports, child: Child, life: ChildContext) -> None:
     """Run one life and report how it ended; the last thing this task does."""
     spec = child.spec
     CURRENT_LIFE.set(life)
-    parts = NOTHING
+    cancelled: BaseException | None = None
+    fatal: BaseException | None = None
+    failure: Exception | None = None
     try:
         with life.scope:
             # Stopped before its first step, or its tree was cancelled: none of its code runs.
@@ -86,19 +90,20 @@ async def live(reports: Reports, child: Child, life: ChildContext) -> None:
                 await spec.start(child=life)
             else:
                 await spec.start()
-    except BaseException as error:  # noqa: ASYNC103, BLE001 - lives end here; the parts are sorted out below
-        parts = sorted_out(error)
-    if parts.cancelled is None:
+    except Exception as error:  # noqa: BLE001 - a child's own code; its supervisor decides
+        failure = error
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - lives end here; each part goes its way below
+        cancelled, fatal, failure = sorted_out(error)
+    if cancelled is None:
         # A child may answer the end of its tree by returning or failing; then too it was cancelled.
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
-        except trio.Cancelled as cancelled:  # noqa: ASYNC103 - raised again below, after the report
-            parts = parts._replace(cancelled=cancelled)
-    reports.report_end(child, parts)
-    cancellation = parts.cancelled
-    del parts  # an error that its own traceback leads to would be garbage for the collector
-    if cancellation is not None:
+        except trio.Cancelled as outer:  # noqa: ASYNC103 - raised again below, after the report
+            cancelled = outer
+    reports.report_end(child, cancelled, fatal, failure)
+    del fatal, failure  # an error that its own traceback leads to would be garbage for the collector
+    if cancelled is not None:
         try:
-            raise cancellation
+            raise cancelled
         finally:
-            del cancellation
+            del cancelled

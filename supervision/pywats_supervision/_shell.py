@@ -13,11 +13,11 @@ import contextvars
 import logging
 from collections.abc import Callable
 from math import inf
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import trio
 
-from pywats_supervision._child import NOTHING, Parts, hibernates, live, sorted_out
+from pywats_supervision._child import hibernates, live, sorted_out
 from pywats_supervision._timers import Alarm
 from pywats_supervision.context import CURRENT_LIFE, ChildContext, ancestors, log_safely
 from pywats_supervision.core.actions import AskToStop, Cancel, Happening, Run
@@ -45,6 +45,8 @@ from pywats_supervision.runtime import CURRENT_RUNTIME, Runtime
 from pywats_supervision.system import current_runtime
 
 __all__ = ["Shell"]
+
+STRAGGLING: Final = Happening.STRAGGLING  # looked up once, which an enum is slow at
 
 
 class Shell(abc.ABC):
@@ -281,7 +283,7 @@ class Shell(abc.ABC):
         life: ChildContext = child.shell
         life.ask_to_stop(deadline)
         if life.hibernating:
-            self.report_end(child, NOTHING)
+            self.report_end(child, None, None, None)
 
     # What lives report
 
@@ -291,23 +293,29 @@ class Shell(abc.ABC):
             self._decider.up(child, value, self._clock())
             self._perform()
 
-    def report_end(self, child: Child, parts: Parts) -> None:
+    def report_end(
+        self,
+        child: Child,
+        cancelled: BaseException | None,
+        fatal: BaseException | None,
+        failure: Exception | None,
+    ) -> None:
         """A life is over; called as the last step of its task."""
         decider = self._decider
         if decider is None:
             return
         child.shell = None
-        if parts.fatal is not None or parts.cancelled is not None:
+        if fatal is not None or cancelled is not None:
             decider.kill()
-            if parts.fatal is not None and self._fatal is None:
-                self._fatal = parts.fatal
+            if fatal is not None and self._fatal is None:
+                self._fatal = fatal
                 self._nursery.cancel_scope.cancel()
-        if decider.killed and parts.failure is not None and len(self._late) < KEPT_ERRORS:
-            self._late.append(parts.failure)
+        if decider.killed and failure is not None and len(self._late) < KEPT_ERRORS:
+            self._late.append(failure)
         performing = self._performing  # a life may end in the step that was to begin or to stop it
         self._performing = True  # holders of items may start children from within this step
         try:
-            decider.ended(child, parts.failure, self._clock())
+            decider.ended(child, failure, self._clock())
         finally:
             self._performing = performing
         self._perform()
@@ -318,7 +326,7 @@ class Shell(abc.ABC):
         if life is None:
             return
         if life.hibernating:
-            self.report_end(child, NOTHING)
+            self.report_end(child, None, None, None)
         else:
             life.scope.cancel()
 
@@ -605,9 +613,9 @@ class Shell(abc.ABC):
         until: float | None = None,
     ) -> None:
         """Tell the streams of this supervisor and of those above it, and the log."""
-        if error is not None or kind is Happening.STRAGGLING:
+        if error is not None or kind is STRAGGLING:
             self._log(kind, child, error)
-        if self.audience:
+        if self.audience.listens():
             event = TreeEvent(
                 kind=kind,
                 path=self._path if child is None else (*self._path, child.spec.name),
@@ -623,7 +631,7 @@ class Shell(abc.ABC):
             log_safely(logging.ERROR, "supervisor %r gives up", self.name, actor=self.name, error=error)
             return
         name = child.spec.name
-        if kind is Happening.STRAGGLING:
+        if kind is STRAGGLING:
             text = "child %r of %r still runs %g s after its cancellation"
             log_safely(logging.WARNING, text, name, self.name, STRAGGLER_AFTER, actor=name)
         else:

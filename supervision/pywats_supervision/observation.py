@@ -268,8 +268,8 @@ class Audience:
     def _close(self, closed: EventStream) -> None:
         self.streams = tuple(stream for stream in self.streams if stream is not closed)
 
-    def __bool__(self) -> bool:
-        """Whether anybody listens."""
+    def listens(self) -> bool:
+        """Whether there is anybody."""
         for audience in self.chain:  # noqa: SIM110 - any() would make a generator for each event
             if audience.streams:
                 return True

@@ -27,7 +27,6 @@ from typing import Any, Final, TypeAlias, TypeVar
 import trio
 import trio.testing
 
-from pywats_supervision._child import Parts
 from pywats_supervision._shell import Shell
 from pywats_supervision.context import ChildContext
 from pywats_supervision.core.actions import Happening
@@ -358,13 +357,19 @@ class _Crashes:
         self._supervisor.report_end = self._report_end  # type: ignore[method-assign]
         self._supervisor.cancel_life(child)
 
-    def _report_end(self, child: Child, parts: Parts) -> None:
+    def _report_end(
+        self,
+        child: Child,
+        cancelled: BaseException | None,
+        fatal: BaseException | None,
+        failure: Exception | None,
+    ) -> None:
         error = self._errors.pop(child, None)
         if not self._errors:
             self._supervisor.report_end = self._behind  # type: ignore[method-assign]
-        if error is not None and parts == (None, None, None):
-            parts = Parts(None, None, error)
-        self._behind(child, parts)
+        if cancelled is None and fatal is None and failure is None:
+            failure = error
+        self._behind(child, cancelled, fatal, failure)
 
 
 def seeded_runtime(seed: int = 0) -> Runtime:

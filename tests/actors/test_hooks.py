@@ -11,8 +11,10 @@ import trio
 from trio.testing import MockClock
 
 from pywats_actors import Actor, ActorRef
+from pywats_actors.performer import Performer
 from pywats_actors.testing import crash_now, drain
-from pywats_supervision import ONE_FOR_ALL, ChildState, Supervisor
+from pywats_actors.workers import Workers
+from pywats_supervision import ONE_FOR_ALL, ChildContext, ChildState, Supervisor
 from pywats_supervision.policies import Backoff, RetryPolicy
 from pywats_supervision.policies.decision import Failure, Phase
 from pywats_supervision.testing import Puppet, expect_tree, running, settled
@@ -256,3 +258,67 @@ async def test_without_hooks_an_actor_just_works(autojump_clock: MockClock) -> N
     ref = ActorRef("plain", Plain())
     async with running(Supervisor([ref.spec()])):
         assert await ref.ask(1) == 1
+
+
+class Noting(Performer[str]):
+    """Writes down what a cell asks of who does the work."""
+
+    def __init__(self, diary: list[str]) -> None:
+        self.diary = diary
+
+    async def start(self, context: ChildContext) -> None:
+        self.diary.append("start")
+
+    async def stop(self) -> None:
+        self.diary.append("stop")
+
+    async def handle(self, message: str) -> str:
+        self.diary.append(message)
+        if message == "fail" and self.diary.count("fail") == 1:
+            raise ValueError(message)
+        return message.upper()
+
+    def done(self, message: str, result: str) -> None:
+        self.diary.append(result)
+
+    async def interrupted(self, message: str, error: BaseException) -> None:
+        self.diary.append(f"{message}: {error!r}")
+
+
+class House:
+    """Owns a mailbox whose messages `Noting` does, and gets none of them back."""
+
+    def __init__(self) -> None:
+        self.diary: list[str] = []
+        self.back: list[str] = []
+
+    def perform(self) -> Noting:
+        return Noting(self.diary)
+
+    def given_up(self, message: str, failure: Failure) -> None:
+        self.back.append(message)
+
+    def left_over(self, message: str) -> None:
+        self.back.append(message)
+
+    def closed(self) -> None:
+        self.back.append("closed")
+
+
+@pytest.mark.parametrize("before", [[], ["a", "b"]], ids=["alone", "in a batch"])
+async def test_who_does_the_work_hears_of_an_attempt_that_failed_before_its_life_is_stopped(
+    before: list[str], autojump_clock: MockClock
+) -> None:
+    house = House()
+    workers: Workers[str] = Workers("house", house, ordered=True)
+    async with running(Supervisor([workers.spec()])):
+        await settled()
+        for message in [*before, "fail"]:
+            workers.mailbox.put(message)
+        await settled()
+        done = [word for message in before for word in (message, message.upper())]
+        failed = ["fail", "fail: ValueError('fail')", "stop"]
+        assert house.diary == ["start", *done, *failed, "start", "fail", "FAIL"]
+        statistics = workers.mailbox.statistics()
+        assert (statistics.done, statistics.queued, statistics.in_hand) == (len(before) + 1, 0, 0)
+    assert house.back == ["closed"]

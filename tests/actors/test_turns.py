@@ -82,3 +82,17 @@ async def test_a_worker_that_is_down_takes_its_turn_out_of_the_game(autojump_clo
         assert line.got == ["a"]
         line.turns.give()
     assert line.got == ["a", "b"]
+
+
+async def test_a_turn_is_taken_without_waiting_only_if_one_is_free(autojump_clock: MockClock) -> None:
+    line = Line(1)
+    async with trio.open_nursery() as nursery:
+        assert line.turns.take_nowait()
+        assert not line.turns.take_nowait()
+        nursery.start_soon(line.join, "a")
+        await settled()
+        line.turns.give()
+        assert not line.turns.take_nowait()  # it is of the one who stood in line
+    assert line.got == ["a"]
+    line.turns.give()
+    assert line.turns.take_nowait()

@@ -50,7 +50,7 @@ class Lookout(Audience):
         self.seen = 0
         tree.audience = self
 
-    def __bool__(self) -> bool:
+    def listens(self) -> bool:
         return True
 
     def tell(self, event: TreeEvent) -> None:

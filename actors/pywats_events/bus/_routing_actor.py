@@ -148,7 +148,8 @@ class RouterPerformer(Performer[Receipt]):
         position = receipt.routed
         try:
             for taker in takers if not position else takers[position:]:
-                taker.put(receipt)
+                put = taker.put  # an attribute, not a method: called at once it is looked up as one
+                put(receipt)
                 position += 1
         finally:
             receipt.routed = position

@@ -126,7 +126,8 @@ class HandlerPerformer(Performer[Receipt]):
         self.receipt = receipt
         if receipt.doubtful or self._slot.attempt > 1 or receipt.durable is not None:
             return self._handle_with_history(receipt)
-        return self._call(receipt.event)
+        call = self._call
+        return call(receipt.event)
 
     async def _handle_with_history(self, receipt: Receipt) -> None:
         """Handle one that was tried before, or in the journal; or ask its filter, which raised, again."""

@@ -1,4 +1,7 @@
-"""What the decisions tell the shell to do; each is one sentence in the imperative."""
+"""What the decisions tell the shell to do; each is one sentence in the imperative.
+
+Nobody changes one. They are not frozen, as that makes one cost three times as much, at each restart.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from pywats_supervision.core.children import Child
 __all__ = ["Action", "AskToStop", "Cancel", "Happening", "Run", "SayReady"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """Start a new life of the child."""
 
     child: Child
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AskToStop:
     """Tell the child to come to an end by itself, before `deadline`."""
 
@@ -26,14 +29,14 @@ class AskToStop:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancel:
     """Cancel the child's scope."""
 
     child: Child
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SayReady:
     """Every child has had its turn to start: call the supervisor's own `started()`."""
 

@@ -28,6 +28,8 @@ class Answer(NamedTuple):
     escalation: PolicyEscalated | None
 
 
+_START: Final = Phase.START  # looked up once, which an enum is slow at
+
 UNDECIDED: Final = Answer(None, None)
 
 
@@ -43,7 +45,7 @@ def answer_to(error: Exception, phase: Phase, child: Child, supervisor: str, now
     """
     held = child.in_hand
     # A failed start is no attempt at what an earlier life left in hand.
-    item = None if held is None or phase is Phase.START else held.item
+    item = None if held is None or phase is _START else held.item
     if child.policy is None and item is None:
         child.last = None
         return UNDECIDED

@@ -36,6 +36,11 @@ from pywats_supervision.policies.decision import Phase, Restart, RestartPolicy, 
 
 __all__ = ["Decider"]
 
+# Looked up once: an enum takes five times as long to give a member as a module does.
+_STARTING, _STOPPING = ChildState.STARTING, ChildState.STOPPING
+_END, _DELAY = Move.END, Move.DELAY
+_START, _RUN = Phase.START, Phase.RUN
+
 
 class Decider(Movement):
     """The decisions of one run of a supervisor.
@@ -93,6 +98,7 @@ class Decider(Movement):
     def up(self, child: Child, value: object, now: float) -> None:
         """The child's present life has called `started(value)`."""
         if child.state is ChildState.STARTING and not child.timed_out:
+            self._disappoint(child)
             self._is_up(child, value, now)
             self._advance(now)
 
@@ -100,20 +106,21 @@ class Decider(Movement):
         """The child's present life has ended, by returning, failing, or as it was told to."""
         was = child.state
         self._disappoint(child)
-        child.move(Move.END)
-        child.is_down()
+        child.move(_END)
+        if child.waiters is not None:
+            child.is_down()
         self._settling = True
         if self.killed:
             if error is not None:
-                self._note(child, error)
+                self._hear(child, error)
             self._come_to_rest(child)
-        elif was is ChildState.STOPPING:
+        elif was is _STOPPING:
             self._ended_as_told(child, error, now)
         elif child.timed_out:
-            self._failed(child, self._start_timeout(child, error), Phase.START, now)
+            self._failed(child, self._start_timeout(child, error), _START, now)
         elif error is not None:
-            self._failed(child, error, Phase.START if was is ChildState.STARTING else Phase.RUN, now)
-        elif was is ChildState.STARTING:
+            self._failed(child, error, _START if was is _STARTING else _RUN, now)
+        elif was is _STARTING:
             self._ignored(child)
         else:
             self._returned(child, now)
@@ -264,7 +271,7 @@ class Decider(Movement):
         """Of a failure while stopping, the policy hears for the item's sake; the child's way is set."""
         escalation = None
         if error is not None:
-            self._note(child, error)
+            self._hear(child, error)
             if child.in_hand is not None and child.in_hand.item is not None:
                 escalation = answer_to(error, Phase.STOP, child, self.name, now).escalation
         if escalation is None:
@@ -312,9 +319,9 @@ class Decider(Movement):
         self._carry_out(answer_to(error, Phase.RUN, child, self.name, now), child, error, now)
 
     def _failed(self, child: Child, error: Exception, phase: Phase, now: float) -> None:
-        self._note(child, error)
+        self._hear(child, error)
         answer = answer_to(error, phase, child, self.name, now)
-        if child.policy is None and phase is Phase.START and child.first and not self.stopping:
+        if child.policy is None and phase is _START and child.first and not self.stopping:
             self._first_start_failed(child, error, now)
         elif child.spec.restart is TEMPORARY and answer.escalation is None:
             self._rest_or_go(child, error)
@@ -322,8 +329,9 @@ class Decider(Movement):
         else:
             self._carry_out(answer, child, error, now)
 
-    def _note(self, child: Child, error: Exception) -> None:
-        super()._note(child, error)
+    def _hear(self, child: Child, error: Exception) -> None:
+        """Note a failure, here and on the error that the supervisor gives up with."""
+        self._note(child, error)
         given_up = self.error if self.stopping else None
         if given_up is not None and len(getattr(given_up, "__notes__", ())) < KEPT_ERRORS:
             given_up.add_note(f"while stopping, child {child.spec.name!r} failed: {child.error_text}")
@@ -381,7 +389,7 @@ class Decider(Movement):
         if going_down or not intensity.exceeded_by(error, now):
             if not self._letting_go:
                 self._let_go(now)
-            self._come_back(child, Move.DELAY, now, now)
+            self._come_back(child, _DELAY, now, now)
             return
         self._settle(child, After.STAY, now, error)
         self._give_up(intensity.failure(self.name), now)

@@ -12,7 +12,7 @@ from pywats_supervision.core.actions import Happening, SayReady
 from pywats_supervision.core.children import Child
 from pywats_supervision.core.group import Direction, Sweep, merged
 from pywats_supervision.core.life import After, ChildState, Move
-from pywats_supervision.core.spec import Strategy
+from pywats_supervision.core.spec import ONE_FOR_ONE, Strategy
 from pywats_supervision.core.steps import Announce, Steps
 
 __all__ = ["Movement"]
@@ -38,7 +38,7 @@ class Movement(Steps):
 
     def _come_back(self, child: Child, move: Move, due: float, now: float) -> None:
         """Start a child again at `due`, with those that its failure takes along."""
-        if self.strategy is not Strategy.ONE_FOR_ONE:
+        if self.strategy is not ONE_FOR_ONE:
             self._sweep_from(child, move, due, now)
         elif due > now:
             self._delay(child, move, due)

@@ -172,8 +172,9 @@ class ChildSpec:
         hibernate: asked at the begin of each life, before there is a task for it: whether the
             life is up and has nothing to do until `ChildContext.wake()`. True spares the task until
             then, False has it made at once. It is called with the `ChildContext`, in the context
-            that the task will have and in the supervisor's step: it must not wait. What it raises is a failure of
-            the life's start. (OTP's `hibernate`, for a process that waits with as little as possible.)
+            that the task will have and in the supervisor's step: it must not wait. What it raises
+            is a failure of the life's start. (OTP's `hibernate`, for a process that waits with as
+            little as possible.)
 
     Raises:
         TypeError: if an argument is of the wrong type.

@@ -98,6 +98,9 @@ TRANSITIONS: Final[dict[tuple[CircuitState, CircuitNews], CircuitState]] = {
 
 FROM_BEST_TO_WORST: Final = tuple(CircuitState)
 
+# Looked up once, which an enum is slow at; asked for each batch of work.
+_CLOSED, _OPEN = CircuitState.CLOSED, CircuitState.OPEN
+
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class BreakerState:
@@ -269,7 +272,7 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
 
     def unlimited(self, state: BreakerState) -> bool:
         """Whether the circuit is closed."""
-        return state.circuit is CircuitState.CLOSED
+        return state.circuit is _CLOSED
 
     def withdrawn(self, state: BreakerState, probes: int, now: float) -> None:
         """Take back probes that were neither done nor failed; others may have their places."""
@@ -306,7 +309,7 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
         state.probes = max(0, state.probes - probes)
 
     def _let_time_pass(self, state: BreakerState, now: float) -> None:
-        if state.circuit is CircuitState.OPEN and now >= state.until:
+        if state.circuit is _OPEN and now >= state.until:
             state.change(CircuitNews.TIMEOUT_OVER)
 
     def _was_up(self, state: BreakerState, uptime: float, now: float) -> None:
@@ -318,7 +321,7 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
     def _count_successes(self, state: BreakerState, count: int) -> None:
         if count < 1:
             return
-        if state.circuit is CircuitState.CLOSED:
+        if state.circuit is _CLOSED:
             state.failures = 0
         elif state.circuit is CircuitState.HALF_OPEN:
             state.successes += count

@@ -159,7 +159,10 @@ class Composed(RestartPolicy[ComposedState]):
 
     def unlimited(self, state: ComposedState) -> bool:
         """Whether all of them are."""
-        return all(policy.unlimited(own) for policy, own in state.parts)
+        for policy, own in state.parts:  # noqa: SIM110 - all() would make a generator for each batch
+            if not policy.unlimited(own):
+                return False
+        return True
 
     def withdrawn(self, state: ComposedState, probes: int, now: float) -> None:
         """Tell those whose probes they were."""
