@@ -6,8 +6,6 @@ It is made anew for every life, and is also the life's `task_status`.
 from __future__ import annotations
 
 import logging
-import sys
-import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from math import inf
@@ -17,15 +15,16 @@ import trio
 
 from pywats_supervision.core.children import Child, InHand
 from pywats_supervision.core.policy_in_use import PolicyInUse
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.decision import Decision
 
 __all__ = ["CURRENT_LIFE", "ChildContext", "ancestors", "log_safely"]
 
-logger: Final = logging.getLogger("pywats_supervision")
+logger: Final = GuardedLogger("pywats_supervision")
 
 
 def log_safely(level: int, text: str, *args: object, actor: str, error: BaseException | None = None) -> None:
-    """Log, whatever the handlers and filters of the user do: a broken one must not end a tree.
+    """Log about one actor, whatever the handlers and filters of the user do.
 
     Args:
         level: as for `logging.Logger.log`.
@@ -34,13 +33,7 @@ def log_safely(level: int, text: str, *args: object, actor: str, error: BaseExce
         actor: the name of the child or supervisor that it is about, for the record.
         error: whose traceback is to be logged too.
     """
-    if not logger.isEnabledFor(level):
-        return
-    try:
-        logger.log(level, text, *args, exc_info=error, extra={"actor": actor})
-    except Exception:  # noqa: BLE001 - a user's handler or filter; logging's own answer to it is this
-        if logging.raiseExceptions and sys.stderr is not None:
-            traceback.print_exc()
+    logger.log(level, text, *args, exc_info=error, stacklevel=3, extra={"actor": actor})
 
 
 class _Host(Protocol):

@@ -18,6 +18,7 @@ __all__ = [
     "TooManyChildren",
     "UnknownChild",
     "WouldDeadlock",
+    "error_message",
     "error_text",
     "unwrapped",
 ]
@@ -64,6 +65,14 @@ class StartTimeout(SupervisionError):
 
 class ChildReturned(SupervisionError):
     """A permanent child returned; what a policy is given as the error of that failure."""
+
+
+def error_message(error: BaseException) -> str:
+    """What an error says; where its own `__str__` raises, that it does."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__; the error itself still has to be told
+        return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
 
 
 def error_text(error: BaseException) -> str:

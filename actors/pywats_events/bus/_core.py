@@ -8,7 +8,6 @@ trio thread.
 from __future__ import annotations
 
 import itertools
-import logging
 import operator
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
@@ -43,7 +42,8 @@ from pywats_events.settlement import Ledger, Outcome, Receipt, Waits
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import RestartType, Runtime
 from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.errors import unwrapped
+from pywats_supervision.errors import error_message, unwrapped
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff, RestartPolicy, compose
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
@@ -59,7 +59,7 @@ DEFAULT_CAPACITY: Final = 1024
 DEFAULT_GRACE: Final = 5.0
 """Seconds that a stop gives to what was accepted."""
 
-logger = logging.getLogger("pywats_events")
+logger = GuardedLogger("pywats_events")
 
 
 class BusCore:
@@ -501,7 +501,7 @@ class BusCore:
         """One attempt of a handler failed."""
         name = subscription.name
         extra = {"event_id": event.id, "actor": name, "attempt": event.attempt}
-        logger.info("event %s: %r failed: %s", event.id, name, error, extra=extra)
+        logger.info("event %s: %r failed: %s", event.id, name, error_message(error), extra=extra)
         self.tell(self.on_error, event, error)
         self.system.handler_failed(name, event, error)
 

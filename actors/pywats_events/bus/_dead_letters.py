@@ -54,6 +54,7 @@ class DeadLetters:
 
     def bury(self, receipt: Receipt, name: str, failure: Failure) -> None:
         """A subscription gave an event up."""
+        receipt.give_up(name)
         self.workers.mailbox.put(Burial(receipt, name, failure))
 
     def reject(self, receipt: Receipt, raw: bytes, error: Exception, source: str) -> None:

@@ -7,7 +7,6 @@ and what was not settled when the process ended comes back the same way (see `_p
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,12 +24,13 @@ from pywats_events.models.event import Event
 from pywats_events.settlement import Ledger, Outcome, Receipt, Taker
 from pywats_supervision import TRANSIENT, ChildSpec
 from pywats_supervision.context import CURRENT_LIFE
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff
 from pywats_supervision.policies.decision import Failure
 
 __all__ = ["Journaling", "Kept"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 Start: TypeAlias = Callable[[trio.TaskStatus[Any]], Awaitable[None]]
 
@@ -219,7 +219,7 @@ class Journaling:
         if receipt is None:
             # The commit of the first may still be at the disk, and is done before this one.
             kept = Kept(self, 0, self.store.commit())
-            known = {"": Outcome.KNOWN}
+            known: dict[str, Outcome | None] = {"": Outcome.KNOWN}
             receipt = Receipt(event, (), self._bus.ledger, 0, exceptional=known, durable=kept)
         return receipt
 

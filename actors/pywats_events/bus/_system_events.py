@@ -20,6 +20,7 @@ from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Ledger, Receipt
 from pywats_supervision import ChildSpec
+from pywats_supervision.errors import error_message
 from pywats_supervision.policies.decision import Failure
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
@@ -91,7 +92,7 @@ class SystemEvents(Performer[Event]):
                 "event_type": str(event.event_type),
                 "attempt": event.attempt,
                 "error_type": type(error).__name__,
-                "error_message": str(error),
+                "error_message": error_message(error),
             },
         )
 
@@ -108,7 +109,7 @@ class SystemEvents(Performer[Event]):
                 "attempts": attempts,
                 "source": event.source,
                 "error_type": type(error).__name__,
-                "error_message": str(error),
+                "error_message": error_message(error),
             },
         )
 
@@ -123,7 +124,7 @@ class SystemEvents(Performer[Event]):
                 "attempts": 1,
                 "source": source,
                 "error_type": type(error).__name__,
-                "error_message": str(error),
+                "error_message": error_message(error),
             },
         )
 

@@ -5,7 +5,6 @@ It knows the thread of the bus's run, and brings calls from other threads there.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final, final
 
@@ -19,10 +18,11 @@ from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt, Waits
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["TrioPort"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 @final

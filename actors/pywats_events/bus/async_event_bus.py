@@ -335,12 +335,15 @@ class AsyncEventBus:
         Raises:
             BusNotRunning: before the bus runs.
             BusStopped: if it is stopping or has stopped.
+            TypeError: if it is no dead letter.
             ValueError: if it was no event; nobody can handle that.
             LookupError: if there is no subscription of that name any more, or still none that takes it.
 
         Cancelled: it stays a dead letter.
         """
         self._port.check_thread("replay_dead_letter")
+        if not isinstance(letter, DeadLetterEntry):
+            raise TypeError(f"letter must be a DeadLetterEntry, not {letter!r}; `get` of the queue finds it")
         self._core.check_open()
         return await self._redelivery.replay(letter)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Never, Self, TypeVar, final
 
 import trio
 
-from pywats_events.bus._checks import check_no_more
+from pywats_events.bus._checks import check_no_more, checked_timeout
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
 from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._plain_run import PlainRun
@@ -36,6 +35,7 @@ from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import ChildSpec, Runtime, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff
 from pywats_supervision.system import monotonic
 
@@ -46,7 +46,7 @@ __all__ = ["EventBus"]
 
 T = TypeVar("T")
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 @final
@@ -190,6 +190,7 @@ class EventBus:
             TimeoutError: if there is no space in time: the event was not accepted; or, with a store, if
                 it is not written down in time: then it may be accepted.
         """
+        timeout = checked_timeout(timeout)
         core = self._core
         hand = core.hand()
         if hand is not None and not now:
@@ -554,6 +555,7 @@ class EventBus:
 
     def wait(self, receipt: Receipt, timeout: float | None) -> None:
         """Wait, in a plain thread, until a receipt is settled."""
+        timeout = checked_timeout(timeout)
         if receipt.settled:
             return
         self._run.check_process()

@@ -10,6 +10,8 @@ import pytest
 from pywats_events import AsyncEventBus, EventBus, EventType
 from pywats_events.errors import NotAnEvent
 from pywats_events.policies import CircuitBreaker, RetryPolicy
+from pywats_events.settlement import Receipt
+from pywats_events.transports import MockTransport
 from support.handlers import Recording, event_of
 
 OF_A_BUS: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -110,6 +112,47 @@ def test_other_things_that_are_handed_to_a_bus_are_checked_at_once() -> None:
         bus.on_error(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="transport must be a BaseTransport, or make one, not 'mqtt'"):
         bus.register_transport("mqtt")  # type: ignore[arg-type]
+
+
+WAITS: dict[str, Callable[[EventBus, Receipt, Any], object]] = {
+    "publish": lambda bus, receipt, timeout: bus.publish(receipt.event, timeout=timeout),
+    "subscribe": lambda bus, _, timeout: bus.subscribe(Recording(name="late"), timeout=timeout),
+    "unsubscribe": lambda bus, _, timeout: bus.unsubscribe("good", timeout=timeout),
+    "register_transport": lambda bus, _, timeout: bus.register_transport(MockTransport(), timeout=timeout),
+    "unregister_transport": lambda bus, _, timeout: bus.unregister_transport("mock", timeout=timeout),
+    "snapshot": lambda bus, _, timeout: bus.snapshot(timeout=timeout),
+    "wait_idle": lambda bus, _, timeout: bus.wait_idle(timeout=timeout),
+    "receipt.wait": lambda _, receipt, timeout: receipt.wait(timeout=timeout),
+    "start": lambda bus, _, timeout: bus.start(timeout=timeout),
+}
+
+
+@pytest.mark.parametrize("timeout", ["5", -1, float("nan"), True], ids=repr)
+@pytest.mark.parametrize("call", WAITS.values(), ids=WAITS)
+def test_a_timeout_that_makes_no_sense_is_refused_before_anything_is_done(
+    call: Callable[[EventBus, Receipt, Any], object], timeout: object
+) -> None:
+    with EventBus() as bus:
+        bus.subscribe(Recording(name="good"))
+        receipt = bus.publish(event_of()).wait(timeout=5)
+        with pytest.raises((TypeError, ValueError), match=r"timeout must be .* seconds.*, not ") as refused:
+            call(bus, receipt, timeout)
+        assert repr(timeout) in str(refused.value)
+        assert (bus.handler_count, bus.transport_count, bus.queue_size) == (1, 0, 0)
+
+
+async def test_a_callback_of_a_receipt_must_be_callable() -> None:
+    async with AsyncEventBus() as bus:
+        receipt = await bus.publish(event_of())
+        for add in (receipt.add_done_callback, receipt.add_secured_callback):
+            with pytest.raises(TypeError, match="callback must be callable with a receipt, not 'settled'"):
+                add("settled")  # type: ignore[arg-type]
+
+
+async def test_only_a_dead_letter_can_be_replayed() -> None:
+    async with AsyncEventBus() as bus:
+        with pytest.raises(TypeError, match="letter must be a DeadLetterEntry, not 'the id of one'"):
+            await bus.replay_dead_letter("the id of one")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("event", [None, {"event_type": "test.result"}, EventType.TEST_RESULT, 5])

@@ -25,6 +25,13 @@ DEADLINE = 10
 """Seconds that a test with real threads waits at most."""
 
 
+class Unspeakable(Exception):
+    """An error whose own text raises."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
 async def nothing() -> None:
     await trio.lowlevel.checkpoint()
 
@@ -182,6 +189,28 @@ async def test_fail_ends_the_life_once_and_without_one_does_nothing(autojump_clo
         assert transport.is_connected
     transport.fail(ConnectionResetError("after the end"))
     assert len(transport.begun) == len(transport.ended) == 2
+
+
+async def test_a_connection_that_is_lost_by_an_error_without_a_text_comes_back_too(
+    autojump_clock: MockClock,
+) -> None:
+    transport = MockTransport()
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        await wait_all_tasks_blocked()
+        transport.fail(Unspeakable())
+        await trio.sleep(1)
+        assert transport.is_connected
+        child = bus.snapshot().child("transports").detail.child("mock")
+        assert (child.life, child.last_error) == (2, "Unspeakable")
+
+
+def test_a_transport_fails_by_an_exception_only() -> None:
+    transport = MockTransport()
+    for fail in (transport.fail, transport.simulate_error):
+        with pytest.raises(TypeError, match="error must be an Exception, not 'lost'"):
+            fail("lost")  # type: ignore[arg-type]
+    assert transport.state is TransportState.DISCONNECTED
 
 
 async def test_stopping_cancels_serve_and_disconnects(autojump_clock: MockClock) -> None:
