@@ -390,6 +390,13 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
                 ledger.idle()
             receipt = parent
 
+    def settles_before(self, other: Receipt) -> bool:
+        """Whether `other` is this one, or cannot be settled before it: it is what caused it."""
+        receipt: Receipt | None = self
+        while receipt is not None and receipt is not other:
+            receipt = receipt.parent
+        return receipt is not None
+
     def taint(self, child: Receipt) -> None:
         """An event that this one caused was handed back, so this one is not done either."""
         self._count_handed_back()

@@ -127,6 +127,10 @@ class TrioPort:
                 f"event {receipt.event.id} enters bus {core.name!r} when the handler that waits returns; "
                 "publish(..., now=True) lets it in at once"
             )
+        if hand is not None and hand.receipt is not None and hand.receipt.settles_before(receipt):
+            raise WouldDeadlock(
+                f"event {receipt.event.id} is settled only when the handler that waits for it has returned"
+            )
         try:
             token = trio.lowlevel.current_trio_token()
         except RuntimeError:
