@@ -119,6 +119,7 @@ class BusCore:
         self.system = SystemEvents(self)
         self.tree: Tree | None = None
         self._idle: trio.Event | None = None
+        self._over = trio.Event()
         self._middleware = middleware
         self._runtime = runtime
         self.dead_letters = DeadLetters(self)
@@ -420,7 +421,6 @@ class BusCore:
         )
         self.running = True
         self.door.open = True
-        self._over = trio.Event()
         try:
             await self.tree.root.run(task_status=task_status)
         except BaseException as error:

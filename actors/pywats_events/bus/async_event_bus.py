@@ -438,13 +438,16 @@ class AsyncEventBus:
 
     async def __aenter__(self) -> Self:
         """Start the bus; it is up when this returns."""
-        self._nursery = trio.open_nursery()
-        nursery = await self._nursery.__aenter__()
+        if self._core.running:
+            raise RuntimeError(f"bus {self.name!r} is running already")
+        entered = trio.open_nursery()
+        nursery = await entered.__aenter__()
         try:
             await nursery.start(self.run)
         except BaseException as error:
-            await self._leave(self._nursery, error)  # noqa: ASYNC102 - leaving a nursery waits for its end
+            await self._leave(entered, error)  # noqa: ASYNC102 - leaving a nursery waits for its end
             raise
+        self._nursery = entered
         return self
 
     async def __aexit__(
@@ -472,7 +475,7 @@ class AsyncEventBus:
             raise unwrapped(group) from None
 
     async def wait_stopped(self) -> None:
-        """Wait until the bus has ended. Cancelled: nothing has happened."""
+        """Wait until the bus has run and ended. Cancelled: nothing has happened."""
         self._port.check_thread("wait_stopped")
         await self._core.wait_stopped()
 
