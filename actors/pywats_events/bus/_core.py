@@ -20,10 +20,11 @@ from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
 from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority, checked_rate
 from pywats_events.bus._dead_letters import DeadLetters
+from pywats_events.bus._outermost import OUTERMOST
 from pywats_events.bus._own_children import OwnChildren
 from pywats_events.bus._own_employer import OwnEmployer
 from pywats_events.bus._routing_actor import INBOX, MARK, Door, Route, RouterPerformer, Routes, chosen
-from pywats_events.bus._subscriptions import OUTERMOST, Subscription, name_of, wants_of
+from pywats_events.bus._subscriptions import Subscription, name_of, wants_of
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.bus._transports import Transports
 from pywats_events.bus._tree import Tree, tree
@@ -112,7 +113,7 @@ class BusCore:
         self.leaving: list[Subscription] = []
         """Out of the table, and not done yet with what they were given before."""
         self.transports = Transports()
-        self.own_children = OwnChildren()
+        self.own_children = OwnChildren(self.child_failed)
         self.on_event: list[Callable[[Event], object]] = []
         self.on_error: list[Callable[[Event, Exception], object]] = []
         self.on_system_event: list[Callable[[Event], object]] = []
@@ -504,6 +505,10 @@ class BusCore:
         logger.info("event %s: %r failed: %s", event.id, name, error_message(error), extra=extra)
         self.tell(self.on_error, event, error)
         self.system.handler_failed(name, event, error)
+
+    def child_failed(self, branch: str, name: str, error: Exception) -> None:
+        """A handler as a whole, a service or an observer failed; it is started again."""
+        self.system.child_failed(branch, name, error)
 
     def tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
         """Call each; what one raises is logged, and keeps nobody else from hearing it."""

@@ -15,8 +15,9 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from pywats_events.bus._outermost import OUTERMOST
 from pywats_events.bus._paging import Cursor, Pager
-from pywats_events.bus._subscriptions import OUTERMOST, GivenUp, Subscription
+from pywats_events.bus._subscriptions import GivenUp, Subscription
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.durability import Commit, Opened, Page, Paged, Replay, Store, StoreClosed
 from pywats_events.errors import EndedTheProcess
