@@ -168,6 +168,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
             up and whose dead letter is not kept yet.
         doubtful: names of takers whose filter raised; their workers ask it again, for their policies to hear.
         durable: what the journal knows of it; None without one.
+        encoded: the event as it is to be written down, if it was encoded before it enters.
     """
 
     event: Any
@@ -180,6 +181,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     routed: int = 0
     doubtful: tuple[str, ...] = ()
     durable: Durable | None = None
+    encoded: bytes | None = None
 
     @property
     def accepted(self) -> bool:

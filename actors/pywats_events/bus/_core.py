@@ -214,9 +214,20 @@ class BusCore:
     def keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
         """Keep an event, published inside a handler, with the message in its hand."""
         self.route(event)
-        receipt = Receipt(event, (), self.ledger, 1, routed=-1)
+        receipt = self.entering(event)
         hand.publish(receipt)
         return receipt
+
+    def entering(self, event: Event) -> Receipt:
+        """The receipt of an event that enters later (see `enter`); from any thread.
+
+        With a store it is encoded here: who publishes what cannot be written is told, and nobody else.
+
+        Raises:
+            EventValidationError: if it cannot be written.
+        """
+        encoded = None if self.journaling is None else event.to_msgpack()
+        return Receipt(event, (), self.ledger, 1, routed=-1, encoded=encoded)
 
     def enter(self, kept: Iterable[Receipt], parent: Receipt | None) -> None:
         """Accept what was kept: by a handler until its return, or by a thread until this one's turn."""

@@ -228,14 +228,16 @@ class Journaling:
         """Write an event down, with the takers it goes to.
 
         Raises:
+            EventValidationError: if it cannot be written.
             StoreClosed: if the store is not open.
         """
         event, takers = receipt.event, receipt.takers
         names = self._names.get(takers)
         if names is None:
             names = self._names[takers] = tuple(taker.name for taker in takers)
+        encoded, receipt.encoded = receipt.encoded or event.to_msgpack(), None
         number = self._journal.following
-        commit = self._journal.accept(event.id, event.source, None, event.to_msgpack(), names)
+        commit = self._journal.accept(event.id, event.source, None, encoded, names)
         receipt.durable = Kept(self, number, commit)
         self._open[event.id] = receipt
         if receipt.callbacks:

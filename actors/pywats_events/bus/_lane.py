@@ -44,8 +44,8 @@ class Lane:
         return lane < LANE and route.margin(self._core.inbox) > lane
 
     def put(self, event: Event) -> Receipt:
-        """Put an event in; from any thread."""
-        receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
+        """Put an event in, from any thread; with a store it has to be one that can be written."""
+        receipt = self._core.entering(event)
         self._waiting.append(receipt)
         if not self._armed:
             try:

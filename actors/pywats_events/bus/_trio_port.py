@@ -109,7 +109,7 @@ class TrioPort:
         """Accept an event now, or from another thread as soon as the bus's has its turn."""
         if self.token is None or is_here(self.token):
             return self.core.accept(event, route)
-        receipt = Receipt(event, (), self.core.ledger, 1, routed=-1)
+        receipt = self.core.entering(event)
         self.token.run_sync_soon(self.core.enter, (receipt,), None)
         return receipt
 

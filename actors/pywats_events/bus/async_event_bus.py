@@ -122,6 +122,7 @@ class AsyncEventBus:
 
         Raises:
             NotAnEvent: if it is no Event.
+            EventValidationError: with a store, if it cannot be written down.
             BusNotRunning: before the bus runs.
             BusStopped: if it is stopping or has stopped, and the caller is not one of its handlers.
             WrongThread: in another thread; use `publish_nowait` there.

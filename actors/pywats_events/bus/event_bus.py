@@ -184,6 +184,7 @@ class EventBus:
 
         Raises:
             NotAnEvent: if it is no Event.
+            EventValidationError: with a store, if it cannot be written down.
             BusNotRunning: before `start`.
             BusStopped: after, or during, `stop`.
             BusFailed: if the bus failed.

@@ -232,8 +232,13 @@ class BaseTransport(abc.ABC):
             Its receipt: acknowledge the input to the source when it is secured, for then it is kept.
 
         Raises:
+            TypeError: if the input is no bytes, or the error no Exception.
             BusNotRunning: if there is no bus, or it does not run.
         """
+        if not isinstance(raw, bytes):
+            raise TypeError(f"raw must be the bytes that came, not {raw!r}")
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception, not {error!r}")
         return self._ported().reject(raw, error, source or self._name)
 
     def _ported(self) -> Port:

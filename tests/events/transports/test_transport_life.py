@@ -213,6 +213,17 @@ def test_a_transport_fails_by_an_exception_only() -> None:
     assert transport.state is TransportState.DISCONNECTED
 
 
+async def test_input_that_is_rejected_is_bytes_and_the_reason_an_exception(autojump_clock: MockClock) -> None:
+    transport = MockTransport()
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        with pytest.raises(TypeError, match="raw must be the bytes that came, not 'text'"):
+            transport.reject("text", ValueError())  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="error must be an Exception, not 'no JSON'"):
+            transport.reject(b"text", "no JSON")  # type: ignore[arg-type]
+        assert bus.queue_size == 0
+
+
 async def test_stopping_cancels_serve_and_disconnects(autojump_clock: MockClock) -> None:
     cancelled: list[float] = []
 
