@@ -162,7 +162,7 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     """What `publish` returns: that an event was accepted, and later what became of it.
 
     Attributes:
-        event: the event.
+        event: the event; None for input that a transport rejected as it is none.
         pending: subscriptions without an outcome, and unsettled events that it caused.
         exceptional: outcomes other than HANDLED, by the subscription's name; None at one that gave the event
             up and whose dead letter is not kept yet.
@@ -182,6 +182,11 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     doubtful: tuple[str, ...] = ()
     durable: Durable | None = None
     encoded: bytes | None = None
+
+    @property
+    def what(self) -> str:
+        """What it is the receipt of, as texts say it."""
+        return "input that is no event" if self.event is None else f"event {self.event.id}"
 
     @property
     def accepted(self) -> bool:

@@ -113,11 +113,11 @@ class BusCore:
         self.leaving: list[Subscription] = []
         """Out of the table, and not done yet with what they were given before."""
         self.transports = Transports()
-        self.own_children = OwnChildren(self.child_failed)
         self.on_event: list[Callable[[Event], object]] = []
         self.on_error: list[Callable[[Event, Exception], object]] = []
         self.on_system_event: list[Callable[[Event], object]] = []
         self.system = SystemEvents(self)
+        self.own_children = OwnChildren(self.system.child_failed)
         self.tree: Tree | None = None
         self._idle: trio.Event | None = None
         self._over = trio.Event()
@@ -503,12 +503,6 @@ class BusCore:
         """A handler's call inside the middleware."""
         return call if self._middleware is None else self._middleware.wrap(call)
 
-    def reject(self, receipt: Receipt, raw: bytes, error: Exception, source: str) -> None:
-        """Make a dead letter of input that is no event; the receipt is settled when it is kept."""
-        if not self.running:
-            raise BusNotRunning(f"bus {self.name!r} is not running; it keeps no dead letters")
-        self.dead_letters.reject(receipt, raw, error, source)
-
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
         """One attempt of a handler failed."""
         name = subscription.name
@@ -516,10 +510,6 @@ class BusCore:
         logger.info("event %s: %r failed: %s", event.id, name, error_message(error), extra=extra)
         self.tell(self.on_error, event, error)
         self.system.handler_failed(name, event, error)
-
-    def child_failed(self, branch: str, name: str, error: Exception) -> None:
-        """A handler as a whole, a service or an observer failed; it is started again."""
-        self.system.child_failed(branch, name, error)
 
     def tell(self, callbacks: list[Callable[..., object]], *args: Any) -> None:
         """Call each; what one raises is logged, and keeps nobody else from hearing it."""

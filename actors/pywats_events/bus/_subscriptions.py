@@ -25,13 +25,19 @@ from pywats_supervision.policies.decision import Failure
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability.store import Store
 
-__all__ = ["Bus", "GivenUp", "Subscription", "name_of", "wants_of"]
+__all__ = ["Bus", "GivenUp", "Subscription", "Told", "name_of", "wants_of"]
 
 
 class GivenUp(Protocol):
     """Where what a subscription gives up goes."""
 
     def bury(self, receipt: Receipt, name: str, failure: Failure) -> None: ...
+
+
+class Told(Protocol):
+    """Who hears that a handler failed as a whole."""
+
+    def child_failed(self, branch: str, name: str, error: Exception) -> None: ...
 
 
 class Bus(Protocol):
@@ -41,10 +47,11 @@ class Bus(Protocol):
     def store(self) -> Store | None: ...
     @property
     def dead_letters(self) -> GivenUp: ...
+    @property
+    def system(self) -> Told: ...
     def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]: ...
     def enter(self, caused: list[Receipt], parent: Receipt) -> None: ...
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None: ...
-    def child_failed(self, branch: str, name: str, error: Exception) -> None: ...
 
 
 class Subscription:
@@ -146,7 +153,7 @@ class Subscription:
 
     def spec(self) -> ChildSpec:
         """The child that runs its workers."""
-        tell = partial(self.bus.child_failed, "handlers", self.name)
+        tell = partial(self.bus.system.child_failed, "handlers", self.name)
         return self.workers.spec(policy=ToldBackoff(**OUTERMOST, tell=tell))
 
     def perform(self) -> HandlerPerformer:

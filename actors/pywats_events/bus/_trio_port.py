@@ -63,8 +63,11 @@ class TrioPort:
         """Call it on the bus's thread: at once there, soon from any other."""
         if self.token is None or is_here(self.token):
             function(*args)
-        else:
+            return
+        try:
             self.token.run_sync_soon(function, *args)
+        except trio.RunFinishedError:
+            function(*args)  # nobody else can touch what it left
 
     # Transports
 
@@ -77,8 +80,8 @@ class TrioPort:
 
     def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
-        receipt = Receipt(None, (), self.core.ledger, 1)
-        self.call_soon(self.core.reject, receipt, raw, error, source)
+        receipt = self.core.dead_letters.rejecting()
+        self.call_soon(self.core.dead_letters.reject, receipt, raw, error, source)
         return receipt
 
     async def publish_on_trio(self, event: Event) -> Receipt:
@@ -110,7 +113,7 @@ class TrioPort:
         if self.token is None or is_here(self.token):
             return self.core.accept(event, route)
         receipt = self.core.entering(event)
-        self.token.run_sync_soon(self.core.enter, (receipt,), None)
+        self.call_soon(self.core.enter, (receipt,), None)
         return receipt
 
     # Receipts
@@ -164,6 +167,5 @@ class TrioPort:
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        event_id = receipt.event.id
-        extra = {"event_id": event_id}
-        logger.error("a done callback of event %s raised", event_id, exc_info=error, extra=extra)
+        extra = {} if receipt.event is None else {"event_id": receipt.event.id}
+        logger.error("a done callback of %s raised", receipt.what, exc_info=error, extra=extra)

@@ -568,7 +568,7 @@ class EventBus:
         except TimeoutError:
             waiting = [taker.name for taker in receipt.takers if taker.name not in receipt.outcomes]
             raise UnsettledTimeout(
-                f"event {receipt.event.id} is not settled after {timeout:g} s; pending at: "
+                f"{receipt.what} is not settled after {timeout:g} s; pending at: "
                 f"{', '.join(waiting) or 'the bus'}, {receipt.pending} in all"
             ) from None
         finally:
@@ -585,8 +585,9 @@ class EventBus:
 
     def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
-        receipt = Receipt(None, (), self._core.ledger, 1)
-        self.call_soon(self._core.reject, receipt, raw, error, source)
+        self._run.over()
+        receipt = self._core.dead_letters.rejecting()
+        self.call_soon(self._core.dead_letters.reject, receipt, raw, error, source)
         return receipt
 
     async def publish_on_trio(self, event: Event) -> Receipt:
