@@ -18,6 +18,7 @@ __all__ = [
     "TooManyChildren",
     "UnknownChild",
     "WouldDeadlock",
+    "WrongThread",
     "error_message",
     "error_text",
     "unwrapped",
@@ -57,6 +58,10 @@ class ChildStopped(SupervisionError):
 
 class WouldDeadlock(SupervisionError):
     """The call would wait for the very task that makes it."""
+
+
+class WrongThread(SupervisionError, RuntimeError):
+    """The call belongs to the trio run of its supervisor, and was made elsewhere; nothing has happened."""
 
 
 class StartTimeout(SupervisionError):

@@ -44,8 +44,8 @@ class AsyncEventBus:
     """Publish and subscribe, on trio, with supervised handlers and transports.
 
     While it runs it belongs to its trio run. From other threads `publish_nowait` and `request_stop`
-    may be called, callbacks may be added, and what can be seen may be looked at; all other calls raise
-    `WrongThread` there.
+    may be called, callbacks may be added, and properties and `get_handlers` tell what they know; all other
+    calls raise `WrongThread` there.
 
     Example:
         ```python
@@ -557,6 +557,7 @@ class AsyncEventBus:
 
     def snapshot(self) -> SupervisorSnapshot:
         """The bus's tree at this moment."""
+        self._port.check_thread("snapshot")
         tree = self._core.tree
         return Supervisor((), name=self.name).snapshot() if tree is None else tree.root.snapshot()
 
