@@ -19,8 +19,8 @@ __all__ = [
     "UnknownChild",
     "WouldDeadlock",
     "WrongThread",
-    "error_message",
     "error_text",
+    "said_by",
     "unwrapped",
 ]
 
@@ -72,7 +72,7 @@ class ChildReturned(SupervisionError):
     """A permanent child returned; what a policy is given as the error of that failure."""
 
 
-def error_message(error: BaseException) -> str:
+def said_by(error: BaseException) -> str:
     """What an error says; where its own `__str__` raises, that it does."""
     try:
         return str(error)

@@ -43,7 +43,7 @@ from pywats_events.settlement import Ledger, Outcome, Receipt, Waits
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import RestartType, Runtime
 from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.errors import error_message, unwrapped
+from pywats_supervision.errors import said_by, unwrapped
 from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff, RestartPolicy, compose
 
@@ -507,7 +507,7 @@ class BusCore:
         """One attempt of a handler failed."""
         name = subscription.name
         extra = {"event_id": event.id, "actor": name, "attempt": event.attempt}
-        logger.info("event %s: %r failed: %s", event.id, name, error_message(error), extra=extra)
+        logger.info("event %s: %r failed: %s", event.id, name, said_by(error), extra=extra)
         self.tell(self.on_error, event, error)
         self.system.handler_failed(name, event, error)
 

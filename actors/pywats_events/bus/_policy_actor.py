@@ -14,7 +14,7 @@ from pywats_actors.performer import Performer
 from pywats_events.models.event import Event
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome, Receipt
-from pywats_supervision.errors import error_message
+from pywats_supervision.errors import said_by
 from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.decision import Failure
 
@@ -79,7 +79,7 @@ class PolicyPerformer(Performer[Burial | Rejected]):
             logger.error(
                 "input from %r is no event: %s",
                 source,
-                error_message(message.error),
+                said_by(message.error),
                 extra={"sender": source},
             )
             self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)

@@ -20,7 +20,7 @@ from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Ledger, Receipt
 from pywats_supervision import ChildSpec
-from pywats_supervision.errors import SupervisionFailed, error_message, error_text
+from pywats_supervision.errors import SupervisionFailed, error_text, said_by
 from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.decision import Failure
 
@@ -95,7 +95,7 @@ class SystemEvents(Performer[Event]):
                 "event_type": str(event.event_type),
                 "attempt": event.attempt,
                 "error_type": type(error).__name__,
-                "error_message": error_message(error),
+                "error_message": said_by(error),
             },
         )
 
@@ -112,7 +112,7 @@ class SystemEvents(Performer[Event]):
                 "attempts": attempts,
                 "source": event.source,
                 "error_type": type(error).__name__,
-                "error_message": error_message(error),
+                "error_message": said_by(error),
             },
         )
 
@@ -127,7 +127,7 @@ class SystemEvents(Performer[Event]):
                 "attempts": 1,
                 "source": source,
                 "error_type": type(error).__name__,
-                "error_message": error_message(error),
+                "error_message": said_by(error),
             },
         )
 
@@ -148,7 +148,7 @@ class SystemEvents(Performer[Event]):
                 "branch": branch,
                 "child": name,
                 "error_type": type(error).__name__,
-                "error_message": error_message(error),
+                "error_message": said_by(error),
             },
         )
 

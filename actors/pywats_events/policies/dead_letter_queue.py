@@ -22,7 +22,7 @@ import msgspec
 from pywats_events.errors import EventsError
 from pywats_events.models._clock import new_id, now
 from pywats_events.models.event import Event
-from pywats_supervision.errors import error_message
+from pywats_supervision.errors import said_by
 from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import new_lock
 
@@ -97,7 +97,7 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             "raw": None if self.raw is None else base64.b64encode(self.raw).decode("ascii"),
             "source": self.source,
             "error_type": self.error_type,
-            "error_message": error_message(self.error),
+            "error_message": said_by(self.error),
             "traceback": self.traceback_text,
             "handler_name": self.handler_name,
             "attempts": self.attempts,

@@ -18,7 +18,7 @@ from pywats_events.errors import BusNotRunning
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
-from pywats_supervision.errors import error_message, error_text
+from pywats_supervision.errors import error_text, said_by
 from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["BaseTransport", "Port", "TransportState"]
@@ -261,7 +261,7 @@ class BaseTransport(abc.ABC):
         extra = {"transport": self._name}
         logger.warning("transport %r failed: %s", self._name, error_text(error), extra=extra)
         self._announce(
-            EventType.TRANSPORT_ERROR, error_type=type(error).__name__, error_message=error_message(error)
+            EventType.TRANSPORT_ERROR, error_type=type(error).__name__, error_message=said_by(error)
         )
         self._tell(self._on_error, error)
 
