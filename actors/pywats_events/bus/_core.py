@@ -280,7 +280,6 @@ class BusCore:
         check_kind("retry_policy", retry_policy, RetryPolicy)
         check_kind("breaker", breaker, CircuitBreaker)
         check_callable("filter", filter)
-        check_callable("order_by", order_by)
         check_name(name, or_none=True)
         check_kind("ordered", ordered, bool)
         make = None
@@ -292,6 +291,8 @@ class BusCore:
         rate = checked_rate(
             "drain_rate", getattr(handler, "drain_rate", inf) if drain_rate is None else drain_rate
         )
+        order_by = getattr(handler, "order_by", None) if order_by is None else order_by
+        check_callable("order_by", order_by)
         told = getattr(handler, "subscribed_to", None)
         if event_types is not None and callable(told):
             told(takes)
@@ -307,7 +308,7 @@ class BusCore:
             policy=self._policy(name, retry_policy, breaker),
             concurrency=getattr(handler, "concurrency", 1) if concurrency is None else concurrency,
             capacity=self.capacity if capacity is None else capacity,
-            order_by=order_by or getattr(handler, "order_by", None),
+            order_by=order_by,
             ordered=ordered,
             shutdown=checked_duration("shutdown", shutdown),
         )

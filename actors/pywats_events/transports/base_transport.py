@@ -89,7 +89,10 @@ class BaseTransport(abc.ABC):
     @property
     def name(self) -> str:
         """Its name."""
-        return self._name
+        try:
+            return self._name
+        except AttributeError:
+            raise TypeError(f"__init__ of {type(self).__name__} has to call super().__init__(name)") from None
 
     @property
     def state(self) -> TransportState:

@@ -76,6 +76,26 @@ def test_a_subscription_with_bad_options_is_refused_and_leaves_nothing_behind(
     assert bus.get_handlers(EventType.TEST_RESULT) == [good]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("order_by", "unit_id", "order_by must be a callable that takes an event, or None, not 'unit_id'"),
+        ("priority", "high", "priority must be a whole number, not 'high'"),
+        ("concurrency", 1.5, "concurrency of 'handler' must be an int, not 1.5"),
+        ("drain_rate", "slow", "drain_rate must be a number of events per second, not 'slow'"),
+    ],
+)
+def test_what_a_handler_says_of_itself_is_checked_as_an_option_is(
+    name: str, value: object, text: str
+) -> None:
+    kind = type("Told", (Recording,), {name: value})
+    bus = AsyncEventBus()
+    with pytest.raises(TypeError) as refused:
+        bus.subscribe(kind(name="handler"))
+    assert text in str(refused.value)
+    assert bus.handler_count == 0
+
+
 class NoHandle:
     event_types = (EventType.TEST_RESULT,)
 

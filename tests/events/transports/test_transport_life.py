@@ -424,6 +424,15 @@ def test_a_transport_needs_a_name_and_each_its_own(name: Any) -> None:
     assert bus.transport_count == 1
 
 
+def test_a_transport_that_leaves_out_the_init_of_its_base_is_told_so() -> None:
+    class Own(MockTransport):
+        def __init__(self) -> None:
+            self.port_number = 7
+
+    with pytest.raises(TypeError, match=r"__init__ of Own has to call super\(\).__init__\(name\)"):
+        AsyncEventBus().register_transport(Own())
+
+
 class Hanging(BaseTransport):
     """A plain one that blocks in `start` or `stop` until the test lets go."""
 
