@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -96,6 +96,20 @@ def test_what_a_handler_says_of_itself_is_checked_as_an_option_is(
     assert bus.handler_count == 0
 
 
+class Yields:
+    event_types = (EventType.TEST_RESULT,)
+
+    def handle(self, event: object) -> Iterator[object]:
+        yield event
+
+
+class YieldsOnTrio:
+    event_types = (EventType.TEST_RESULT,)
+
+    async def handle(self, event: object) -> AsyncIterator[object]:
+        yield event
+
+
 class NoHandle:
     event_types = (EventType.TEST_RESULT,)
 
@@ -114,6 +128,8 @@ class NoTypes:
         (NoTypes, "names no `event_types`"),
         (5, "has no `handle` method"),
         (None, "has no `handle` method"),
+        (Yields(), "with `yield` in it, of which a call runs nothing"),
+        (YieldsOnTrio, "with `yield` in it, of which a call runs nothing"),
     ],
 )
 def test_what_is_no_handler_is_refused(handler: object, text: str) -> None:

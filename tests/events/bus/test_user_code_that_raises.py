@@ -13,7 +13,13 @@ from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
 from pywats_events.durability import Store
-from pywats_events.handlers import ChainMiddleware, EnrichmentMiddleware, HandlerChain, ValidationMiddleware
+from pywats_events.handlers import (
+    ChainMiddleware,
+    EnrichmentMiddleware,
+    HandlerChain,
+    SyncHandler,
+    ValidationMiddleware,
+)
 from pywats_events.handlers.handler_chain import Next
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
@@ -313,3 +319,21 @@ async def test_a_handler_of_the_log_that_raises_keeps_no_dead_letter_from_being_
     assert receipt.outcomes == {"handler": Outcome.DEAD_LETTERED}
     assert str(letter.error) == "mine"
     assert "ZeroDivisionError: the window is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_handler_that_returns_a_generator_has_handled_nothing(blocking: bool) -> None:
+    class Yields(SyncHandler):
+        event_types = (EventType.TEST_RESULT,)
+
+        def handle_sync(self, event: Event) -> Any:
+            yield event
+
+    Yields.blocking = blocking  # type: ignore[attr-defined]
+    async with AsyncEventBus() as bus:
+        bus.subscribe(Yields("yields"))
+        receipt = await bus.publish(event_of())
+        await receipt.wait_settled()
+        (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+    assert receipt.outcomes == {"yields": Outcome.DEAD_LETTERED}
+    assert "its function has `yield` in it, so the call ran nothing of it" in str(letter.error)
