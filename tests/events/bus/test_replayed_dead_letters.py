@@ -98,6 +98,21 @@ async def test_a_bus_that_ends_meanwhile_keeps_it(autojump_clock: MockClock) -> 
         await bus.replay_dead_letter(letter)
 
 
+async def test_one_whose_handler_is_taken_away_meanwhile_is_kept(autojump_clock: MockClock) -> None:
+    server = Server()
+    async with AsyncEventBus() as bus:
+        bus.subscribe(server)
+        letter = await the_letter(bus)
+        server.refuses = False
+        await bus.publish(event_of(2))
+        receipt = await bus.replay_dead_letter(letter)  # behind the other one
+        with trio.move_on_after(0.1):
+            await bus.unsubscribe(server)
+        await bus.stop(timeout=0)
+    assert receipt.outcomes == {"Server": Outcome.DROPPED}
+    assert [entry.id for entry in bus.error_policy.dead_letter_queue] == [letter.id]
+
+
 async def test_what_cannot_be_replayed_says_why(autojump_clock: MockClock) -> None:
     server, transport = Server(), MockTransport()
     async with running_async_bus() as bus:
