@@ -115,10 +115,10 @@ class Puppet:
         self.name = name
         self.listens = listens
         self.says_up = says_up
-        self.stop_takes = checked_duration("stop_takes", stop_takes)
-        self.stop_error = _checked_error("stop_error", stop_error)
-        self.shielded = checked_duration("shielded", shielded)
-        self.cleanup_error = _checked_error("cleanup_error", cleanup_error)
+        self.stop_takes: float = checked_duration("stop_takes", stop_takes)
+        self.stop_error: BaseException | None = _checked_error("stop_error", stop_error)
+        self.shielded: float = checked_duration("shielded", shielded)
+        self.cleanup_error: BaseException | None = _checked_error("cleanup_error", cleanup_error)
         self.diary: list[str] = [] if diary is None else diary
         self.value: object = None
         self.lives: int = 0

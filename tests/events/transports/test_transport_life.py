@@ -283,6 +283,24 @@ async def test_input_that_is_rejected_is_bytes_and_the_reason_an_exception(autoj
         assert bus.queue_size == 0
 
 
+async def test_it_may_say_goodbye_while_it_still_serves_when_it_is_asked_to_stop(
+    autojump_clock: MockClock,
+) -> None:
+    class Polite(Obeying):
+        said: tuple[float, TransportState] | None = None
+
+        async def before_stop(self) -> None:
+            await trio.sleep(2)
+            self.said = trio.current_time(), self.state
+
+    transport = Polite()
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        await wait_all_tasks_blocked()
+    assert transport.said == (2, TransportState.CONNECTED)
+    assert transport.ended == [2]
+
+
 async def test_stopping_cancels_serve_and_disconnects(autojump_clock: MockClock) -> None:
     cancelled: list[float] = []
 
