@@ -1,7 +1,7 @@
 """Actors on trio: supervised, addressed by refs that outlive restarts, with mailboxes that lose nothing."""
 
 from pywats_actors.actor import Actor
-from pywats_actors.errors import ActorError, ActorStopped, AskTimeout, MailboxFull, WouldDeadlock
+from pywats_actors.errors import ActorError, ActorStopped, AskTimeout, MailboxFull, WouldDeadlock, WrongThread
 from pywats_actors.mailbox import MailboxStatistics
 from pywats_actors.overflow import BLOCK, DEAD_LETTER, DROP_NEWEST, DROP_OLDEST, Overflow
 from pywats_actors.ref import ActorRef, DeadLetter, Terminated
@@ -22,4 +22,5 @@ __all__ = [
     "Overflow",
     "Terminated",
     "WouldDeadlock",
+    "WrongThread",
 ]

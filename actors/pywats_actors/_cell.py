@@ -9,7 +9,6 @@ HOT: tests/benchmarks/bench_route.py. Nothing is made per message: no task, scop
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable
 from math import inf
 from typing import Any, Final, Generic, TypeVar
@@ -23,13 +22,15 @@ from pywats_actors.performer import CURRENT_SLOT, Employer, Performer
 from pywats_actors.slot import Slot
 from pywats_supervision import ChildContext
 from pywats_supervision.core.policy_in_use import PolicyInUse
+from pywats_supervision.errors import error_text
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import current_runtime
 
 __all__ = ["RetryLife", "WorkerLife"]
 
 M = TypeVar("M")
 
-logger = logging.getLogger("pywats_actors")
+logger = GuardedLogger("pywats_actors")
 
 BATCH: Final = 64
 """Messages between two checkpoints, at the most."""
@@ -143,7 +144,7 @@ async def _stop_after(error: BaseException, performer: Performer[Any], name: str
         if isinstance(error, trio.Cancelled):
             raise
         logger.exception("on_stop of %r raised after a failure", name, extra={"actor": name})
-        error.add_note(f"then on_stop raised {type(late).__name__}: {late}")
+        error.add_note(f"then on_stop raised {error_text(late)}")
 
 
 class WorkerLife(_Life[M]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ActorError", "ActorStopped", "AskTimeout", "MailboxFull", "WouldDeadlock"]
+__all__ = ["ActorError", "ActorStopped", "AskTimeout", "MailboxFull", "WouldDeadlock", "WrongThread"]
 
 
 class ActorError(Exception):
@@ -33,3 +33,7 @@ class AskTimeout(ActorError, TimeoutError):
 
 class WouldDeadlock(ActorError):
     """The call would wait for the very actor that makes it."""
+
+
+class WrongThread(ActorError, RuntimeError):
+    """The actor belongs to another trio run than the caller; it was told nothing."""

@@ -25,6 +25,7 @@ from typing import Any, Final, Generic, TypeVar
 import trio
 
 from pywats_actors._turns import Changing
+from pywats_actors.errors import WrongThread
 from pywats_actors.partition import KeyOrder
 from pywats_actors.slot import Owner, Slot
 
@@ -168,6 +169,9 @@ class Mailbox(Changing, Generic[M]):
         """Queue a message, whatever the capacity; never waits. HOT: tests/benchmarks/bench_route.py.
 
         A closed mailbox gives it back to its owner at once, as left over.
+
+        Raises:
+            WrongThread: if a worker waits, and is in another trio run than the caller; nothing is queued.
         """
         self.size += 1
         if self.sent is not None:
@@ -182,7 +186,20 @@ class Mailbox(Changing, Generic[M]):
             self._send.send_nowait(self.sent)
             return
         if self.idle:
-            self.idle.pop(0).rouse()
+            try:
+                self.idle[0].rouse()
+            except (RuntimeError, AssertionError) as error:  # how trio says that this is not its run
+                raise self._not_put() from error
+            del self.idle[0]
+
+    def _not_put(self) -> WrongThread:
+        queued = self.sent or self.ready
+        queued.pop()
+        self.size -= 1
+        return WrongThread(
+            f"{self.name!r} was told from outside of its trio run; in another thread use "
+            "trio.from_thread.run_sync(ref.tell_nowait, message)"
+        )
 
     def _put_first(self, message: M) -> None:
         self.size -= 1

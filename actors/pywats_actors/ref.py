@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from math import inf
@@ -20,6 +19,7 @@ from pywats_actors.performer import CURRENT_SLOT, Performer, waits_for_this_task
 from pywats_actors.workers import Workers
 from pywats_supervision import PERMANENT, ChildContext, ChildSpec, RestartType
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import RestartPolicy
 from pywats_supervision.policies.decision import Failure
 
@@ -27,7 +27,7 @@ __all__ = ["ActorRef", "DeadLetter", "Terminated"]
 
 M = TypeVar("M")
 
-logger: Final = logging.getLogger("pywats_actors")
+logger: Final = GuardedLogger("pywats_actors")
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,10 +164,13 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     """What `publish` returns: that an event was accepted, and later what became of it.
 
     Attributes:
-        event: the event.
+        event: the event; None for input that a transport rejected as it is none.
         pending: subscriptions without an outcome, and unsettled events that it caused.
+        exceptional: outcomes other than HANDLED, by the subscription's name; None at one that gave the event
+            up and whose dead letter is not kept yet.
         doubtful: names of takers whose filter raised; their workers ask it again, for their policies to hear.
         durable: what the journal knows of it; None without one.
+        encoded: the event as it is to be written down, if it was encoded before it enters.
     """
 
     event: Any
@@ -175,11 +178,17 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     ledger: Ledger
     pending: int
     parent: Receipt | None = None
-    exceptional: dict[str, Outcome] | None = None
+    exceptional: dict[str, Outcome | None] | None = None
     callbacks: list[Callable[[Receipt], object]] | None = None
     routed: int = 0
     doubtful: tuple[str, ...] = ()
     durable: Durable | None = None
+    encoded: bytes | None = None
+
+    @property
+    def what(self) -> str:
+        """What it is the receipt of, as texts say it."""
+        return "input that is no event" if self.event is None else f"event {self.event.id}"
 
     @property
     def accepted(self) -> bool:
@@ -198,9 +207,10 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
         Only what is not plain HANDLED is written down: one entry per delivery would cost more than
         the delivery.
         """
-        outcomes = dict(self.exceptional or {})
+        exceptional = self.exceptional or {}
+        outcomes = {name: outcome for name, outcome in exceptional.items() if outcome is not None}
         for taker in self.takers[: self.routed]:
-            if taker.name not in outcomes and (self.settled or not taker.holds(self)):
+            if taker.name not in exceptional and (self.settled or not taker.holds(self)):
                 outcomes[taker.name] = Outcome.HANDLED
         if self.settled and not outcomes:
             outcomes[""] = Outcome.UNROUTED
@@ -224,7 +234,11 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
         With a store that is when the event is written down, else when it is settled; then look at
         `secured`, which is false if it was handed back. It is called on the bus's thread and must
         not wait. A bus that is killed before the event was written does not call it.
+
+        Raises:
+            TypeError: if it cannot be called.
         """
+        _check_callback(callback)
         self.ledger.waits.call_soon(self._add_secured, callback)
 
     def _add_secured(self, callback: Callable[[Receipt], object]) -> None:
@@ -250,7 +264,11 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
         """Have `callback(receipt)` called when it is settled, at once if it is.
 
         It is called on the bus's thread and must not wait.
+
+        Raises:
+            TypeError: if it cannot be called.
         """
+        _check_callback(callback)
         self.ledger.waits.call_soon(self._add_callback, callback)
 
     def remove_done_callback(self, callback: Callable[[Receipt], object]) -> None:
@@ -322,6 +340,12 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
 
     # What the bus does
 
+    def give_up(self, name: str) -> None:
+        """No attempt is left at one subscription; it has no outcome there before its dead letter is kept."""
+        if self.exceptional is None:
+            self.exceptional = {}
+        self.exceptional[name] = None
+
     def conclude(self, name: str, outcome: Outcome) -> None:
         """An outcome at one subscription that is not HANDLED: write it down if need be, and record it."""
         if self.durable is None or outcome is Outcome.HANDED_BACK:
@@ -375,6 +399,13 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
                 ledger.idle()
             receipt = parent
 
+    def settles_before(self, other: Receipt) -> bool:
+        """Whether `other` is this one, or cannot be settled before it: it is what caused it."""
+        receipt: Receipt | None = self
+        while receipt is not None and receipt is not other:
+            receipt = receipt.parent
+        return receipt is not None
+
     def taint(self, child: Receipt) -> None:
         """An event that this one caused was handed back, so this one is not done either."""
         self._count_handed_back()
@@ -385,3 +416,8 @@ class Receipt(msgspec.Struct, eq=False, weakref=True):
     def __repr__(self) -> str:
         state = "settled" if self.settled else f"{self.pending} pending"
         return f"Receipt({self.event!r}, {state}, {dict(self.outcomes)})"
+
+
+def _check_callback(callback: object) -> None:
+    if not callable(callback):
+        raise TypeError(f"callback must be callable with a receipt, not {callback!r}")

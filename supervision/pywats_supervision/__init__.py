@@ -39,6 +39,7 @@ from pywats_supervision.errors import (
     TooManyChildren,
     UnknownChild,
     WouldDeadlock,
+    WrongThread,
 )
 from pywats_supervision.observation import (
     ChildSnapshot,
@@ -90,6 +91,7 @@ __all__ = [
     "TreeEvent",
     "UnknownChild",
     "WouldDeadlock",
+    "WrongThread",
     "current_runtime",
     "system_runtime",
 ]

@@ -27,7 +27,7 @@ from pywats_supervision.core.life import ALIVE, After, ChildState
 from pywats_supervision.core.policy_in_use import PolicyInUse
 from pywats_supervision.core.spec import NEVER, AutoShutdown, ChildSpec, checked_duration
 from pywats_supervision.core.steps import STRAGGLER_AFTER
-from pywats_supervision.errors import KEPT_ERRORS, NotRunning, WouldDeadlock, error_text
+from pywats_supervision.errors import KEPT_ERRORS, NotRunning, WouldDeadlock, WrongThread, error_text
 from pywats_supervision.observation import (
     DEFAULT_STREAM_SIZE,
     Audience,
@@ -268,14 +268,14 @@ class Shell(abc.ABC):
         life = child.shell = ChildContext(self, child)
         # In the context that run() was called in: a life must not inherit from the one before it.
         if child.spec.hibernate is None:
-            self.make_task(child, life, self._base)
+            self._make_task(child, life, self._base)
             return
         context = self._base.copy()
         if not hibernates(self, child, life, context):
             decider.has_task(child, self._clock())
-            self.make_task(child, life, context)
+            self._make_task(child, life, context)
 
-    def make_task(self, child: Child, life: ChildContext, context: contextvars.Context) -> None:
+    def _make_task(self, child: Child, life: ChildContext, context: contextvars.Context) -> None:
         """Start the task of a life, in a copy of `context`."""
         context.run(self._nursery.start_soon, live, self, child, life, name=child.spec.name)  # type: ignore[arg-type]
 
@@ -286,6 +286,11 @@ class Shell(abc.ABC):
             self.report_end(child, None, None, None)
 
     # What lives report
+
+    def wake(self, child: Child, life: ChildContext, context: contextvars.Context) -> None:
+        """A life that hibernates has something to do (see `ChildContext.wake`)."""
+        self._check_run()
+        self._make_task(child, life, context)
 
     def report_up(self, child: Child, value: object) -> None:
         """A life has called `started(value)`."""
@@ -493,8 +498,14 @@ class Shell(abc.ABC):
 
         Args:
             timeout: seconds for the whole tree, as for `stop`.
+
+        Raises:
+            WrongThread: outside of the trio run that it runs in; so do all calls that change something.
         """
-        self._stop_by((self._clock() if self._decider else 0.0) + checked_duration("timeout", timeout))
+        grace = checked_duration("timeout", timeout)
+        if self._decider is not None:
+            self._check_run()
+            self._stop_by(self._clock() + grace)
 
     def _stop_by(self, deadline: float) -> None:
         if self._decider is not None:
@@ -504,7 +515,15 @@ class Shell(abc.ABC):
     def _running(self) -> Decider:
         if self._decider is None:
             raise NotRunning(f"supervisor {self.name!r} is not running")
+        self._check_run()
         return self._decider
+
+    def _check_run(self) -> None:
+        if not trio.lowlevel.in_trio_run() or trio.lowlevel.current_trio_token() is not self._token:
+            raise WrongThread(
+                f"supervisor {self.name!r} was called outside of its trio run; in another thread use "
+                "trio.from_thread.run or run_sync"
+            )
 
     def _check_spec(self, spec: ChildSpec) -> None:
         if not isinstance(spec, ChildSpec):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import sys
-import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from math import inf
@@ -18,15 +16,16 @@ import trio
 
 from pywats_supervision.core.children import Child, InHand
 from pywats_supervision.core.policy_in_use import PolicyInUse
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.decision import Decision
 
 __all__ = ["CURRENT_LIFE", "ChildContext", "ancestors", "log_safely"]
 
-logger: Final = logging.getLogger("pywats_supervision")
+logger: Final = GuardedLogger("pywats_supervision")
 
 
 def log_safely(level: int, text: str, *args: object, actor: str, error: BaseException | None = None) -> None:
-    """Log, whatever the handlers and filters of the user do: a broken one must not end a tree.
+    """Log about one actor, whatever the handlers and filters of the user do.
 
     Args:
         level: as for `logging.Logger.log`.
@@ -35,13 +34,7 @@ def log_safely(level: int, text: str, *args: object, actor: str, error: BaseExce
         actor: the name of the child or supervisor that it is about, for the record.
         error: whose traceback is to be logged too.
     """
-    if not logger.isEnabledFor(level):
-        return
-    try:
-        logger.log(level, text, *args, exc_info=error, extra={"actor": actor})
-    except Exception:  # noqa: BLE001 - a user's handler or filter; logging's own answer to it is this
-        if logging.raiseExceptions and sys.stderr is not None:
-            traceback.print_exc()
+    logger.log(level, text, *args, exc_info=error, stacklevel=3, extra={"actor": actor})
 
 
 class _Host(Protocol):
@@ -54,8 +47,8 @@ class _Host(Protocol):
 
     def report_up(self, child: Child, value: object) -> None: ...
 
-    def make_task(self, child: Child, life: ChildContext, context: contextvars.Context) -> None:
-        """Make the task of a life that hibernated in `context`."""
+    def wake(self, child: Child, life: ChildContext, context: contextvars.Context) -> None:
+        """Make the task of a life that hibernates in `context`."""
         ...
 
 
@@ -163,11 +156,15 @@ class ChildContext:
     def wake(self) -> None:
         """Have the task made of a life that hibernates.
 
-        One that has a task, or is over, is left alone. Call it from the thread of trio.
+        One that has a task, or is over, is left alone.
+
+        Raises:
+            WrongThread: outside of its trio run.
         """
-        context, self._sleeps_in = self._sleeps_in, None
+        context = self._sleeps_in
         if context is not None and not self.over:
-            self._host.make_task(self._child, self, context)
+            self._host.wake(self._child, self, context)
+        self._sleeps_in = None
 
     def hold(self, in_hand: InHand | None) -> None:
         """Name the holder whose item this life has in hand, for the policies to hear of.

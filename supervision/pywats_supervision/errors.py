@@ -18,7 +18,9 @@ __all__ = [
     "TooManyChildren",
     "UnknownChild",
     "WouldDeadlock",
+    "WrongThread",
     "error_text",
+    "said_by",
     "unwrapped",
 ]
 
@@ -58,12 +60,24 @@ class WouldDeadlock(SupervisionError):
     """The call would wait for the very task that makes it."""
 
 
+class WrongThread(SupervisionError, RuntimeError):
+    """The call belongs to the trio run of its supervisor, and was made elsewhere; nothing has happened."""
+
+
 class StartTimeout(SupervisionError):
     """A child did not call `task_status.started()` within its `start_timeout`."""
 
 
 class ChildReturned(SupervisionError):
     """A permanent child returned; what a policy is given as the error of that failure."""
+
+
+def said_by(error: BaseException) -> str:
+    """What an error says; where its own `__str__` raises, that it does."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__; the error itself still has to be told
+        return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
 
 
 def error_text(error: BaseException) -> str:

@@ -32,7 +32,7 @@ from pywats_supervision.context import ChildContext
 from pywats_supervision.core.actions import Happening
 from pywats_supervision.core.children import Child
 from pywats_supervision.core.life import ChildState
-from pywats_supervision.core.spec import ChildSpec
+from pywats_supervision.core.spec import ChildSpec, checked_duration
 from pywats_supervision.dynamic import DynamicSupervisor
 from pywats_supervision.observation import SupervisorSnapshot, TreeEvent
 from pywats_supervision.runtime import Runtime
@@ -70,6 +70,12 @@ RECORDED: Final = 1_000_000
 """Events that a recording holds; a test with more is told so."""
 
 
+def _checked_error(what: str, error: BaseException | None) -> BaseException | None:
+    if error is not None and not isinstance(error, BaseException):
+        raise TypeError(f"{what} must be an exception or None, not {error!r}")
+    return error
+
+
 class Puppet:
     """A child that does what the test says; each life waits for a command.
 
@@ -87,6 +93,10 @@ class Puppet:
         value: what it gives to `started()`.
         lives: how many lives have begun.
         context: the context of its present or last life, if it listens.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if a time is negative.
     """
 
     def __init__(
@@ -104,10 +114,10 @@ class Puppet:
         self.name = name
         self.listens = listens
         self.says_up = says_up
-        self.stop_takes = stop_takes
-        self.stop_error = stop_error
-        self.shielded = shielded
-        self.cleanup_error = cleanup_error
+        self.stop_takes: float = checked_duration("stop_takes", stop_takes)
+        self.stop_error: BaseException | None = _checked_error("stop_error", stop_error)
+        self.shielded: float = checked_duration("shielded", shielded)
+        self.cleanup_error: BaseException | None = _checked_error("cleanup_error", cleanup_error)
         self.diary: list[str] = [] if diary is None else diary
         self.value: object = None
         self.lives: int = 0
@@ -125,7 +135,15 @@ class Puppet:
         return ChildSpec(self.name, self._start(), **options)
 
     def plan(self, *plans: Plan) -> Puppet:
-        """Say what its next starts do, one by one; those after them are up at once."""
+        """Say what its next starts do, one by one; those after them are up at once.
+
+        Raises:
+            TypeError: if one is no number of seconds, no error and not None.
+            ValueError: if one is a negative number.
+        """
+        for plan in plans:
+            if plan is not None and not isinstance(plan, BaseException):
+                checked_duration("a plan", plan)
         self._plans.extend(plans)
         return self
 

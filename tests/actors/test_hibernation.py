@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from pywats_actors import Actor, ActorRef, ActorStopped, Terminated
+from pywats_actors import Actor, ActorRef, ActorStopped, Terminated, WrongThread
 from pywats_actors.testing import crash_now, drain, hold, release
 from pywats_supervision import (
     ONE_FOR_ALL,
@@ -248,3 +250,16 @@ async def test_the_testing_kit_crashes_holds_and_drains_one_that_sleeps(autojump
         assert ref.statistics().queued == 1
         release(ref)
         assert await ref.ask(1) == 5
+
+
+@pytest.mark.parametrize(
+    "tell", [ActorRef.tell_nowait, partial(trio.run, ActorRef.tell)], ids=["thread", "run"]
+)
+async def test_a_tell_from_another_thread_is_refused_and_it_sleeps_on(tell: Callable[..., object]) -> None:
+    ref = ActorRef("counter", Counter)
+    async with running(tree := Supervisor([ref.spec()])):
+        for _ in range(2):
+            with pytest.raises(WrongThread, match="'counter' was told from outside of its trio run"):
+                await trio.to_thread.run_sync(tell, ref, 5)
+        assert (ref.statistics().queued, tasks_of(tree)) == (0, 0)
+        assert await ref.ask(1) == 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from pywats_actors import Actor, ActorRef, ActorStopped, MailboxFull, WouldDeadlock
+from pywats_actors import Actor, ActorRef, ActorStopped, MailboxFull, WouldDeadlock, WrongThread
 from pywats_actors.testing import RecordingActor, crash_now, drain, hold, release
 from pywats_supervision import Supervisor
 from pywats_supervision.policies import RetryPolicy
@@ -255,3 +256,28 @@ async def test_a_group_that_was_held_goes_on_in_order(autojump_clock: MockClock)
         release(ref)
         await drain(ref)
     assert actor.done == list(range(100))
+
+
+def in_a_run_of_its_own(ref: ActorRef[str]) -> None:
+    trio.run(ref.tell, "from another run")
+
+
+@both_shapes
+@pytest.mark.parametrize(
+    "tell",
+    [lambda ref: ref.tell_nowait("from a thread"), in_a_run_of_its_own],
+    ids=["thread", "another run"],
+)
+async def test_a_tell_from_another_thread_is_refused_and_the_actor_goes_on(
+    tell: Callable[[ActorRef[str]], object], options: dict[str, Any]
+) -> None:
+    actor = RecordingActor[str]()
+    ref = ActorRef("recorder", actor, **options)
+    async with running(Supervisor([ref.spec()])):
+        for message in ("before", "after"):
+            with trio.fail_after(10):
+                await ref.ask(message, timeout=5)
+            with pytest.raises(WrongThread, match="'recorder' was told from outside of its trio run"):
+                await trio.to_thread.run_sync(tell, ref)
+            assert ref.statistics().queued == 0
+    assert actor.received == ["before", "after"]

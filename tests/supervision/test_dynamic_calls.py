@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -25,6 +26,7 @@ from pywats_supervision import (
     TooManyChildren,
     UnknownChild,
     WouldDeadlock,
+    WrongThread,
 )
 from pywats_supervision.policies.decision import Escalate, Stop
 from pywats_supervision.testing import Puppet, expect_tree, running, settled
@@ -648,3 +650,22 @@ async def test_max_children_is_said_in_the_error(autojump_clock: MockClock) -> N
         await tree.start_child(Puppet("a").spec())
         with pytest.raises(TooManyChildren, match="max_children is 1"):
             await tree.start_child(Puppet("b").spec())
+
+
+async def test_a_call_from_outside_of_its_trio_run_is_refused_and_changes_nothing() -> None:
+    puppet, late = Puppet("a"), Puppet("late")
+    tree = Supervisor([puppet.spec()])
+    calls: list[Callable[[], Any]] = [
+        lambda: tree.start_child_nowait(late.spec()),
+        lambda: tree.request_stop(0),
+        lambda: trio.run(tree.start_child, late.spec()),
+        lambda: trio.run(tree.stop_child, "a"),
+        lambda: trio.run(tree.restart_child, "a"),
+        lambda: trio.run(tree.stop, 0),
+    ]
+    async with running(tree):
+        for call in calls:
+            with pytest.raises(WrongThread, match="'supervisor' was called outside of its trio run"):
+                await trio.to_thread.run_sync(call)
+        expect_tree(tree, {"a": ChildState.RUNNING})
+        assert tree.snapshot().child("a").life == 1

@@ -153,13 +153,31 @@ async def test_the_life_of_a_tree_as_its_events_tell_it(autojump_clock: MockCloc
         puppet.fail(ValueError("why"))
         await trio.sleep(3)
     assert events.lines() == [
-        *("starting a", "up a", "ready", "failed a", "backing_off a", "starting a", "up a"),
+        *("pending a", "starting a", "up a", "ready", "failed a", "backing_off a", "starting a", "up a"),
         *("stopping", "stopping a", "stopped a", "finished"),
     ]
-    failed = events.events[3]
+    failed = events.events[4]
     assert failed == TreeEvent(Happening.FAILED, ("root", "a"), 0.0, 1, "ValueError: why")
-    assert events.events[4].until == 2
-    assert [event.life for event in events.events][5:7] == [2, 2]
+    assert events.events[5].until == 2
+    assert [event.life for event in events.events][6:8] == [2, 2]
+
+
+async def test_in_each_life_of_a_supervisor_its_children_are_told_from_the_beginning(
+    autojump_clock: MockClock,
+) -> None:
+    puppets = Puppet("a"), Puppet("b")
+    inner = Supervisor([puppet.spec() for puppet in puppets], name="inner", max_restarts=0)
+    tree = Supervisor([ChildSpec("inner", inner.run)], name="root")
+    told: dict[str, ChildState] = {}
+    async with running(tree):
+        with tree.events() as stream:
+            puppets[0].plan(8.0).fail()
+            await trio.sleep(1)
+            for event in stream.drain():
+                if event.kind in STATE_AFTER and len(event.path) == 3:
+                    told[event.path[-1]] = STATE_AFTER[event.kind]
+        assert told == {child.name: child.state for child in inner.children()}
+        assert told == {"a": ChildState.STARTING, "b": ChildState.PENDING}
 
 
 async def test_a_supervisor_that_gives_up_says_why(autojump_clock: MockClock) -> None:
@@ -263,7 +281,7 @@ async def test_a_stream_can_be_waited_for_by_several_and_ends_with_its_block(
                 await settled()
             await settled()
     assert [event.kind for event in heard] == [
-        *(Happening.STARTING, Happening.UP, Happening.READY),
+        *(Happening.PENDING, Happening.STARTING, Happening.UP, Happening.READY),
         *(Happening.STOPPING, Happening.STOPPING, Happening.STOPPED, Happening.FINISHED),
     ]
     before = len(heard)
@@ -279,7 +297,7 @@ async def test_a_reader_that_is_cancelled_loses_no_event(autojump_clock: MockClo
             await anext(stream)
         async with running(tree):
             pass
-        assert len(stream.drain()) == 7
+        assert len(stream.drain()) == 8
 
 
 @pytest.mark.parametrize("size", [0, -1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -129,3 +131,26 @@ async def test_running_raises_bare_what_fails_a_first_start_and_does_not_enter_t
 
 async def test_a_test_of_a_tree_in_virtual_time_cannot_hang(autojump_clock: MockClock) -> None:
     assert trio.current_effective_deadline() == VIRTUAL
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"stop_takes": -1}, "stop_takes must be 0 or more seconds"),
+        ({"shielded": "long"}, "shielded must be a number of seconds, not 'long'"),
+        ({"stop_error": "broken"}, "stop_error must be an exception or None, not 'broken'"),
+        (
+            {"cleanup_error": ValueError},
+            "cleanup_error must be an exception or None, not <class 'ValueError'>",
+        ),
+    ],
+)
+def test_a_puppet_refuses_what_makes_no_sense(options: dict[str, Any], text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=text):
+        Puppet("a", **options)
+
+
+@pytest.mark.parametrize("plan", [-1, "slow", float("nan"), ValueError])
+def test_a_puppet_refuses_a_plan_that_makes_no_sense(plan: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="a plan must be"):
+        Puppet("a").plan(None, 1.0, OSError(), plan)

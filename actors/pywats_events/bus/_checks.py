@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["check_callable", "check_kind", "check_name", "check_no_more", "checked_priority", "checked_rate"]
+from pywats_supervision.core.spec import checked_duration
+
+__all__ = [
+    "check_callable",
+    "check_kind",
+    "check_name",
+    "check_no_more",
+    "checked_priority",
+    "checked_rate",
+    "checked_timeout",
+]
 
 REPLACED: Final = {
     "max_workers": "write subscribe(handler, concurrency=...) for each handler that may overtake itself",
@@ -52,6 +62,11 @@ def checked_rate(what: str, rate: object) -> float:
     if not rate > 0:
         raise ValueError(f"{what} must be more than 0 events per second, or inf, not {rate!r}")
     return rate
+
+
+def checked_timeout(timeout: object) -> float | None:
+    """Return a timeout in seconds, None for ever, or say what is wrong with it."""
+    return None if timeout is None else checked_duration("timeout", timeout)
 
 
 def checked_priority(priority: object) -> int:

@@ -8,7 +8,6 @@ trio thread.
 from __future__ import annotations
 
 import itertools
-import logging
 import operator
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
@@ -21,10 +20,11 @@ from pywats_actors.mailbox import Mailbox, checked_capacity
 from pywats_actors.workers import Workers
 from pywats_events.bus._checks import check_callable, check_kind, check_name, checked_priority, checked_rate
 from pywats_events.bus._dead_letters import DeadLetters
+from pywats_events.bus._outermost import OUTERMOST
 from pywats_events.bus._own_children import OwnChildren
 from pywats_events.bus._own_employer import OwnEmployer
 from pywats_events.bus._routing_actor import INBOX, MARK, Door, Route, RouterPerformer, Routes, chosen
-from pywats_events.bus._subscriptions import OUTERMOST, Subscription, name_of, wants_of
+from pywats_events.bus._subscriptions import Subscription, name_of, wants_of
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.bus._transports import Transports
 from pywats_events.bus._tree import Tree, tree
@@ -43,7 +43,8 @@ from pywats_events.settlement import Ledger, Outcome, Receipt, Waits
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import RestartType, Runtime
 from pywats_supervision.core.spec import checked_duration
-from pywats_supervision.errors import unwrapped
+from pywats_supervision.errors import said_by, unwrapped
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff, RestartPolicy, compose
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
@@ -59,7 +60,7 @@ DEFAULT_CAPACITY: Final = 1024
 DEFAULT_GRACE: Final = 5.0
 """Seconds that a stop gives to what was accepted."""
 
-logger = logging.getLogger("pywats_events")
+logger = GuardedLogger("pywats_events")
 
 
 class BusCore:
@@ -112,13 +113,14 @@ class BusCore:
         self.leaving: list[Subscription] = []
         """Out of the table, and not done yet with what they were given before."""
         self.transports = Transports()
-        self.own_children = OwnChildren()
         self.on_event: list[Callable[[Event], object]] = []
         self.on_error: list[Callable[[Event, Exception], object]] = []
         self.on_system_event: list[Callable[[Event], object]] = []
         self.system = SystemEvents(self)
+        self.own_children = OwnChildren(self.system.child_failed)
         self.tree: Tree | None = None
         self._idle: trio.Event | None = None
+        self._over = trio.Event()
         self._middleware = middleware
         self._runtime = runtime
         self.dead_letters = DeadLetters(self)
@@ -212,9 +214,20 @@ class BusCore:
     def keep(self, event: Event, hand: HandlerPerformer) -> Receipt:
         """Keep an event, published inside a handler, with the message in its hand."""
         self.route(event)
-        receipt = Receipt(event, (), self.ledger, 1, routed=-1)
+        receipt = self.entering(event)
         hand.publish(receipt)
         return receipt
+
+    def entering(self, event: Event) -> Receipt:
+        """The receipt of an event that enters later (see `enter`); from any thread.
+
+        With a store it is encoded here: who publishes what cannot be written is told, and nobody else.
+
+        Raises:
+            EventValidationError: if it cannot be written.
+        """
+        encoded = None if self.journaling is None else event.to_msgpack()
+        return Receipt(event, (), self.ledger, 1, routed=-1, encoded=encoded)
 
     def enter(self, kept: Iterable[Receipt], parent: Receipt | None) -> None:
         """Accept what was kept: by a handler until its return, or by a thread until this one's turn."""
@@ -267,7 +280,6 @@ class BusCore:
         check_kind("retry_policy", retry_policy, RetryPolicy)
         check_kind("breaker", breaker, CircuitBreaker)
         check_callable("filter", filter)
-        check_callable("order_by", order_by)
         check_name(name, or_none=True)
         check_kind("ordered", ordered, bool)
         make = None
@@ -279,6 +291,8 @@ class BusCore:
         rate = checked_rate(
             "drain_rate", getattr(handler, "drain_rate", inf) if drain_rate is None else drain_rate
         )
+        order_by = getattr(handler, "order_by", None) if order_by is None else order_by
+        check_callable("order_by", order_by)
         told = getattr(handler, "subscribed_to", None)
         if event_types is not None and callable(told):
             told(takes)
@@ -294,7 +308,7 @@ class BusCore:
             policy=self._policy(name, retry_policy, breaker),
             concurrency=getattr(handler, "concurrency", 1) if concurrency is None else concurrency,
             capacity=self.capacity if capacity is None else capacity,
-            order_by=order_by or getattr(handler, "order_by", None),
+            order_by=order_by,
             ordered=ordered,
             shutdown=checked_duration("shutdown", shutdown),
         )
@@ -420,7 +434,6 @@ class BusCore:
         )
         self.running = True
         self.door.open = True
-        self._over = trio.Event()
         try:
             await self.tree.root.run(task_status=task_status)
         except BaseException as error:
@@ -491,17 +504,11 @@ class BusCore:
         """A handler's call inside the middleware."""
         return call if self._middleware is None else self._middleware.wrap(call)
 
-    def reject(self, receipt: Receipt, raw: bytes, error: Exception, source: str) -> None:
-        """Make a dead letter of input that is no event; the receipt is settled when it is kept."""
-        if not self.running:
-            raise BusNotRunning(f"bus {self.name!r} is not running; it keeps no dead letters")
-        self.dead_letters.reject(receipt, raw, error, source)
-
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None:
         """One attempt of a handler failed."""
         name = subscription.name
         extra = {"event_id": event.id, "actor": name, "attempt": event.attempt}
-        logger.info("event %s: %r failed: %s", event.id, name, error, extra=extra)
+        logger.info("event %s: %r failed: %s", event.id, name, said_by(error), extra=extra)
         self.tell(self.on_error, event, error)
         self.system.handler_failed(name, event, error)
 

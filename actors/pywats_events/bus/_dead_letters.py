@@ -10,7 +10,7 @@ from pywats_actors.workers import Workers
 from pywats_events.bus._own_employer import OwnEmployer
 from pywats_events.bus._policy_actor import Burial, PolicyPerformer, Rejected
 from pywats_events.bus._system_events import SystemEvents
-from pywats_events.errors import Untaken
+from pywats_events.errors import BusNotRunning, Untaken
 from pywats_events.models.event import Event
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Ledger, Outcome, Receipt
@@ -26,6 +26,7 @@ class Bus(Protocol):
     """Whose they are."""
 
     name: str
+    running: bool
     error_policy: ErrorPolicy
     ledger: Ledger
     journaling: Journaling | None
@@ -54,12 +55,26 @@ class DeadLetters:
 
     def bury(self, receipt: Receipt, name: str, failure: Failure) -> None:
         """A subscription gave an event up."""
+        receipt.give_up(name)
         self.workers.mailbox.put(Burial(receipt, name, failure))
+
+    def rejecting(self) -> Receipt:
+        """The receipt for input that is no event, on its way to `reject`; from any thread.
+
+        Raises:
+            BusNotRunning: if the bus does not run.
+        """
+        if not self._bus.running:
+            raise BusNotRunning(f"bus {self._bus.name!r} is not running; it keeps no dead letters")
+        return Receipt(None, (), self._bus.ledger, 1)
 
     def reject(self, receipt: Receipt, raw: bytes, error: Exception, source: str) -> None:
         """Input is no event; the receipt is settled when it is kept."""
         self._bus.ledger.accepted += 1
-        self.workers.mailbox.put(Rejected(receipt, raw, error, source))
+        if self._bus.running:
+            self.workers.mailbox.put(Rejected(receipt, raw, error, source))
+        else:
+            receipt.conclude(source, Outcome.HANDED_BACK)  # a thread gave it while the bus was ending
 
     def untaken(self, receipt: Receipt) -> None:
         """No subscription takes an event."""

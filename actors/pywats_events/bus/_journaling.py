@@ -7,7 +7,6 @@ and what was not settled when the process ended comes back the same way (see `_p
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,8 +15,9 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from pywats_events.bus._outermost import OUTERMOST
 from pywats_events.bus._paging import Cursor, Pager
-from pywats_events.bus._subscriptions import OUTERMOST, GivenUp, Subscription
+from pywats_events.bus._subscriptions import GivenUp, Subscription
 from pywats_events.bus._system_events import SystemEvents
 from pywats_events.durability import Commit, Opened, Page, Paged, Replay, Store, StoreClosed
 from pywats_events.errors import EndedTheProcess
@@ -25,12 +25,13 @@ from pywats_events.models.event import Event
 from pywats_events.settlement import Ledger, Outcome, Receipt, Taker
 from pywats_supervision import TRANSIENT, ChildSpec
 from pywats_supervision.context import CURRENT_LIFE
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff
 from pywats_supervision.policies.decision import Failure
 
 __all__ = ["Journaling", "Kept"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 Start: TypeAlias = Callable[[trio.TaskStatus[Any]], Awaitable[None]]
 
@@ -219,7 +220,7 @@ class Journaling:
         if receipt is None:
             # The commit of the first may still be at the disk, and is done before this one.
             kept = Kept(self, 0, self.store.commit())
-            known = {"": Outcome.KNOWN}
+            known: dict[str, Outcome | None] = {"": Outcome.KNOWN}
             receipt = Receipt(event, (), self._bus.ledger, 0, exceptional=known, durable=kept)
         return receipt
 
@@ -227,14 +228,16 @@ class Journaling:
         """Write an event down, with the takers it goes to.
 
         Raises:
+            EventValidationError: if it cannot be written.
             StoreClosed: if the store is not open.
         """
         event, takers = receipt.event, receipt.takers
         names = self._names.get(takers)
         if names is None:
             names = self._names[takers] = tuple(taker.name for taker in takers)
+        encoded, receipt.encoded = receipt.encoded or event.to_msgpack(), None
         number = self._journal.following
-        commit = self._journal.accept(event.id, event.source, None, event.to_msgpack(), names)
+        commit = self._journal.accept(event.id, event.source, None, encoded, names)
         receipt.durable = Kept(self, number, commit)
         self._open[event.id] = receipt
         if receipt.callbacks:

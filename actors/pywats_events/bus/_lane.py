@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -11,13 +10,14 @@ from pywats_events.bus._core import BusCore
 from pywats_events.bus._routing_actor import Route
 from pywats_events.models.event import Event
 from pywats_events.settlement import Receipt
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["LANE", "Lane"]
 
 LANE: Final = 1024
 """Events in the lane before publishers wait."""
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 class Lane:
@@ -44,8 +44,8 @@ class Lane:
         return lane < LANE and route.margin(self._core.inbox) > lane
 
     def put(self, event: Event) -> Receipt:
-        """Put an event in; from any thread."""
-        receipt = Receipt(event, (), self._core.ledger, 1, routed=-1)
+        """Put an event in, from any thread; with a store it has to be one that can be written."""
+        receipt = self._core.entering(event)
         self._waiting.append(receipt)
         if not self._armed:
             try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from pywats_events.bus._subscriptions import OUTERMOST
+from pywats_events.bus._outermost import OUTERMOST, ToldBackoff
 from pywats_events.bus._tree import Branch, Tree
 from pywats_supervision import ChildSpec, Supervisor
-from pywats_supervision.policies import Backoff
 
 __all__ = ["BRANCHES", "BranchName", "OwnChildren"]
 
@@ -21,12 +22,16 @@ BRANCHES: Final = ("services", "observers")
 class OwnChildren:
     """The children that users added, by branch; above the restarts of the tree.
 
+    Args:
+        failed: told of each failure that leaves one: the branch, the child's name, and the error.
+
     Attributes:
         services: started before the handlers.
         observers: started last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[str, str, Exception], None]) -> None:
+        self._failed = failed
         self.services: list[ChildSpec] = []
         self.observers: list[ChildSpec] = []
 
@@ -42,7 +47,7 @@ class OwnChildren:
         children = self._of(branch)
         if any(other.name == child.name for other in children):
             raise ValueError(f"{branch} has a child {child.name!r} already; give this one another name")
-        spec = comes_back(child)
+        spec = comes_back(child, partial(self._failed, branch, child.name))
         children.append(spec)
         if tree is not None:
             running: Branch = getattr(tree, branch)
@@ -66,12 +71,12 @@ class OwnChildren:
         return children
 
 
-def comes_back(child: ChildSpec) -> ChildSpec:
+def comes_back(child: ChildSpec, tell: Callable[[Exception], None]) -> ChildSpec:
     """The same child, with a Backoff around all that leaves it: its failure is nobody else's.
 
     A policy of its own stays in charge, one level further down.
     """
-    outermost = Backoff(**OUTERMOST)
+    outermost = ToldBackoff(**OUTERMOST, tell=tell)
     if child.policy is None:
         return dataclasses.replace(child, policy=outermost)
     own = Supervisor([child], name=child.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +9,12 @@ from pywats_actors.performer import Performer
 from pywats_events.bus._policy_actor import Burial, Rejected
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.decision import Failure
 
 __all__ = ["OwnEmployer"]
 
-logger = logging.getLogger("pywats_events")
+logger = GuardedLogger("pywats_events")
 
 
 class OwnEmployer:

@@ -15,7 +15,6 @@ HOT: `Cursor.put`; tests/benchmarks/bench_store.py.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
@@ -25,13 +24,14 @@ import trio
 from pywats_actors.mailbox import Mailbox
 from pywats_events.bus._drain import Drain
 from pywats_events.settlement import Receipt, Written
+from pywats_supervision.logs import GuardedLogger
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability import Page
 
 __all__ = ["Cursor", "Pager", "Pages"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 _MOST: Final = 512
 """Events of one page, at the most, also for a mailbox without a bound."""

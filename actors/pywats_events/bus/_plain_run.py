@@ -6,13 +6,13 @@ after its end or its failure, and in a forked process.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
 import trio
 
+from pywats_events.bus._checks import checked_timeout
 from pywats_events.bus._core import DEFAULT_GRACE, BusCore
 from pywats_events.bus._lane import Lane
 from pywats_events.bus._thread import Asked, TrioThread, made, wait_for, wait_for_call
@@ -20,12 +20,13 @@ from pywats_events.bus.async_event_bus import AsyncEventBus
 from pywats_events.errors import BusFailed, BusNotRunning, BusStopped, WouldDeadlock
 from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_supervision.errors import unwrapped
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["PlainRun"]
 
 T = TypeVar("T")
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 class PlainRun:
@@ -50,6 +51,7 @@ class PlainRun:
 
     def start(self, timeout: float | None) -> None:
         """Start it and wait until it is up; see `EventBus.start`."""
+        timeout = checked_timeout(timeout)
         thread = self._thread
         if thread is None:
             up = self._begin(timeout)
@@ -170,7 +172,7 @@ class PlainRun:
     def _running(self, *, inside: bool = False) -> TrioThread:
         thread = self._thread
         if thread is None:
-            raise BusNotRunning(f"bus {self._bus.name!r} is not running; call start() before you publish")
+            raise BusNotRunning(f"bus {self._bus.name!r} is not running; call its start() first")
         self._check_process(thread)
         if thread.ended or not (self._core.running if inside else self._core.door.open):
             self._check_failure(thread)
@@ -206,6 +208,7 @@ class PlainRun:
 
     def make(self, call: Callable[[], T], timeout: float | None = None) -> T:
         """Make a sync call on the bus's thread and wait for its result."""
+        timeout = checked_timeout(timeout)
         if self.over() or self.here:
             return call()
         future: Future[T] = Future()
@@ -222,6 +225,7 @@ class PlainRun:
 
     def wait(self, call: Callable[[], Awaitable[T]], timeout: float | None) -> T:
         """Run an async call on the bus's thread and wait for its result; out of time, it is cancelled."""
+        timeout = checked_timeout(timeout)
         self.check_may_wait("this call")
         thread = self._running()
         stopped = BusStopped(f"bus {self._bus.name!r} stopped meanwhile")

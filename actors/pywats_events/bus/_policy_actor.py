@@ -6,7 +6,6 @@ while the queue of dead letters fails, nothing is settled and the event stays in
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
 import msgspec
@@ -15,11 +14,13 @@ from pywats_actors.performer import Performer
 from pywats_events.models.event import Event
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Outcome, Receipt
+from pywats_supervision.errors import said_by
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.decision import Failure
 
 __all__ = ["Burial", "PolicyPerformer", "Rejected"]
 
-logger = logging.getLogger("pywats_events")
+logger = GuardedLogger("pywats_events")
 
 
 class Burial(msgspec.Struct, frozen=True):
@@ -75,7 +76,12 @@ class PolicyPerformer(Performer[Burial | Rejected]):
         """Keep a dead letter; that of an event settles it."""
         if isinstance(message, Rejected):
             source = message.source
-            logger.error("input from %r is no event: %s", source, message.error, extra={"sender": source})
+            logger.error(
+                "input from %r is no event: %s",
+                source,
+                said_by(message.error),
+                extra={"sender": source},
+            )
             self._policy.dead_letter_queue.add(None, message.error, raw=message.raw, source=message.source)
             self._bus.kept(message.receipt, message.source)
             self._bus.rejected(message.source, message.error)

@@ -6,7 +6,6 @@ and no journal has to know of it.
 
 from __future__ import annotations
 
-import logging
 from typing import Final, Protocol
 
 import trio
@@ -18,10 +17,11 @@ from pywats_events.models.event import Event
 from pywats_events.policies.dead_letter_queue import DeadLetterEntry
 from pywats_events.policies.error_policy import ErrorPolicy
 from pywats_events.settlement import Ledger, Outcome, Receipt
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Redelivery"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 class Bus(Protocol):

@@ -12,28 +12,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pywats_actors.blocking import Blocking
 from pywats_actors.mailbox import Mailbox
 from pywats_actors.workers import Workers
+from pywats_events.bus._outermost import OUTERMOST, ToldBackoff
 from pywats_events.bus._paging import Cursor
 from pywats_events.handlers._binding import Binding, bound, call_in_thread, finished
 from pywats_events.handlers._handler_actor import HandlerPerformer
 from pywats_events.models.event import Event
 from pywats_events.settlement import Outcome, Receipt
 from pywats_supervision import ChildSpec
-from pywats_supervision.policies import Backoff, RestartPolicy
+from pywats_supervision.policies import RestartPolicy
 from pywats_supervision.policies.decision import Failure
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability.store import Store
 
-__all__ = ["OUTERMOST", "Bus", "GivenUp", "Subscription", "name_of", "wants_of"]
-
-OUTERMOST = {"initial": 0.5, "maximum": 60.0}
-"""Seconds: how a child of handlers, transports and observers comes back after it gave up."""
+__all__ = ["Bus", "GivenUp", "Subscription", "Told", "name_of", "wants_of"]
 
 
 class GivenUp(Protocol):
     """Where what a subscription gives up goes."""
 
     def bury(self, receipt: Receipt, name: str, failure: Failure) -> None: ...
+
+
+class Told(Protocol):
+    """Who hears that a handler failed as a whole."""
+
+    def child_failed(self, branch: str, name: str, error: Exception) -> None: ...
 
 
 class Bus(Protocol):
@@ -43,6 +47,8 @@ class Bus(Protocol):
     def store(self) -> Store | None: ...
     @property
     def dead_letters(self) -> GivenUp: ...
+    @property
+    def system(self) -> Told: ...
     def wrapped(self, call: Callable[[Event], Any]) -> Callable[[Event], Any]: ...
     def enter(self, caused: list[Receipt], parent: Receipt) -> None: ...
     def report_failure(self, subscription: Subscription, event: Event, error: Exception) -> None: ...
@@ -147,7 +153,8 @@ class Subscription:
 
     def spec(self) -> ChildSpec:
         """The child that runs its workers."""
-        return self.workers.spec(policy=Backoff(**OUTERMOST))
+        tell = partial(self.bus.system.child_failed, "handlers", self.name)
+        return self.workers.spec(policy=ToldBackoff(**OUTERMOST, tell=tell))
 
     def perform(self) -> HandlerPerformer:
         """Make the performer of one life: on the one instance, or on a fresh one."""

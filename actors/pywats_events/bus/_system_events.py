@@ -20,12 +20,16 @@ from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Ledger, Receipt
 from pywats_supervision import ChildSpec
+from pywats_supervision.errors import SupervisionFailed, error_text, said_by
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.decision import Failure
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability import Alarm, Opened
 
 __all__ = ["LANE", "SystemEvents"]
+
+logger: Final = GuardedLogger("pywats_events")
 
 LANE: Final = 1024
 """System events that may wait to be routed; beyond it the oldest are dropped, and counted."""
@@ -91,7 +95,7 @@ class SystemEvents(Performer[Event]):
                 "event_type": str(event.event_type),
                 "attempt": event.attempt,
                 "error_type": type(error).__name__,
-                "error_message": str(error),
+                "error_message": said_by(error),
             },
         )
 
@@ -108,7 +112,7 @@ class SystemEvents(Performer[Event]):
                 "attempts": attempts,
                 "source": event.source,
                 "error_type": type(error).__name__,
-                "error_message": str(error),
+                "error_message": said_by(error),
             },
         )
 
@@ -123,7 +127,28 @@ class SystemEvents(Performer[Event]):
                 "attempts": 1,
                 "source": source,
                 "error_type": type(error).__name__,
-                "error_message": str(error),
+                "error_message": said_by(error),
+            },
+        )
+
+    def child_failed(self, branch: str, name: str, error: Exception) -> None:
+        """A child of a branch failed as a whole, and is started again after a while."""
+        while isinstance(error, SupervisionFailed):
+            error = error.exceptions[-1]  # the newest of those that were too many for it
+        logger.warning(
+            "%r of the %s failed, and is started again: %s",
+            name,
+            branch,
+            error_text(error),
+            extra={"actor": name},
+        )
+        self.announce(
+            EventType.CHILD_FAILED,
+            {
+                "branch": branch,
+                "child": name,
+                "error_type": type(error).__name__,
+                "error_message": said_by(error),
             },
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pywats_events.bus._checks import check_kind
-from pywats_events.bus._subscriptions import OUTERMOST
+from pywats_events.bus._outermost import OUTERMOST
 from pywats_events.bus._tree import Tree
 from pywats_events.transports._life import TransportLife
 from pywats_events.transports.base_transport import BaseTransport

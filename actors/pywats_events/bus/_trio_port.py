@@ -5,7 +5,6 @@ It knows the thread of the bus's run, and brings calls from other threads there.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final, final
 
@@ -19,10 +18,11 @@ from pywats_events.handlers._handler_actor import CURRENT_HAND
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt, Waits
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["TrioPort"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 @final
@@ -63,8 +63,11 @@ class TrioPort:
         """Call it on the bus's thread: at once there, soon from any other."""
         if self.token is None or is_here(self.token):
             function(*args)
-        else:
+            return
+        try:
             self.token.run_sync_soon(function, *args)
+        except trio.RunFinishedError:
+            function(*args)  # nobody else can touch what it left
 
     # Transports
 
@@ -77,8 +80,8 @@ class TrioPort:
 
     def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
-        receipt = Receipt(None, (), self.core.ledger, 1)
-        self.call_soon(self.core.reject, receipt, raw, error, source)
+        receipt = self.core.dead_letters.rejecting()
+        self.call_soon(self.core.dead_letters.reject, receipt, raw, error, source)
         return receipt
 
     async def publish_on_trio(self, event: Event) -> Receipt:
@@ -109,8 +112,8 @@ class TrioPort:
         """Accept an event now, or from another thread as soon as the bus's has its turn."""
         if self.token is None or is_here(self.token):
             return self.core.accept(event, route)
-        receipt = Receipt(event, (), self.core.ledger, 1, routed=-1)
-        self.token.run_sync_soon(self.core.enter, (receipt,), None)
+        receipt = self.core.entering(event)
+        self.call_soon(self.core.enter, (receipt,), None)
         return receipt
 
     # Receipts
@@ -126,6 +129,10 @@ class TrioPort:
             raise WouldDeadlock(
                 f"event {receipt.event.id} enters bus {core.name!r} when the handler that waits returns; "
                 "publish(..., now=True) lets it in at once"
+            )
+        if hand is not None and hand.receipt is not None and hand.receipt.settles_before(receipt):
+            raise WouldDeadlock(
+                f"event {receipt.event.id} is settled only when the handler that waits for it has returned"
             )
         try:
             token = trio.lowlevel.current_trio_token()
@@ -160,6 +167,5 @@ class TrioPort:
 
     def callback_failed(self, receipt: Receipt, error: Exception) -> None:
         """A done callback of a receipt raised."""
-        event_id = receipt.event.id
-        extra = {"event_id": event_id}
-        logger.error("a done callback of event %s raised", event_id, exc_info=error, extra=extra)
+        extra = {} if receipt.event is None else {"event_id": receipt.event.id}
+        logger.error("a done callback of %s raised", receipt.what, exc_info=error, extra=extra)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from pywats_events.settlement import Ledger
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["tell_what_is_left"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 def tell_what_is_left(bus: str, ledger: Ledger, *, stored: bool) -> None:

@@ -44,8 +44,8 @@ class AsyncEventBus:
     """Publish and subscribe, on trio, with supervised handlers and transports.
 
     While it runs it belongs to its trio run. From other threads `publish_nowait` and `request_stop`
-    may be called, callbacks may be added, and what can be seen may be looked at; all other calls raise
-    `WrongThread` there.
+    may be called, callbacks may be added, and properties and `get_handlers` tell what they know; all other
+    calls raise `WrongThread` there.
 
     Example:
         ```python
@@ -122,6 +122,7 @@ class AsyncEventBus:
 
         Raises:
             NotAnEvent: if it is no Event.
+            EventValidationError: with a store, if it cannot be written down.
             BusNotRunning: before the bus runs.
             BusStopped: if it is stopping or has stopped, and the caller is not one of its handlers.
             WrongThread: in another thread; use `publish_nowait` there.
@@ -335,12 +336,15 @@ class AsyncEventBus:
         Raises:
             BusNotRunning: before the bus runs.
             BusStopped: if it is stopping or has stopped.
+            TypeError: if it is no dead letter.
             ValueError: if it was no event; nobody can handle that.
             LookupError: if there is no subscription of that name any more, or still none that takes it.
 
         Cancelled: it stays a dead letter.
         """
         self._port.check_thread("replay_dead_letter")
+        if not isinstance(letter, DeadLetterEntry):
+            raise TypeError(f"letter must be a DeadLetterEntry, not {letter!r}; `get` of the queue finds it")
         self._core.check_open()
         return await self._redelivery.replay(letter)
 
@@ -435,13 +439,16 @@ class AsyncEventBus:
 
     async def __aenter__(self) -> Self:
         """Start the bus; it is up when this returns."""
-        self._nursery = trio.open_nursery()
-        nursery = await self._nursery.__aenter__()
+        if self._core.running:
+            raise RuntimeError(f"bus {self.name!r} is running already")
+        entered = trio.open_nursery()
+        nursery = await entered.__aenter__()
         try:
             await nursery.start(self.run)
         except BaseException as error:
-            await self._leave(self._nursery, error)  # noqa: ASYNC102 - leaving a nursery waits for its end
+            await self._leave(entered, error)  # noqa: ASYNC102 - leaving a nursery waits for its end
             raise
+        self._nursery = entered
         return self
 
     async def __aexit__(
@@ -469,7 +476,7 @@ class AsyncEventBus:
             raise unwrapped(group) from None
 
     async def wait_stopped(self) -> None:
-        """Wait until the bus has ended. Cancelled: nothing has happened."""
+        """Wait until the bus has run and ended. Cancelled: nothing has happened."""
         self._port.check_thread("wait_stopped")
         await self._core.wait_stopped()
 
@@ -550,6 +557,7 @@ class AsyncEventBus:
 
     def snapshot(self) -> SupervisorSnapshot:
         """The bus's tree at this moment."""
+        self._port.check_thread("snapshot")
         tree = self._core.tree
         return Supervisor((), name=self.name).snapshot() if tree is None else tree.root.snapshot()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Never, Self, TypeVar, final
 
 import trio
 
-from pywats_events.bus._checks import check_no_more
+from pywats_events.bus._checks import check_no_more, checked_timeout
 from pywats_events.bus._core import DEFAULT_CAPACITY, DEFAULT_GRACE
 from pywats_events.bus._own_children import BranchName
 from pywats_events.bus._plain_run import PlainRun
@@ -36,6 +35,7 @@ from pywats_events.settlement import Receipt
 from pywats_events.transports.base_transport import BaseTransport
 from pywats_supervision import ChildSpec, Runtime, SupervisorSnapshot
 from pywats_supervision.core.spec import checked_duration
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff
 from pywats_supervision.system import monotonic
 
@@ -46,7 +46,7 @@ __all__ = ["EventBus"]
 
 T = TypeVar("T")
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 @final
@@ -184,12 +184,14 @@ class EventBus:
 
         Raises:
             NotAnEvent: if it is no Event.
+            EventValidationError: with a store, if it cannot be written down.
             BusNotRunning: before `start`.
             BusStopped: after, or during, `stop`.
             BusFailed: if the bus failed.
             TimeoutError: if there is no space in time: the event was not accepted; or, with a store, if
                 it is not written down in time: then it may be accepted.
         """
+        timeout = checked_timeout(timeout)
         core = self._core
         hand = core.hand()
         if hand is not None and not now:
@@ -554,6 +556,7 @@ class EventBus:
 
     def wait(self, receipt: Receipt, timeout: float | None) -> None:
         """Wait, in a plain thread, until a receipt is settled."""
+        timeout = checked_timeout(timeout)
         if receipt.settled:
             return
         self._run.check_process()
@@ -565,7 +568,7 @@ class EventBus:
         except TimeoutError:
             waiting = [taker.name for taker in receipt.takers if taker.name not in receipt.outcomes]
             raise UnsettledTimeout(
-                f"event {receipt.event.id} is not settled after {timeout:g} s; pending at: "
+                f"{receipt.what} is not settled after {timeout:g} s; pending at: "
                 f"{', '.join(waiting) or 'the bus'}, {receipt.pending} in all"
             ) from None
         finally:
@@ -582,8 +585,9 @@ class EventBus:
 
     def reject(self, raw: bytes, error: Exception, source: str) -> Receipt:
         """Make a dead letter of a transport's input that is no event; from any thread."""
-        receipt = Receipt(None, (), self._core.ledger, 1)
-        self.call_soon(self._core.reject, receipt, raw, error, source)
+        self._run.over()
+        receipt = self._core.dead_letters.rejecting()
+        self.call_soon(self._core.dead_letters.reject, receipt, raw, error, source)
         return receipt
 
     async def publish_on_trio(self, event: Event) -> Receipt:

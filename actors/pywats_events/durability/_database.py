@@ -10,7 +10,6 @@ next opening begins a new one. Nothing else deletes or repairs what cannot be re
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -26,10 +25,11 @@ from pywats_events.durability._schema import prepare
 from pywats_events.durability._statements import KEYED, Kind, execute
 from pywats_events.durability._wal import commit_frames
 from pywats_events.durability.errors import StoreClosed, StoreDamaged, StoreUnavailable
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Batch", "Database", "Opened", "Usage"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 _PAGE: Final = 8192
 # Of what is appended, and of the pages that a small commit takes: about what goes to the log.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sqlite3
 import sys
@@ -13,10 +12,11 @@ from typing import Final
 
 from pywats_events.durability._faults import is_busy, is_corrupt, unavailable
 from pywats_events.durability.errors import StoreInUse, StoreUnavailable
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Folder"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 _PARTIAL: Final = ".part"
 _CHUNK: Final = 1 << 20

@@ -19,7 +19,6 @@ HOT: tests/benchmarks/bench_store.py.
 from __future__ import annotations
 
 import enum
-import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -31,11 +30,12 @@ from pywats_events.durability._faults import is_corrupt, is_full, unavailable
 from pywats_events.durability._lending import Lender
 from pywats_events.durability._statements import Kind
 from pywats_events.durability.errors import StoreClosed, StoreDamaged, StoreUnavailable
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import current_runtime
 
 __all__ = ["Commit", "GroupCommit", "StoreState"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 T = TypeVar("T")
 

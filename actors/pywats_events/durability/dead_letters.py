@@ -29,6 +29,7 @@ from pywats_events.errors import EventsError
 from pywats_events.models._clock import now, time_of
 from pywats_events.models.event import Event
 from pywats_events.policies.dead_letter_queue import DeadLetterEntry, DeadLetterQueue
+from pywats_supervision.errors import said_by
 
 __all__ = ["SQLiteDeadLetterQueue", "StoredError"]
 
@@ -403,7 +404,7 @@ def _row(number: int, entry: DeadLetterEntry) -> tuple[Any, ...]:
         entry.attempts,
         None if entry.source is None else clean(entry.source),
         clean(entry.error_type),
-        clean(str(entry.error)),
+        clean(said_by(entry.error)),
         clean(entry.traceback_text),
         encoded,
         raw,

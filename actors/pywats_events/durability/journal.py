@@ -9,7 +9,6 @@ HOT: tests/benchmarks/bench_store.py.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import closing, suppress
 from math import inf
@@ -24,10 +23,11 @@ from pywats_events.durability._recovery import CAREFUL_FROM, UNCLEAN_ENDS, Count
 from pywats_events.durability._statements import Kind, clean
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.settlement import Outcome
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Journal", "Page", "Paged", "Replay"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 _PAGE_BYTES: Final = 16 << 20
 _TEXTS: Final = 1000

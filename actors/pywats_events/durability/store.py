@@ -6,7 +6,6 @@ watches the room that is left, and closes in order.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 from collections import deque
@@ -28,11 +27,12 @@ from pywats_events.durability.journal import Journal
 from pywats_events.durability.keepsakes import Shelf, Spool
 from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.models._clock import wall_clock
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.runtime import CURRENT_RUNTIME
 
 __all__ = ["Store"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 _LOOK_EVERY: Final = 30.0
 _LOOK_EVERY_IN_NEED: Final = 2.0

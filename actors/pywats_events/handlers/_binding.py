@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from pywats_events.models.event_types import EventType
 from pywats_events.routing._table import is_pattern
 
 __all__ = ["Binding", "bound", "call_hook", "call_in_thread", "checked_types", "finished", "takes_of"]
+
+
+NEVER_RUNS: Final = "has a `handle` with `yield` in it, of which a call runs nothing; leave `yield` out"
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -71,6 +74,8 @@ def bound(handler: object) -> Binding:
             f"handler {handler!r} has no `handle` method; give it `def handle(self, event)` or "
             "`async def handle(self, event)`"
         )
+    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+        raise TypeError(f"handler {handler!r} {NEVER_RUNS}")
     is_async = _is_async(call)
     return Binding(
         handler=handler,
@@ -121,8 +126,18 @@ def _checked(one: object) -> str:
 
 
 async def finished(result: Any) -> Any:
-    """What a sync function returned, or what comes of it: a decorated one may return a coroutine."""
-    return await result if isinstance(result, Awaitable) else result
+    """What a sync function returned, or what comes of it: a decorated one may return a coroutine.
+
+    Raises:
+        TypeError: for a generator, which nobody would run.
+    """
+    if isinstance(result, Awaitable):
+        return await result
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError(
+            f"{result!r} was returned: its function has `yield` in it, so the call ran nothing of it"
+        )
+    return result
 
 
 async def call_in_thread(

@@ -9,7 +9,6 @@ HOT: tests/benchmarks/bench_route.py.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -24,13 +23,15 @@ from pywats_events.handlers._binding import Binding, call_hook
 from pywats_events.models.event import Event
 from pywats_events.settlement import Outcome, Receipt
 from pywats_supervision import ChildContext
+from pywats_supervision.errors import error_text
+from pywats_supervision.logs import GuardedLogger
 
 if TYPE_CHECKING:  # a bus without a store needs no SQLite
     from pywats_events.durability.store import Store
 
 __all__ = ["CURRENT_HAND", "MAX_OUTBOX", "HandlerPerformer", "Office"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 MAX_OUTBOX: Final = 1000
 """Events one message may cause; more is a handler that runs away, and its failure."""
@@ -176,7 +177,7 @@ class HandlerPerformer(Performer[Receipt]):
                 await call_hook(self._binding.on_error, event, error, threads=self._office.threads)
             except Exception as late:  # a user's hook; the handler's own error is the one to judge
                 logger.exception("on_error of %r raised for event %s", self._office.name, event.id)
-                error.add_note(f"then on_error raised {type(late).__name__}: {late}")
+                error.add_note(f"then on_error raised {error_text(late)}")
 
     def publish(self, receipt: Receipt) -> None:
         """Keep an event, published while a message is in hand, until that is done.

@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from pywats_events.errors import EventValidationError, NotAnEvent
 from pywats_events.models.event import Event
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = [
     "ChainMiddleware",
@@ -25,7 +26,7 @@ __all__ = [
 Next: TypeAlias = Callable[[Event], Awaitable[Any]]
 """What comes next: another middleware, or the handler."""
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 class ChainMiddleware:

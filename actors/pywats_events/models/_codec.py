@@ -54,7 +54,16 @@ FIELDS: Final = (
 """What is written of an event."""
 
 _TEXTS: Final = ("source", "id", "source_topic", "correlation_id", "causation_id", "trace", "type_name")
-NAMED: Final = ("source", "source_topic", "correlation_id", "causation_id", "trace", "attempt", "custom")
+NAMED: Final = (
+    "source",
+    "source_topic",
+    "correlation_id",
+    "causation_id",
+    "trace",
+    "type_name",
+    "attempt",
+    "custom",
+)
 """What is checked of an event that names one of them."""
 _TIMES: Final = ("timestamp", "received_at")
 _UNWRITABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)

@@ -30,7 +30,7 @@ __all__ = ["Event", "EventMetadata"]
 T = TypeVar("T")
 
 _TEXT_OR_NONE: Final = frozenset({str, type(None)})
-_texts_of: Final = attrgetter("source_topic", "correlation_id", "causation_id", "trace")
+_texts_of: Final = attrgetter("source_topic", "correlation_id", "causation_id", "trace", "type_name")
 
 
 @final
@@ -111,10 +111,13 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
             or self.causation_id is not None
             or self.source_topic is not None
             or self.trace is not None
+            or self.type_name is not None
             or self.custom is not None
             or self.attempt != 1
         ):
             self._check_named()
+        if self.received_at is not None:
+            self._check_moment("received_at", self.received_at)
         runtime = self.runtime
         if runtime is not None and runtime.wall_clock is not wall_clock:
             self._take_from(runtime)
@@ -149,9 +152,13 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
     def _take_timestamp(self, timestamp: Any) -> None:
         if timestamp is None:
             force_setattr(self, "_timestamp", _UNREAD)
-        elif not isinstance(timestamp, datetime) or timestamp.tzinfo is None:
+        else:
+            self._check_moment("timestamp", timestamp)
+
+    def _check_moment(self, name: str, moment: object) -> None:
+        if not isinstance(moment, datetime) or moment.tzinfo is None:
             raise EventValidationError(
-                f"timestamp must be a datetime with a time zone, not {timestamp!r}; "
+                f"{name} must be a datetime with a time zone, not {moment!r}; "
                 "for instance datetime.now(timezone.utc)"
             )
 
@@ -341,6 +348,11 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
         if not isinstance(other, Event):
             return NotImplemented
         return self is other or (self.id == other.id and self._fields() == other._fields())
+
+    def __ne__(self, other: object) -> bool:
+        # Not the opposite of `==` by itself: a struct has an answer of its own.
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
 
     def __hash__(self) -> int:
         return hash(self.id)

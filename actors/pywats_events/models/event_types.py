@@ -83,6 +83,7 @@ class EventType(str, metaclass=_Kinds):
     TRANSPORT_ERROR: ClassVar[EventType]
     HANDLER_ERROR: ClassVar[EventType]
     HANDLER_RECOVERED: ClassVar[EventType]
+    CHILD_FAILED: ClassVar[EventType]
     CIRCUIT_OPENED: ClassVar[EventType]
     CIRCUIT_CLOSED: ClassVar[EventType]
     EVENT_DEAD_LETTER: ClassVar[EventType]
@@ -202,6 +203,7 @@ _BUILT_IN: Final = {
     "TRANSPORT_ERROR": "system.transport_error",
     "HANDLER_ERROR": "system.handler_error",
     "HANDLER_RECOVERED": "system.handler_recovered",
+    "CHILD_FAILED": "system.child_failed",
     "CIRCUIT_OPENED": "system.circuit_opened",
     "CIRCUIT_CLOSED": "system.circuit_closed",
     "EVENT_DEAD_LETTER": "system.dead_letter",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os  # noqa: TC003 - named in a signature
 import traceback
 from collections import deque
@@ -23,11 +22,13 @@ import msgspec
 from pywats_events.errors import EventsError
 from pywats_events.models._clock import new_id, now
 from pywats_events.models.event import Event
+from pywats_supervision.errors import said_by
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import new_lock
 
 __all__ = ["DeadLetterEntry", "DeadLetterQueue", "Wanted"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 _ZERO: Final = timedelta()
 _TELL_EVERY: Final = timedelta(minutes=1)
@@ -96,7 +97,7 @@ class DeadLetterEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             "raw": None if self.raw is None else base64.b64encode(self.raw).decode("ascii"),
             "source": self.source,
             "error_type": self.error_type,
-            "error_message": str(self.error),
+            "error_message": said_by(self.error),
             "traceback": self.traceback_text,
             "handler_name": self.handler_name,
             "attempts": self.attempts,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
 from typing import Final, Self
 
 from pywats_events.models.event import Event
 from pywats_events.policies.circuit_breaker import CircuitBreaker, CircuitState
 from pywats_events.policies.dead_letter_queue import DeadLetterEntry, DeadLetterQueue
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["CircuitBreaker", "CircuitState", "DeadLetterEntry", "DeadLetterQueue", "ErrorPolicy"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 CALLBACK_RAISED: Final = "a failure callback raised for event %s"
 

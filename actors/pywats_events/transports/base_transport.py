@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import enum
-import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -19,10 +18,12 @@ from pywats_events.errors import BusNotRunning
 from pywats_events.models.event import Event
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
+from pywats_supervision.errors import error_text, said_by
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["BaseTransport", "Port", "TransportState"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 Callback = TypeVar("Callback", bound=Callable[..., object])
 
@@ -88,7 +89,10 @@ class BaseTransport(abc.ABC):
     @property
     def name(self) -> str:
         """Its name."""
-        return self._name
+        try:
+            return self._name
+        except AttributeError:
+            raise TypeError(f"__init__ of {type(self).__name__} has to call super().__init__(name)") from None
 
     @property
     def state(self) -> TransportState:
@@ -169,7 +173,12 @@ class BaseTransport(abc.ABC):
         """Say that the connection is lost: this life ends with `error`, and the supervisor decides.
 
         From any thread; without effect when the transport does not run.
+
+        Raises:
+            TypeError: if it is no Exception.
         """
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception, not {error!r}")
         self._set_state(TransportState.ERROR)
         self._notify_error(error)
         if self._fail is not None:
@@ -226,8 +235,13 @@ class BaseTransport(abc.ABC):
             Its receipt: acknowledge the input to the source when it is secured, for then it is kept.
 
         Raises:
+            TypeError: if the input is no bytes, or the error no Exception.
             BusNotRunning: if there is no bus, or it does not run.
         """
+        if not isinstance(raw, bytes):
+            raise TypeError(f"raw must be the bytes that came, not {raw!r}")
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception, not {error!r}")
         return self._ported().reject(raw, error, source or self._name)
 
     def _ported(self) -> Port:
@@ -248,8 +262,10 @@ class BaseTransport(abc.ABC):
 
     def _notify_error(self, error: Exception) -> None:
         extra = {"transport": self._name}
-        logger.warning("transport %r failed: %s: %s", self._name, type(error).__name__, error, extra=extra)
-        self._announce(EventType.TRANSPORT_ERROR, error_type=type(error).__name__, error_message=str(error))
+        logger.warning("transport %r failed: %s", self._name, error_text(error), extra=extra)
+        self._announce(
+            EventType.TRANSPORT_ERROR, error_type=type(error).__name__, error_message=said_by(error)
+        )
         self._tell(self._on_error, error)
 
     def _announce(self, event_type: EventType, **details: Any) -> None:

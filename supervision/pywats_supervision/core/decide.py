@@ -86,6 +86,8 @@ class Decider(Movement):
     def begin(self, specs: tuple[ChildSpec, ...], now: float) -> None:
         """Start the children, in order."""
         members = [self._admit(spec) for spec in specs]
+        for member in members:
+            self._announce(Happening.PENDING, member)
         self._initial = len(members)
         self._come_up(members)
         self._advance(now)

@@ -148,3 +148,23 @@ async def test_healthy_events_are_not_late_while_one_is_retried(autojump_clock: 
         await bus.wait_idle()
     assert len(late) == 990
     assert max(late) == pytest.approx(0, abs=0.001)
+
+
+async def test_a_publisher_that_gives_up_at_the_door_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    release = trio.Event()
+
+    async def work(event: Event) -> None:
+        await release.wait()
+
+    async with AsyncEventBus() as bus:
+        subscription = bus.subscribe(Recording(work), capacity=1)
+        for number in range(2):
+            await bus.publish(event_of(number))
+            await wait_all_tasks_blocked()
+        for number in range(100):
+            with trio.move_on_after(1) as waiting:
+                await bus.publish(event_of(number))
+            assert waiting.cancelled_caught
+        assert not subscription.mailbox._space
+        assert not bus._core.door._waiting
+        release.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 from pywats_events import AsyncEventBus, EventBus, EventType
 from pywats_events.errors import NotAnEvent
 from pywats_events.policies import CircuitBreaker, RetryPolicy
+from pywats_events.settlement import Receipt
+from pywats_events.transports import MockTransport
 from support.handlers import Recording, event_of
 
 OF_A_BUS: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -74,6 +76,40 @@ def test_a_subscription_with_bad_options_is_refused_and_leaves_nothing_behind(
     assert bus.get_handlers(EventType.TEST_RESULT) == [good]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("order_by", "unit_id", "order_by must be a callable that takes an event, or None, not 'unit_id'"),
+        ("priority", "high", "priority must be a whole number, not 'high'"),
+        ("concurrency", 1.5, "concurrency of 'handler' must be an int, not 1.5"),
+        ("drain_rate", "slow", "drain_rate must be a number of events per second, not 'slow'"),
+    ],
+)
+def test_what_a_handler_says_of_itself_is_checked_as_an_option_is(
+    name: str, value: object, text: str
+) -> None:
+    kind = type("Told", (Recording,), {name: value})
+    bus = AsyncEventBus()
+    with pytest.raises(TypeError) as refused:
+        bus.subscribe(kind(name="handler"))
+    assert text in str(refused.value)
+    assert bus.handler_count == 0
+
+
+class Yields:
+    event_types = (EventType.TEST_RESULT,)
+
+    def handle(self, event: object) -> Iterator[object]:
+        yield event
+
+
+class YieldsOnTrio:
+    event_types = (EventType.TEST_RESULT,)
+
+    async def handle(self, event: object) -> AsyncIterator[object]:
+        yield event
+
+
 class NoHandle:
     event_types = (EventType.TEST_RESULT,)
 
@@ -92,6 +128,8 @@ class NoTypes:
         (NoTypes, "names no `event_types`"),
         (5, "has no `handle` method"),
         (None, "has no `handle` method"),
+        (Yields(), "with `yield` in it, of which a call runs nothing"),
+        (YieldsOnTrio, "with `yield` in it, of which a call runs nothing"),
     ],
 )
 def test_what_is_no_handler_is_refused(handler: object, text: str) -> None:
@@ -110,6 +148,47 @@ def test_other_things_that_are_handed_to_a_bus_are_checked_at_once() -> None:
         bus.on_error(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="transport must be a BaseTransport, or make one, not 'mqtt'"):
         bus.register_transport("mqtt")  # type: ignore[arg-type]
+
+
+WAITS: dict[str, Callable[[EventBus, Receipt, Any], object]] = {
+    "publish": lambda bus, receipt, timeout: bus.publish(receipt.event, timeout=timeout),
+    "subscribe": lambda bus, _, timeout: bus.subscribe(Recording(name="late"), timeout=timeout),
+    "unsubscribe": lambda bus, _, timeout: bus.unsubscribe("good", timeout=timeout),
+    "register_transport": lambda bus, _, timeout: bus.register_transport(MockTransport(), timeout=timeout),
+    "unregister_transport": lambda bus, _, timeout: bus.unregister_transport("mock", timeout=timeout),
+    "snapshot": lambda bus, _, timeout: bus.snapshot(timeout=timeout),
+    "wait_idle": lambda bus, _, timeout: bus.wait_idle(timeout=timeout),
+    "receipt.wait": lambda _, receipt, timeout: receipt.wait(timeout=timeout),
+    "start": lambda bus, _, timeout: bus.start(timeout=timeout),
+}
+
+
+@pytest.mark.parametrize("timeout", ["5", -1, float("nan"), True], ids=repr)
+@pytest.mark.parametrize("call", WAITS.values(), ids=WAITS)
+def test_a_timeout_that_makes_no_sense_is_refused_before_anything_is_done(
+    call: Callable[[EventBus, Receipt, Any], object], timeout: object
+) -> None:
+    with EventBus() as bus:
+        bus.subscribe(Recording(name="good"))
+        receipt = bus.publish(event_of()).wait(timeout=5)
+        with pytest.raises((TypeError, ValueError), match=r"timeout must be .* seconds.*, not ") as refused:
+            call(bus, receipt, timeout)
+        assert repr(timeout) in str(refused.value)
+        assert (bus.handler_count, bus.transport_count, bus.queue_size) == (1, 0, 0)
+
+
+async def test_a_callback_of_a_receipt_must_be_callable() -> None:
+    async with AsyncEventBus() as bus:
+        receipt = await bus.publish(event_of())
+        for add in (receipt.add_done_callback, receipt.add_secured_callback):
+            with pytest.raises(TypeError, match="callback must be callable with a receipt, not 'settled'"):
+                add("settled")  # type: ignore[arg-type]
+
+
+async def test_only_a_dead_letter_can_be_replayed() -> None:
+    async with AsyncEventBus() as bus:
+        with pytest.raises(TypeError, match="letter must be a DeadLetterEntry, not 'the id of one'"):
+            await bus.replay_dead_letter("the id of one")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("event", [None, {"event_type": "test.result"}, EventType.TEST_RESULT, 5])

@@ -82,12 +82,13 @@ async def test_what_is_to_be_awaited_there_is_refused_elsewhere_and_the_bus_goes
     assert handler.numbers == [0, 9]
 
 
-async def test_what_changes_the_tree_is_refused_in_a_plain_thread() -> None:
+async def test_what_changes_the_tree_or_looks_at_it_is_refused_in_a_plain_thread() -> None:
     async with that_goes_on(Recording()) as bus:
         calls: list[Callable[[], Any]] = [
             lambda: bus.subscribe(Recording(name="late")),
             lambda: bus.register_transport(MockTransport()),
             lambda: bus.add_child(ChildSpec("late", trio.sleep_forever)),
+            bus.snapshot,
         ]
         for call in calls:
             with pytest.raises(WrongThread, match=r"trio\.from_thread\.run"):

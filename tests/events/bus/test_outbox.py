@@ -231,6 +231,35 @@ async def test_to_wait_in_a_handler_for_what_it_keeps_would_deadlock_and_says_so
     assert "cannot wait until no event is in hand" in told[1]
 
 
+async def test_to_wait_in_a_handler_for_its_own_event_or_what_caused_that_would_deadlock_and_says_so(
+    autojump_clock: MockClock,
+) -> None:
+    receipts: list[Receipt] = []
+    told: list[str] = []
+
+    async def wait(event: Event) -> None:
+        with trio.fail_after(60), pytest.raises(WouldDeadlock) as refused:
+            await receipts[0].wait_settled()
+        told.append(str(refused.value))
+
+    async def wait_and_cause(event: Event) -> None:
+        await trio.sleep(1)
+        await wait(event)
+        await receipts[1].wait_settled()  # another's, which another handler settles
+        await bus.publish(event_of(1, AFTER))
+
+    async with running_async_bus(grace=60) as bus:
+        bus.subscribe(Recording(wait_and_cause))
+        bus.subscribe(Recording(wait, AFTER, "after"))
+        receipts.append(await bus.publish(event_of()))
+        receipts.append(await bus.publish(event_of(2, EventType.ASSET_FAULT)))
+        await receipts[0].wait_settled()
+        outcomes = receipts[0].outcomes
+    assert outcomes == {"Recording": Outcome.HANDLED}
+    assert len(told) == 2
+    assert f"event {receipts[0].event.id} is settled only when the handler that waits" in told[0]
+
+
 class PublishesInHooks(Recording):
     """Publishes in each hook, to its own full subscription."""
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pywats_events import AsyncEventBus, Event, EventBus
+from pywats_events import AsyncEventBus, Event, EventBus, EventType
 from pywats_events.testing import ROUTER, crash, running_async_bus
 from pywats_events.transports import MockTransport
 from pywats_supervision import ChildContext, ChildSpec, Supervisor
@@ -42,6 +42,38 @@ def failing(times: int) -> tuple[Callable[[], Awaitable[None]], list[float]]:
         await trio.sleep_forever()
 
     return live, lives
+
+
+class CannotStart(Recording):
+    """A handler without its instrument."""
+
+    async def on_start(self) -> None:
+        raise ConnectionError("the instrument is away")
+
+
+@pytest.mark.parametrize("branch", ["services", "handlers", "observers"])
+async def test_a_child_that_is_failing_is_told_as_a_system_event_and_in_the_log_each_time(
+    branch: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Event] = []
+    live, _ = failing(times=9999)
+    async with running_async_bus() as bus:
+        bus.on_event(heard.append, system=True)
+        bus.subscribe(CannotStart(name="one") if branch == "handlers" else Recording(name="other"))
+        if branch == "services" or branch == "observers":
+            bus.add_child(ChildSpec("one", live), branch)
+        await trio.sleep(300)
+        child = bus.snapshot().child(branch).detail.child("one")
+    assert len(heard) == child.policy["failures"] >= 8
+    assert {event.event_type for event in heard} == {EventType.CHILD_FAILED}
+    assert heard[0].payload == {
+        "branch": branch,
+        "child": "one",
+        "error_type": "ConnectionError",
+        "error_message": "the instrument is away",
+    }
+    text = f"'one' of the {branch} failed, and is started again: ConnectionError: the instrument is away"
+    assert caplog.text.count(text) == len(heard)
 
 
 class Noting(Recording):

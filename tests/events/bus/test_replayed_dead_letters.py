@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType
 from pywats_events.durability import SQLiteDeadLetterQueue, Store
@@ -96,6 +96,42 @@ async def test_a_bus_that_ends_meanwhile_keeps_it(autojump_clock: MockClock) -> 
         assert kept.replayed_at is not None
     with pytest.raises(BusStopped):
         await bus.replay_dead_letter(letter)
+
+
+async def test_it_waits_for_room_at_its_handler_and_stays_a_dead_letter_if_it_is_cancelled_there(
+    autojump_clock: MockClock,
+) -> None:
+    server = Server()
+    async with running_async_bus(grace=60) as bus:
+        bus.subscribe(server, capacity=1)
+        letter = await the_letter(bus)
+        server.refuses = False
+        for number in (2, 3):  # one in hand, and one in the only place
+            await bus.publish(event_of(number))
+            await wait_all_tasks_blocked()
+        with trio.move_on_after(0.1):
+            await bus.replay_dead_letter(letter)
+        (kept,) = bus.error_policy.dead_letter_queue
+        assert (kept.id, kept.replayed_at) == (letter.id, None)
+        begun = trio.current_time()
+        await bus.replay_dead_letter(letter)
+        assert trio.current_time() - begun == pytest.approx(0.9)
+    assert server.took == [2, 3, 1]
+
+
+async def test_one_whose_handler_is_taken_away_meanwhile_is_kept(autojump_clock: MockClock) -> None:
+    server = Server()
+    async with AsyncEventBus() as bus:
+        bus.subscribe(server)
+        letter = await the_letter(bus)
+        server.refuses = False
+        await bus.publish(event_of(2))
+        receipt = await bus.replay_dead_letter(letter)  # behind the other one
+        with trio.move_on_after(0.1):
+            await bus.unsubscribe(server)
+        await bus.stop(timeout=0)
+    assert receipt.outcomes == {"Server": Outcome.DROPPED}
+    assert [entry.id for entry in bus.error_policy.dead_letter_queue] == [letter.id]
 
 
 async def test_what_cannot_be_replayed_says_why(autojump_clock: MockClock) -> None:

@@ -235,12 +235,33 @@ async def test_a_bus_runs_once(autojump_clock: MockClock) -> None:
     async with bus:
         with pytest.raises(RuntimeError, match="'only once' is running"):
             await bus.run()
+        with pytest.raises(RuntimeError, match="'only once' is running"):
+            async with bus:
+                pass
         await (await bus.publish(event_of())).wait_settled()
     with pytest.raises(BusStopped, match="'only once' has been stopped; build another"):
         await bus.run()
     with pytest.raises(BusStopped, match="build another"):
         async with bus:
             pass
+
+
+async def test_who_waits_for_its_end_may_begin_before_its_start(autojump_clock: MockClock) -> None:
+    bus = AsyncEventBus()
+    ends: list[float] = []
+
+    async def wait() -> None:
+        await bus.wait_stopped()
+        ends.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.sleep(1)
+        await nursery.start(bus.run)
+        await trio.sleep(1)
+        assert ends == []
+        await bus.stop()
+    assert ends == [2]
 
 
 class Blocking(BaseHandler):

@@ -15,9 +15,9 @@ import trio
 from pywats_events import AsyncEventBus, Event, EventBus, EventType
 from pywats_events.durability import SQLiteDeadLetterQueue, Store, StoreDamaged, StoreInUse, StoreState
 from pywats_events.durability._database import Usage
-from pywats_events.errors import BusFull, EndedTheProcess
+from pywats_events.errors import BusFull, EndedTheProcess, EventValidationError
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
-from pywats_events.settlement import Outcome
+from pywats_events.settlement import Outcome, Receipt
 from pywats_events.testing import ROUTER, crash, running_async_bus
 from pywats_events.transports import MockTransport
 from support.handlers import Recording, event_of
@@ -401,6 +401,66 @@ def test_a_bus_in_plain_code_writes_down_before_publish_returns(folder: Path) ->
         for receipt in receipts:
             receipt.wait(DEADLINE)
     assert handler.numbers == [0, 1, 2]
+
+
+def unwritable(number: int = 0) -> Event:
+    """An event with a payload that no store can take."""
+    return Event(event_type=EventType.TEST_RESULT, payload={"number": number, "instrument": object()})
+
+
+CANNOT = "cannot be written: a value of object cannot be written"
+
+
+def test_what_cannot_be_written_is_refused_to_the_thread_that_publishes_it_and_to_nobody_else(
+    folder: Path,
+) -> None:
+    handler = Recording()
+    with EventBus(store=quick(folder)) as bus:
+        bus.subscribe(handler)
+        for publish in (bus.publish, bus.publish_nowait):
+            with pytest.raises(EventValidationError, match=CANNOT):
+                publish(unwritable())
+        receipt = bus.publish(event_of(1)).wait(timeout=DEADLINE)
+        assert (bus.queue_size, receipt.outcomes) == (0, {"Recording": Outcome.HANDLED})
+    assert handler.numbers == [1]
+
+
+async def test_what_another_thread_gives_to_a_bus_on_trio_and_cannot_be_written_is_refused_there(
+    folder: Path,
+) -> None:
+    handler = Recording()
+    async with AsyncEventBus(store=quick(folder)) as bus:
+        bus.subscribe(handler)
+        with pytest.raises(EventValidationError, match=CANNOT):
+            await trio.to_thread.run_sync(bus.publish_nowait, unwritable())
+        with pytest.raises(EventValidationError, match=CANNOT):
+            await bus.publish(unwritable())
+        receipt = await trio.to_thread.run_sync(bus.publish_nowait, event_of(1))
+        await receipt.wait_settled()
+    assert handler.numbers == [1]
+
+
+async def test_a_handler_that_publishes_what_cannot_be_written_fails_and_the_rest_of_it_is_dropped(
+    folder: Path,
+) -> None:
+    receipts: list[Receipt] = []
+    after = Recording(event_type=CAUSED)
+
+    async def cause(event: Event) -> None:
+        receipts.append(await bus.publish(event_of(1, CAUSED)))
+        await bus.publish(unwritable())
+
+    async with AsyncEventBus(store=quick(folder)) as bus:
+        bus.subscribe(Recording(cause, EventType.WORK_STARTED, "cause"))
+        bus.subscribe(after)
+        receipt = await bus.publish(event_of(0, EventType.WORK_STARTED))
+        with trio.fail_after(DEADLINE):
+            await receipt.wait_settled()
+        (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+    assert receipt.outcomes == {"cause": Outcome.DEAD_LETTERED}
+    assert (letter.error_type, letter.attempts) == ("EventValidationError", 1)
+    assert receipts[0].outcomes == {"": Outcome.DROPPED}
+    assert after.handled == []
 
 
 async def test_retries_and_their_count_go_on_beside_a_store(folder: Path) -> None:

@@ -42,6 +42,30 @@ def test_many_threads_publish_at_once_and_the_counts_add_up() -> None:
     assert sorted(handler.numbers) == list(range(4000))
 
 
+def test_many_threads_that_wait_for_one_place_do_not_overfill_a_subscription() -> None:
+    sizes: list[int] = []
+
+    async def look(event: Event) -> None:
+        sizes.append(subscription.mailbox.size)
+        await trio.lowlevel.checkpoint()
+
+    with EventBus() as bus:
+        subscription = bus.subscribe(Recording(look), capacity=2)
+
+        def publish_some() -> None:
+            for number in range(25):
+                bus.publish(event_of(number), timeout=DEADLINE)
+
+        threads = [threading.Thread(target=publish_some) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        bus.wait_idle(timeout=DEADLINE)
+    assert len(sizes) == 200
+    assert max(sizes) <= 4  # a thread looks, then publishes: another may come in between
+
+
 def test_events_of_one_thread_keep_their_order() -> None:
     handler = Recording()
     with EventBus(capacity=4) as bus:

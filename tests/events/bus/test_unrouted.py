@@ -110,6 +110,19 @@ class Fails(DeadLetterQueue):
         return super().add(*args, **options)
 
 
+@pytest.mark.parametrize("options", [KEEPS, {}], ids=["kept", "counted"])
+async def test_one_that_the_router_has_not_seen_when_the_bus_is_killed_is_handed_back_if_it_is_to_be_kept(
+    options: dict[str, Any],
+) -> None:
+    async with trio.open_nursery() as nursery:
+        bus = AsyncEventBus(error_policy=ErrorPolicy(**options))
+        await nursery.start(bus.run)
+        receipts = [bus.publish_nowait(event_of()) for _ in range(200)]  # more than it takes in one go
+        nursery.cancel_scope.cancel()
+    outcome = Outcome.HANDED_BACK if options else Outcome.UNROUTED
+    assert all(receipt.outcomes == {"": outcome} for receipt in receipts)
+
+
 async def test_while_it_cannot_be_kept_it_is_not_settled(autojump_clock: MockClock) -> None:
     queue = Fails()
     async with running_async_bus(error_policy=ErrorPolicy(queue, **KEEPS), grace=600) as bus:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,14 @@ import trio
 from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventType
-from pywats_events.handlers import ChainMiddleware, EnrichmentMiddleware, HandlerChain, ValidationMiddleware
+from pywats_events.durability import Store
+from pywats_events.handlers import (
+    ChainMiddleware,
+    EnrichmentMiddleware,
+    HandlerChain,
+    SyncHandler,
+    ValidationMiddleware,
+)
 from pywats_events.handlers.handler_chain import Next
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
@@ -246,3 +255,85 @@ async def test_a_class_or_factory_gives_a_fresh_handler_per_life_and_may_fail(
     assert sorted(Fresh.handled) == [0, 1, 2]
     assert all(receipt.outcomes == {"fresh": Outcome.HANDLED} for receipt in receipts)
     assert Fresh.made > 2
+
+
+class Unspeakable(Exception):
+    """An error whose own text raises."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+async def test_an_error_whose_text_raises_is_the_one_that_is_judged_and_kept(
+    with_store: bool, tmp_path: Path
+) -> None:
+    async def fail(event: Event) -> None:
+        raise Unspeakable
+
+    heard: list[Event] = []
+    policy = RetryPolicy(max_retries=2, initial_delay=0).no_retry_on(Unspeakable)
+    store = Store(tmp_path) if with_store else None
+    with trio.fail_after(30):
+        async with AsyncEventBus(retry_policy=policy, store=store) as bus:
+            bus.on_event(heard.append, system=True)
+            bus.subscribe(Recording(fail, name="handler"))
+            receipt = await bus.publish(event_of())
+            await receipt.wait_settled()
+            (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+    assert receipt.outcomes == {"handler": Outcome.DEAD_LETTERED}
+    assert (letter.error_type, letter.attempts) == ("Unspeakable", 1)
+    text = "(its text cannot be had: __str__ raised LookupError)"
+    assert letter.to_dict()["error_message"] == text
+    (failed,) = [event for event in heard if event.event_type is EventType.HANDLER_ERROR]
+    assert (failed.payload["error_type"], failed.payload["error_message"]) == ("Unspeakable", text)
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    """A handler of the log that raises for every record, as one of a window that is gone does."""
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ZeroDivisionError("the window is gone")
+
+    handler, root = Broken(), logging.getLogger("pywats_events")
+    root.addHandler(handler)
+    yield
+    root.removeHandler(handler)
+
+
+async def test_a_handler_of_the_log_that_raises_keeps_no_dead_letter_from_being_kept(
+    broken_log: None, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(event: Event) -> None:
+        raise ValueError("mine")
+
+    async with AsyncEventBus() as bus:
+        bus.subscribe(Recording(fail, name="handler"))
+        with trio.fail_after(60):
+            (receipt,) = await publish_some(bus, 1)
+        (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+        assert all(child.restarts == 0 for child in bus.snapshot().children)
+        assert trio.current_time() == 0
+    assert receipt.outcomes == {"handler": Outcome.DEAD_LETTERED}
+    assert str(letter.error) == "mine"
+    assert "ZeroDivisionError: the window is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_handler_that_returns_a_generator_has_handled_nothing(blocking: bool) -> None:
+    class Yields(SyncHandler):
+        event_types = (EventType.TEST_RESULT,)
+
+        def handle_sync(self, event: Event) -> Any:
+            yield event
+
+    Yields.blocking = blocking  # type: ignore[attr-defined]
+    async with AsyncEventBus() as bus:
+        bus.subscribe(Yields("yields"))
+        receipt = await bus.publish(event_of())
+        await receipt.wait_settled()
+        (letter,) = bus.error_policy.dead_letter_queue.get_entries()
+    assert receipt.outcomes == {"yields": Outcome.DEAD_LETTERED}
+    assert "its function has `yield` in it, so the call ran nothing of it" in str(letter.error)

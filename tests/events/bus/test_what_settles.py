@@ -163,8 +163,10 @@ async def test_while_the_dead_letters_fail_nothing_settles(autojump_clock: MockC
         receipt = await bus.publish(event_of())
         await trio.sleep(300)
         assert not receipt.settled
+        assert receipt.outcomes == {}
         letters.broken = False
         await receipt.wait_settled()
+        assert set(receipt.outcomes.values()) == {Outcome.DEAD_LETTERED}
     assert len(letters) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from pywats_events import AsyncEventBus, BaseHandler, Event, EventBus, EventType
+from pywats_events.durability import Store
 from pywats_events.errors import BusFull
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
@@ -304,6 +306,19 @@ async def test_what_another_thread_publishes_while_the_bus_ends_is_handed_back()
     bus._core.enter((receipts[1],), None)  # one whose turn comes when the bus has ended
     assert [receipt.handed_back for receipt in receipts] == [True, True]
     assert bus.queue_size == 0
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+async def test_what_nobody_takes_is_handed_back_too_when_its_turn_comes_after_the_end(
+    with_store: bool, tmp_path: Path
+) -> None:
+    store = Store(tmp_path) if with_store else None
+    async with AsyncEventBus(store=store) as bus:
+        core = bus._core
+        receipt = core.entering(event_of())  # as a thread makes it
+    core.enter((receipt,), None)
+    assert receipt.handed_back
+    assert (bus.queue_size, bus.unrouted_count) == (0, 0)
 
 
 async def test_several_tasks_may_wait_until_the_bus_is_idle_also_while_it_stops(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import pickle
 import uuid
 from collections.abc import Callable, Iterator
@@ -141,6 +142,9 @@ def test_a_name_that_nobody_registered_is_custom_and_kept() -> None:
         ({"payload": b"raw"}, "not bytes"),
         ({"timestamp": datetime(2026, 11, 23)}, "timestamp must be a datetime with a time zone"),  # noqa: DTZ001
         ({"timestamp": "today"}, "not 'today'"),
+        ({"received_at": datetime(2026, 11, 23)}, "received_at must be a datetime with a time zone"),  # noqa: DTZ001
+        ({"received_at": "2026-11-23"}, "received_at must be .* not '2026-11-23'"),
+        ({"type_name": 5}, "`type_name` of an event must be text, not 5"),
     ],
 )
 def test_what_an_event_cannot_be_is_refused(fields: dict[str, Any], text: str) -> None:
@@ -233,6 +237,7 @@ def test_the_metadata_view_cannot_be_changed() -> None:
 def test_equal_events_are_equal_in_every_field() -> None:
     made = event()
     assert made == made.with_attempt(1)
+    assert operator.ne(made, made.with_attempt(1)) is False
     assert hash(made) == hash(made.with_retry())
     assert made != made.with_retry()
     assert made != event()

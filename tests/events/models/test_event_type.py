@@ -36,6 +36,7 @@ TABLE = {
     "TRANSPORT_ERROR": "system.transport_error",
     "HANDLER_ERROR": "system.handler_error",
     "HANDLER_RECOVERED": "system.handler_recovered",
+    "CHILD_FAILED": "system.child_failed",
     "CIRCUIT_OPENED": "system.circuit_opened",
     "CIRCUIT_CLOSED": "system.circuit_closed",
     "EVENT_DEAD_LETTER": "system.dead_letter",

@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pywats_events import AsyncEventBus, EventBus
-from pywats_events.errors import BusNotRunning, TransportEnded
+from pywats_events.errors import BusNotRunning, BusStopped, TransportEnded
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy
 from pywats_events.settlement import Outcome, Receipt
 from pywats_events.testing import POLICY_ACTOR, crash, record, running_async_bus, running_bus
@@ -23,6 +23,13 @@ from support.handlers import Recording, event_of
 
 DEADLINE = 10
 """Seconds that a test with real threads waits at most."""
+
+
+class Unspeakable(Exception):
+    """An error whose own text raises."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
 
 
 async def nothing() -> None:
@@ -184,6 +191,116 @@ async def test_fail_ends_the_life_once_and_without_one_does_nothing(autojump_clo
     assert len(transport.begun) == len(transport.ended) == 2
 
 
+async def test_a_connection_that_is_lost_by_an_error_without_a_text_comes_back_too(
+    autojump_clock: MockClock,
+) -> None:
+    transport = MockTransport()
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        await wait_all_tasks_blocked()
+        transport.fail(Unspeakable())
+        await trio.sleep(1)
+        assert transport.is_connected
+        child = bus.snapshot().child("transports").detail.child("mock")
+        assert (child.life, child.last_error) == (2, "Unspeakable")
+
+
+def test_a_transport_fails_by_an_exception_only() -> None:
+    transport = MockTransport()
+    for fail in (transport.fail, transport.simulate_error):
+        with pytest.raises(TypeError, match="error must be an Exception, not 'lost'"):
+            fail("lost")  # type: ignore[arg-type]
+    assert transport.state is TransportState.DISCONNECTED
+
+
+async def test_after_the_end_of_its_bus_a_thread_of_the_source_is_refused_and_ends_nothing() -> None:
+    transport = MockTransport()
+    async with AsyncEventBus() as bus:
+        bus.register_transport(transport)
+        receipt = await trio.to_thread.run_sync(transport.reject, b"?", ValueError("what?"))
+        await receipt.wait_settled()
+    with pytest.raises(BusNotRunning, match="it keeps no dead letters"):
+        await trio.to_thread.run_sync(transport.reject, b"?", ValueError("what?"))
+    with pytest.raises(BusStopped):
+        await trio.to_thread.run_sync(transport.publish_event, event_of())
+    with trio.fail_after(DEADLINE):  # the trio run that the bus was in goes on
+        await trio.to_thread.run_sync(transport.fail, ConnectionResetError("gone"))
+
+
+def test_input_that_is_rejected_while_the_bus_ends_is_handed_back() -> None:
+    told: list[Receipt] = []
+
+    async def main() -> None:
+        async with AsyncEventBus() as bus:
+            bus.register_transport(MockTransport())
+            core = bus._core
+        receipt = Receipt(None, (), core.ledger, 1)  # as a thread makes it before the end
+        receipt.add_done_callback(told.append)
+        core.dead_letters.reject(receipt, b"?", ValueError("what?"), "source")
+        assert bus.queue_size == 0
+
+    trio.run(main)
+    (receipt,) = told
+    assert receipt.outcomes == {"source": Outcome.HANDED_BACK}
+
+
+def test_a_callback_can_be_added_when_the_trio_run_of_the_bus_is_over() -> None:
+    async def main() -> Receipt:
+        async with AsyncEventBus() as bus:
+            bus.subscribe(Recording())
+            return await bus.publish(event_of())
+
+    receipt = trio.run(main)
+    assert receipt.future.result(timeout=DEADLINE) is receipt
+
+
+async def test_a_callback_of_rejected_input_that_raises_is_logged_and_ends_nothing(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport = MockTransport()
+
+    def fails(receipt: Receipt) -> None:
+        raise LookupError("mine")
+
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        receipt = transport.reject(b"?", ValueError("what?"))
+        receipt.add_done_callback(fails)
+        await receipt.wait_settled()
+        assert bus.is_running
+        assert all(child.restarts == 0 for child in bus.snapshot().children)
+    assert "a done callback of input that is no event raised" in caplog.text
+
+
+async def test_input_that_is_rejected_is_bytes_and_the_reason_an_exception(autojump_clock: MockClock) -> None:
+    transport = MockTransport()
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        with pytest.raises(TypeError, match="raw must be the bytes that came, not 'text'"):
+            transport.reject("text", ValueError())  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="error must be an Exception, not 'no JSON'"):
+            transport.reject(b"text", "no JSON")  # type: ignore[arg-type]
+        assert bus.queue_size == 0
+
+
+async def test_it_may_say_goodbye_while_it_still_serves_when_it_is_asked_to_stop(
+    autojump_clock: MockClock,
+) -> None:
+    class Polite(Obeying):
+        said: tuple[float, TransportState] | None = None
+
+        async def before_stop(self) -> None:
+            await trio.sleep(2)
+            self.said = trio.current_time(), self.state
+
+    transport = Polite()
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        await wait_all_tasks_blocked()
+    assert transport.said == (2, TransportState.CONNECTED)
+    assert transport.ended == [2]
+
+
 async def test_stopping_cancels_serve_and_disconnects(autojump_clock: MockClock) -> None:
     cancelled: list[float] = []
 
@@ -323,6 +440,15 @@ def test_a_transport_needs_a_name_and_each_its_own(name: Any) -> None:
     with pytest.raises(ValueError, match="there is a transport 'line' already"):
         bus.register_transport(MockTransport("line"))
     assert bus.transport_count == 1
+
+
+def test_a_transport_that_leaves_out_the_init_of_its_base_is_told_so() -> None:
+    class Own(MockTransport):
+        def __init__(self) -> None:
+            self.port_number = 7
+
+    with pytest.raises(TypeError, match=r"__init__ of Own has to call super\(\).__init__\(name\)"):
+        AsyncEventBus().register_transport(Own())
 
 
 class Hanging(BaseTransport):
