@@ -25,6 +25,7 @@ from pywats_station.cli import main
 from pywats_station.cli.errors import CannotLoad
 from pywats_station.cli.loading import load
 from support.handlers import Recording
+from support.processes import wait_for
 
 if sys.platform != "win32":
     import fcntl
@@ -159,9 +160,7 @@ def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         try:
-            assert process.stderr is not None
-            while not (folder / "data" / "ready").exists():
-                assert process.poll() is None, process.stderr.read()
+            wait_for(folder / "data" / "ready", process)
             yield process
         finally:
             process.kill()

@@ -19,7 +19,6 @@ from pywats_station import HandlerSpec, SourceProfile, Station
 from pywats_station._wire import plain_snapshot, watched
 from pywats_station.checking import check
 from pywats_station.plan import outline
-from pywats_station.testing import running
 from pywats_wats import ReportHandler, WATSClient
 from pywats_wats.testing import StandInWATS
 from support.rabbitmq import free_ports

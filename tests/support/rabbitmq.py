@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from support.programs import missing, require_program
 
-__all__ = ["RabbitServer"]
+if TYPE_CHECKING:  # where it is missing, tests that need it are skipped
+    from aio_pika.abc import AbstractChannel
+
+__all__ = ["AMQP_1_0", "RabbitServer", "free_ports"]
+
+T = TypeVar("T")
+
+AMQP_1_0 = "rabbitmq_amqp1_0"
+"""The plugin by which it speaks AMQP 1.0."""
 
 PLACES = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/rabbitmq/sbin")
 
@@ -43,14 +54,18 @@ class RabbitServer:
     Args:
         folder: for its data, logs and configuration.
         tls: paths of CA, certificate and key, to listen with TLS too.
+        plugins: what it has switched on.
     """
 
-    def __init__(self, folder: Path, tls: tuple[Path, Path, Path] | None = None) -> None:
+    def __init__(
+        self, folder: Path, tls: tuple[Path, Path, Path] | None = None, plugins: tuple[str, ...] = ()
+    ) -> None:
         self.executable = program("rabbitmq-server")
         self.folder = folder
         self.port, self.tls_port, self._distribution, self._epmd = free_ports(4)
         self._names: subprocess.Popen[bytes] | None = None
         self._tls = tls
+        self._plugins = plugins
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = os.environ | {
             "HOME": str(folder),
@@ -71,10 +86,15 @@ class RabbitServer:
             "ERL_EPMD_PORT": str(self._epmd),
         }
 
+    @property
+    def url(self) -> str:
+        """Where a client connects to, with the user that every broker has."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}"
+
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "plugins").write_text("[].\n")
+        (self.folder / "plugins").write_text(f"[{','.join(self._plugins)}].\n")
         (self.folder / "rabbitmq.conf").write_text(self._configuration())
         self._start_names()
         with (self.folder / "output").open("ab") as output:
@@ -132,6 +152,38 @@ class RabbitServer:
                 time.sleep(0.05)
         output = (self.folder / "output").read_text(errors="replace")[-2000:]
         raise RuntimeError(f"RabbitMQ did not start: {output}")
+
+    def declare_queue(self, name: str, *, exchange: str = "amq.topic", key: str = "#") -> None:
+        """Declare a durable queue, bound to an exchange."""
+
+        async def declare(channel: AbstractChannel) -> None:
+            queue = await channel.declare_queue(name, durable=True)
+            await queue.bind(exchange, key)
+
+        self._on_a_channel(declare)
+
+    def has_queue(self, name: str) -> bool:
+        """Whether somebody has declared such a queue."""
+        from aio_pika.exceptions import ChannelNotFoundEntity
+
+        async def look(channel: AbstractChannel) -> bool:
+            try:
+                await channel.get_queue(name)
+            except ChannelNotFoundEntity:
+                return False
+            return True
+
+        return self._on_a_channel(look)
+
+    def _on_a_channel(self, work: Callable[[AbstractChannel], Awaitable[T]]) -> T:
+        """Do something by AMQP 0-9-1: in a tenth of the time that rabbitmqctl takes to start."""
+        import aio_pika
+
+        async def connected() -> T:
+            async with await aio_pika.connect(self.url) as connection:
+                return await work(await connection.channel())
+
+        return asyncio.run(connected())
 
     def kill(self) -> None:
         """Kill it without notice; data that was confirmed stays."""
