@@ -307,6 +307,7 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
     assert "warning  transports: there are none" in checked.stdout
     assert "ok       pywats-api: it is not in the way" in checked.stdout
     assert checked.stdout.splitlines()[-1].startswith("it would work, 1 warning")
+    assert [line for line in checked.stdout.splitlines() if line != line.rstrip()] == []
     assert "Picky  1 retries after 0.01 to" in checked.stdout
     (tmp_path / "file").touch()
     (tmp_path / "wrong.py").write_text(
@@ -334,6 +335,7 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
         (("simulate", "Backoff()", "--kind", "poison"), 2, "no event can poison"),
         (("simulate", "RetryPolicy()", "RetryPolicy()"), 2, "the second of its kind"),
         (("simulate", "RetryPolicy()", "--kind", "x"), 2, "kind must be one of"),
+        (("demo", "--seconds", "0"), 2, "--seconds and --rate must be more than 0"),
         (("nonsense",), 2, "No such command"),
     ],
 )
@@ -345,6 +347,21 @@ def test_what_is_wrong_is_one_line_with_what_to_do(
     assert done.returncode == status
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(
+    running: Any, folder: Path, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere" / "out"
+    for arguments, option in (
+        (("run", folder / "line.py", "--log-file", nowhere), "--log-file"),
+        (("dead-letters", "export", folder / "data", nowhere), "another file"),
+    ):
+        done = command(*arguments)
+        assert done.returncode == 1
+        (said,) = done.stderr.splitlines()
+        assert f"{nowhere} cannot be written: No such file or directory; give " in said
+        assert option in said
 
 
 def test_simulate_draws_when_a_child_with_a_backoff_is_restarted() -> None:

@@ -144,8 +144,11 @@ def demo(
     A machine over AMQP 1.0, files, a stand-in for the server that fails now and then; in the end what
     became of each event.
     """
+    from pywats_station.cli.errors import WrongUsage
     from pywats_station.demo import main as run_demo
 
+    if not rate > 0 or (seconds is not None and not seconds > 0):
+        raise WrongUsage("--seconds and --rate must be more than 0")
     if not run_demo(seconds, rate=rate, data=data):
         raise typer.Exit(Exit.FAILED)
 

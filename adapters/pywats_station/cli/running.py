@@ -16,7 +16,7 @@ from rich.text import Text
 from pywats_events.checks import Finding
 from pywats_station import checking, logs
 from pywats_station.cli import simulating
-from pywats_station.cli.errors import CannotLoad, WrongUsage
+from pywats_station.cli.errors import CannotLoad, CannotWrite, WrongUsage
 from pywats_station.cli.loading import load
 from pywats_station.cli.showing import counted, findings, plan_of, screen
 
@@ -25,7 +25,12 @@ __all__ = ["check", "run", "simulate"]
 
 def run(file: str, *, debug: bool, log_file: Path | None, log_json: bool) -> None:
     """Run the station of a file until a signal stops it."""
-    logs.configure(level=logging.DEBUG if debug else logging.INFO, log_file=log_file, as_json=log_json)
+    try:
+        logs.configure(level=logging.DEBUG if debug else logging.INFO, log_file=log_file, as_json=log_json)
+    except OSError as error:
+        raise CannotWrite(
+            f"the log file {log_file} cannot be written: {error.strerror}; give another --log-file"
+        ) from error
     station = load(file)
     logging.getLogger("pywats_station").info(
         "station %s starts", station.name, extra={"station": station.name}
