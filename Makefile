@@ -26,6 +26,8 @@ demo: $(VENV)/.installed-demo  ## A whole station for DEMO_SECONDS (20), with al
 
 # Files go to processes in the order that tests/support/scheduling.py gives. A process that dies is not begun anew:
 # pytest-xdist would wait for its tests for ever.
+# Python starts some hundred times, and compiles anew what is not kept; the files are ignored by git.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to choose
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
 		$(PYTEST_ARGS)
