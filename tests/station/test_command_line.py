@@ -301,8 +301,9 @@ def test_a_signal_ends_it_with_0_and_the_log_says_so(
     assert command("dead-letters", "drop", tmp_path / "data", "--all").stdout == "3 dropped\n"
 
 
-def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_path: Path) -> None:
-    checked = command("check", folder / "line.py")
+def test_check_says_what_would_not_work_and_draws_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "line.py").write_text(STATION)
+    checked = command("check", tmp_path / "line.py")
     assert checked.returncode == 0
     assert "warning  transports: there are none" in checked.stdout
     assert "ok       pywats-api: it is not in the way" in checked.stdout
@@ -408,7 +409,7 @@ def test_help_is_there_at_once(arguments: tuple[str, ...]) -> None:
         return float(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     bare = min(seconds("-c", "pass") for _ in range(3))
-    assert min(seconds("-m", "pywats_station", *arguments) for _ in range(3)) < 40 * bare
+    assert any(seconds("-m", "pywats_station", *arguments) < 40 * bare for _ in range(3))
     code = f"import sys; from pywats_station.cli import main\ntry: main({list(arguments)!r})\n" + (
         "except SystemExit: assert not {'trio', 'msgspec', 'pywats_events'} & set(sys.modules), sys.modules"
     )
