@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
@@ -24,6 +26,15 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> list[str]:
+    """Say where tests with stores will fail through no fault of theirs."""
+    disk = shutil.disk_usage(tempfile.gettempdir())
+    if disk.free >= 0.12 * disk.total:
+        return []
+    part = f"{disk.free / disk.total:.0%}"
+    return [f"disk: {part} of {tempfile.gettempdir()} are free; a store that wants a tenth takes no events"]
 
 
 @pytest.hookimpl(optionalhook=True)
