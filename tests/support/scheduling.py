@@ -14,6 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 __all__ = ["LONGEST", "ON_RABBITMQ", "ByFile", "begin_with", "unit_of"]
 
 ON_RABBITMQ: Final = (
+    "tests/station/test_killed.py",
     "tests/rabbitmq/test_broker_lost.py",
     "tests/cfx/transport/test_publishing_by_amqp_0_9_1.py",
     "tests/cfx/transport/test_brokers.py",
@@ -28,7 +29,6 @@ ON_RABBITMQ: Final = (
 
 LONGEST: Final = (
     *ON_RABBITMQ,
-    "tests/station/test_killed.py",
     "tests/architecture/test_beside_pywats_api.py",
     "tests/events/bus/test_paging.py",
     "tests/cfx/transport/test_bad_neighbours.py",
