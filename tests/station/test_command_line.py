@@ -204,6 +204,17 @@ def test_events_show_what_happens_in_the_station_although_no_handler_takes_that(
     assert "no SourceProfile matches the sender" in told["verdict"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent to a whole console there")
+def test_ctrl_c_ends_what_goes_on_for_ever_without_a_word(running: Any, folder: Path) -> None:
+    command = [sys.executable, "-m", "pywats_station", "events", str(folder / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "again" in process.stdout.readline() + process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, errors) == (130, "")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX's here")
 def test_at_a_terminal_of_80_columns_each_line_fits_and_ids_are_whole(running: Any, folder: Path) -> None:
     data = folder / "data"

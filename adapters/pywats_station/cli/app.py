@@ -51,7 +51,8 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Run stations, look into them, and deal with what they could not handle.",
-    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there, "
+    "128 and the signal's number if one ended it at once (130 for Ctrl-C).",
 )
 letters: typer.Typer = typer.Typer(
     no_args_is_help=True,
