@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+FASTEST = 1000
+"""Panels and files per second in the demonstration; more would say nothing of any station."""
+
+
 class Exit(IntEnum):
     """What the exit status means."""
 
@@ -148,8 +152,8 @@ def demo(
     from pywats_station.cli.errors import WrongUsage
     from pywats_station.demo import main as run_demo
 
-    if not rate > 0 or (seconds is not None and not seconds > 0):
-        raise WrongUsage("--seconds and --rate must be more than 0")
+    if not 0 < rate <= FASTEST or (seconds is not None and not seconds > 0):
+        raise WrongUsage(f"--seconds and --rate must be more than 0, and --rate at most {FASTEST}")
     if not run_demo(seconds, rate=rate, data=data):
         raise typer.Exit(Exit.FAILED)
 

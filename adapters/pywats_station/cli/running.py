@@ -72,6 +72,8 @@ def simulate(
     policies: Sequence[str], away: Sequence[str], kind: str, every: float, lasting: float, *, json: bool
 ) -> None:
     """Draw a time line of what a handler with these policies would live through."""
+    if not every > 0 or not lasting > 0:
+        raise WrongUsage("--every and --for must be more than 0 seconds")
     looked_at = simulating.policies_of(policies)
     spans = tuple(_span(text) for text in away)
     scenario = simulating.Scenario(away=spans, kind=kind, every=every, lasting=lasting)
@@ -96,7 +98,7 @@ def _span(text: str) -> tuple[float, float]:
         span = float(start), float(end)
     except ValueError:
         span = 1.0, 0.0
-    if not dash or span[0] > span[1]:
+    if not dash or not span[0] <= span[1]:
         raise WrongUsage(f"--away takes FROM-TO in seconds, such as 10-130, not {text!r}")
     return span
 
