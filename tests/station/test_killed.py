@@ -22,6 +22,9 @@ import trio
 
 from pywats_cfx.simulate import Machine, MachineConfig, Simulation
 from pywats_events.durability import SQLiteDeadLetterQueue, Store
+from pywats_station._wire import Question
+from pywats_station.cli.asking import ask
+from pywats_station.cli.errors import NotRunning
 from pywats_wats.testing import StandInWATS
 from support.rabbitmq import RabbitServer, free_ports
 
@@ -114,6 +117,17 @@ async def until(what: Callable[[], bool], process: trio.Process) -> None:
         await trio.sleep(0.01)
 
 
+async def is_connected(data: Path, transport: str) -> bool:
+    """Whether a station runs there, and one of its transports is connected."""
+    try:
+        (tree,) = await ask(data, Question("tree"))
+    except NotRunning:
+        return False
+    (transports,) = [child for child in tree["children"] if child["name"] == "transports"]
+    (found,) = [child for child in transports["detail"]["children"] if child["name"] == transport]
+    return (found["detail"] or {}).get("is_connected") is True
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kills with SIGKILL")
 async def test_each_result_of_each_source_is_one_report_however_often_the_station_is_killed(
     tmp_path: Path, amqp1_broker: RabbitServer
@@ -149,9 +163,10 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
 
             nursery.start_soon(misbehave, server, chance)
             process = await start()
-            # RabbitMQ drops what is published before anybody has a queue there.
-            while not await trio.to_thread.run_sync(amqp1_broker.has_queue, "killed-station"):
+            # RabbitMQ drops what is published before a queue is bound there.
+            while not await is_connected(tmp_path / "data", "broker"):
                 assert process.returncode is None
+                await trio.sleep(0.01)
             for work in works:
                 nursery.start_soon(work.run)
             for life in range(KILLS):
