@@ -24,9 +24,13 @@ help:  ## Show this list
 demo: $(VENV)/.installed-demo  ## A whole station for DEMO_SECONDS (20), with all that can go wrong, and its books
 	$(BIN)/pywats-station demo --seconds $(DEMO_SECONDS)
 
-# A process that dies is not begun anew: pytest-xdist would wait for its tests for ever.
+# Files go to processes in the order that tests/support/scheduling.py gives. A process that dies is not begun anew:
+# pytest-xdist would wait for its tests for ever.
+# Python starts some hundred times, and compiles anew what is not kept; the files are ignored by git.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test  ## Run the tests; PYTEST_ARGS="-k mailbox" to choose
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
+		$(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-test  ## Kill a station 200 times, and try 20,000 random trees against OTP's rules
 	PYWATS_KILLS=200 PYWATS_EXAMPLES=20000 $(BIN)/python -m pytest -o faulthandler_timeout=0 \

@@ -10,6 +10,7 @@ from pywats_events import AsyncEventBus, EventBus
 from pywats_events.policies import DeadLetterQueue, ErrorPolicy
 from pywats_events.transports import BaseTransport
 from pywats_station._control import control_of
+from pywats_station._parts import store_of
 from pywats_station._senders import UnmappedSenders, tell
 from pywats_station.checking import first_look
 from pywats_station.config import StationConfig, TransportSpec
@@ -26,13 +27,12 @@ Part = TypeVar("Part")
 def bus_options(config: StationConfig) -> dict[str, Any]:
     """What the bus of a station is told beside its name."""
     options: dict[str, Any] = {"capacity": config.capacity, "middleware": config.middleware}
-    if config.data is None:
+    store = store_of(config)
+    if store is None:
         queue = config.dead_letters if config.dead_letters is not None else DeadLetterQueue()
         options["error_policy"] = ErrorPolicy(queue)
     else:
-        from pywats_events.durability import Store
-
-        options["store"] = config.data if isinstance(config.data, Store) else Store(config.data)
+        options["store"] = store
     return options
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pywats_events import EventType
 from pywats_events.checks import Finding
@@ -11,7 +12,19 @@ from pywats_events.handlers import takes_of
 from pywats_events.transports import BaseTransport
 from pywats_station.config import HandlerSpec, StationConfig
 
-__all__ = ["parts_of"]
+if TYPE_CHECKING:
+    from pywats_events.durability import Store
+
+__all__ = ["parts_of", "store_of"]
+
+
+def store_of(config: StationConfig) -> Store | None:
+    """What survives the process, as it was given or in the folder that was given; None if nothing does."""
+    if config.data is None:
+        return None
+    from pywats_events.durability import Store  # a station without one needs no SQLite
+
+    return config.data if isinstance(config.data, Store) else Store(config.data)
 
 
 def parts_of(config: StationConfig) -> tuple[list[object], list[Finding]]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 from pywats_events import EventType
-from pywats_events.checks import Checkable, Finding, nearest, unwritable
+from pywats_events.checks import Checkable, Finding
 from pywats_station._beside import beside_pywats_api
-from pywats_station._parts import parts_of
+from pywats_station._parts import parts_of, store_of
 from pywats_station._policies import unwise
 from pywats_station._senders import tell
 from pywats_station.config import StationConfig
-from pywats_supervision.system import current_runtime
 
 __all__ = ["CHECK_FAILED", "advice", "check", "first_look"]
 
@@ -34,12 +32,11 @@ async def check(config: StationConfig) -> list[Finding]:
 
     Cancelled: nothing has happened.
     """
-    found = [beside_pywats_api(), *advice(config)]
-    if config.folder is not None:
-        found.append(await current_runtime().run_blocking(_folder, config.folder))
+    store = store_of(config)
     parts, said = parts_of(config)
     tell(config.sources, parts)
-    return [*found, *said, *await _of_parts(parts)]
+    found = [beside_pywats_api(), *advice(config)]
+    return [*found, *await _of_parts([store]), *said, *await _of_parts(parts)]
 
 
 async def first_look(
@@ -96,14 +93,3 @@ def advice(config: StationConfig) -> Iterator[Finding]:
             "sources",
             "there are none: reports need a process code, which a SourceProfile says",
         )
-
-
-def _folder(folder: Path) -> Finding:
-    what = f"data {folder}"
-    there = nearest(folder)
-    if not there.is_dir():
-        return Finding("error", what, f"{there} is no folder")
-    wrong = unwritable(there)
-    if wrong is not None:
-        return Finding("error", what, f"{wrong}, or give another folder")
-    return Finding("ok", what, "it can be written to" if folder.exists() else "it will be made")

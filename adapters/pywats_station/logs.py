@@ -84,18 +84,17 @@ def configure(
     root = logging.getLogger()
     shown = logging.StreamHandler(stream)
     shown.setFormatter(JSONFormatter() if as_json else logging.Formatter(LINE_FORMAT))
-    root.addHandler(shown)
-    if log_file is not None:
+    if log_file is not None:  # first: where it cannot be opened, nothing is configured
         kept = _Rotating(
             log_file,
             maxBytes=max_bytes,
             backupCount=backups,
             encoding="utf-8",
-            delay=True,
             errors="backslashreplace",  # half a character from outside, which is what JSON calls it too
         )
         kept.setFormatter(JSONFormatter())
         root.addHandler(kept)
+    root.addHandler(shown)
     root.setLevel(logging.WARNING)
     for name in OURS:
         logging.getLogger(name).setLevel(level)

@@ -29,6 +29,8 @@ except ImportError as _missing:
 
 __all__ = ["WATSClient"]
 
+LONGEST_CLOSING: Final = 1.0
+"""Seconds that closing connections may take at the end of a trio run."""
 LARGEST_ANSWER: Final = 16 << 20
 """Bytes of an answer; the longest that WATS has, the list of processes, has some thousand."""
 
@@ -43,7 +45,8 @@ class WATSClient:
             await wats.submit(report)
         ```
 
-    It opens with its first call, in the trio run of that; `aclose` closes it, and it may be used again.
+    It opens with its first call, in the trio run of that, and is closed with that run: stations in one
+    process may share it, each with a pool of its own. `aclose` closes it before, and it may be used again.
 
     Args:
         base_url: such as `https://wats.example.com`.
@@ -87,7 +90,8 @@ class WATSClient:
             trusting(ca_file)
         self._ca_file = ca_file
         self._transport = transport
-        self._client: httpx2.AsyncClient | None = None
+        self._pool: trio.lowlevel.RunVar[httpx2.AsyncClient | None] = trio.lowlevel.RunVar("pool", None)
+        self._is_seen_to: trio.lowlevel.RunVar[bool] = trio.lowlevel.RunVar("is seen to", False)
         self._report_url: httpx2.URL | str = REPORT_PATH
 
     @classmethod
@@ -126,9 +130,17 @@ class WATSClient:
 
     async def aclose(self) -> None:
         """Close the pool; without effect on one that is closed. Cancelled: it is closed all the same."""
-        client, self._client, self._authorization = self._client, None, None
+        client, self._authorization = self._pool.get(), None
+        self._pool.set(None)
         if client is not None:
             await client.aclose()
+
+    async def _close_with_the_run(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.move_on_after(LONGEST_CLOSING, shield=True):
+                await self.aclose()
 
     # Reports
 
@@ -293,15 +305,19 @@ class WATSClient:
         return self._authorization
 
     def _opened(self) -> httpx2.AsyncClient:
-        if self._client is None:
+        client = self._pool.get()
+        if client is None:
             try:
                 client = self._made()
                 # Parsed once: for each call anew, it is a twentieth of the time of a report.
                 self._report_url = client.build_request("POST", REPORT_PATH).url
             except (ValueError, httpx2.InvalidURL) as error:
                 raise WATSRefused(f"{self!r} cannot be opened: {error}") from error
-            self._client = client
-        return self._client
+            self._pool.set(client)
+            if not self._is_seen_to.get():
+                trio.lowlevel.spawn_system_task(self._close_with_the_run)
+                self._is_seen_to.set(True)
+        return client
 
     def _made(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(

@@ -25,3 +25,17 @@ def wheel(distributions: tuple[Path, Path]) -> Path:
 def environment(tmp_path: Path) -> Environment:
     """A fresh virtual environment."""
     return Environment(tmp_path / "environment")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
+    """A virtual environment with our wheel, for copies."""
+    environment = Environment(tmp_path_factory.mktemp("installed") / "environment")
+    environment.install(wheel)
+    return environment
+
+
+@pytest.fixture
+def environment_with_ours(tmp_path: Path, installed: Environment) -> Environment:
+    """A virtual environment with our wheel."""
+    return installed.copy(tmp_path / "environment")

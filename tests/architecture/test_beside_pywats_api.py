@@ -61,30 +61,28 @@ def test_ours_works_when_pywats_api_was_installed_before(
 
 
 def test_pywats_api_installed_after_ours_is_told_with_the_repair(
-    environment: Environment, wheel: Path, pywats_api: Path
+    environment_with_ours: Environment, wheel: Path, pywats_api: Path
 ) -> None:
-    environment.install(wheel)
-    environment.install(pywats_api)
-    assert_says_what_happened_and_is_repaired(environment, wheel, "was installed over ours")
+    environment_with_ours.install(pywats_api)
+    assert_says_what_happened_and_is_repaired(environment_with_ours, wheel, "was installed over ours")
 
 
 def test_with_pywats_api_in_the_way_each_package_and_each_command_says_so_in_a_line(
-    environment: Environment, wheel: Path, pywats_api: Path, tmp_path: Path
+    environment_with_ours: Environment, wheel: Path, pywats_api: Path, tmp_path: Path
 ) -> None:
-    environment.install(wheel)
-    environment.install(pywats_api)
+    environment_with_ours.install(pywats_api)
     for name in ("from pywats_station import Station", "import pywats_wats", "import pywats_files"):
-        assert REPAIR in environment.run(name).stderr.splitlines()[-1]
+        assert REPAIR in environment_with_ours.run(name).stderr.splitlines()[-1]
     (tmp_path / "line.py").write_text("from pywats_station import Station\nstation = Station('A')\n")
     for command in (["check", str(tmp_path / "line.py")], ["tree", str(tmp_path)], ["demo"]):
-        done = environment.run(f"from pywats_station.cli import main; main({command!r})")
+        done = environment_with_ours.run(f"from pywats_station.cli import main; main({command!r})")
         assert done.returncode == 1
         (said,) = done.stderr.splitlines()
         assert "was installed over ours" in said
         assert REPAIR in said
-    assert environment.run("from pywats_station.cli import main; main(['--help'])").returncode == 0
-    environment.install("--force-reinstall", wheel)
-    checked = environment.run(
+    assert environment_with_ours.run("from pywats_station.cli import main; main(['--help'])").returncode == 0
+    environment_with_ours.install("--force-reinstall", wheel)
+    checked = environment_with_ours.run(
         f"from pywats_station.cli import main; main(['check', {str(tmp_path / 'line.py')!r}])"
     )
     assert "pywats-api 0.6.0: it is not in the way" in checked.stdout
@@ -109,16 +107,15 @@ def test_pywats_api_uninstalled_from_under_ours_is_told_with_the_repair(
 
 
 def test_the_published_pywats_api_has_the_files_of_its_stand_in_and_is_told_too(
-    environment: Environment, wheel: Path, tmp_path: Path
+    environment_with_ours: Environment, wheel: Path, tmp_path: Path
 ) -> None:
     published = download("pywats-api==0.6.0rc1", tmp_path)
     if published is None:
         missing("pywats-api 0.6.0rc1 cannot be downloaded")
     names = [name for name in zipfile.ZipFile(published).namelist() if name.startswith("pywats_events/")]
     assert sorted(names) == sorted(PYWATS_API_FILES)
-    environment.install(wheel)
-    environment.install(published)
-    assert_says_what_happened_and_is_repaired(environment, wheel, "was installed over ours")
+    environment_with_ours.install(published)
+    assert_says_what_happened_and_is_repaired(environment_with_ours, wheel, "was installed over ours")
 
 
 @pytest.mark.parametrize("name", SHARED_PACKAGES)

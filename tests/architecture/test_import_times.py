@@ -33,7 +33,8 @@ def seconds_beside_trio(name: str) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_import_takes_little_longer_than_trio_alone(name: str) -> None:
-    assert min(seconds_beside_trio(name) for _ in range(3)) <= LONGEST.get(name, LONGEST_OTHERS)
+    longest = LONGEST.get(name, LONGEST_OTHERS)
+    assert any(seconds_beside_trio(name) <= longest for _ in range(3))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ import trio
 from pywats_cfx import AMQPConfig, CFXConfig, CFXTransport, EndpointConfig
 from pywats_events import EventType
 from pywats_events.checks import Finding
+from pywats_events.durability import Store
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_events.transports import MockTransport
 from pywats_files import FileWatcher, FolderConfig
@@ -129,6 +130,25 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     found = trio.run(check, Station("A", data=tmp_path / "deep" / "er").config)
     assert levels(found)[f"data {tmp_path / 'deep' / 'er'}"] == "ok"
     assert not (tmp_path / "deep").exists()
+
+
+def test_a_disk_without_the_room_that_a_store_wants_is_an_error(tmp_path: Path) -> None:
+    found = trio.run(check, Station("A", data=Store(tmp_path / "data", min_free=1.0)).config)
+    (said,) = [finding for finding in found if finding.level == "error"]
+    assert said.what == f"data {tmp_path / 'data'}"
+    assert "nothing would be accepted" in said.text
+    assert "of which 100% have to stay free" in said.text
+
+
+def test_a_folder_that_another_station_has_is_a_warning_that_names_its_process(tmp_path: Path) -> None:
+    with Station("A", data=tmp_path):
+        found = trio.run(check, Station("B", data=tmp_path).config)
+    text = "it is in use by another store of this process; stop that before this one starts"
+    assert Finding("warning", f"data {tmp_path}", text) in found
+    found = trio.run(check, Station("B", data=tmp_path).config)
+    assert levels(found)[f"data {tmp_path}"] == "ok"
+    with Station("B", data=tmp_path) as station:  # looking has left everything as it was
+        assert station.is_running
 
 
 @pytest.mark.skipif(

@@ -25,6 +25,7 @@ from pywats_station.cli import main
 from pywats_station.cli.errors import CannotLoad
 from pywats_station.cli.loading import load
 from support.handlers import Recording
+from support.processes import wait_for
 
 if sys.platform != "win32":
     import fcntl
@@ -159,9 +160,7 @@ def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         try:
-            assert process.stderr is not None
-            while not (folder / "data" / "ready").exists():
-                assert process.poll() is None, process.stderr.read()
+            wait_for(folder / "data" / "ready", process)
             yield process
         finally:
             process.kill()
@@ -203,6 +202,17 @@ def test_events_show_what_happens_in_the_station_although_no_handler_takes_that(
     (told, *_) = [one for one in map(json.loads, lines) if one["event_type"] == "system.sender_unmapped"]
     assert told["about"].startswith("tester ")
     assert "no SourceProfile matches the sender" in told["verdict"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent to a whole console there")
+def test_ctrl_c_ends_what_goes_on_for_ever_without_a_word(running: Any, folder: Path) -> None:
+    command = [sys.executable, "-m", "pywats_station", "events", str(folder / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "again" in process.stdout.readline() + process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, errors) == (130, "")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX's here")
@@ -302,12 +312,14 @@ def test_a_signal_ends_it_with_0_and_the_log_says_so(
     assert command("dead-letters", "drop", tmp_path / "data", "--all").stdout == "3 dropped\n"
 
 
-def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_path: Path) -> None:
-    checked = command("check", folder / "line.py")
+def test_check_says_what_would_not_work_and_draws_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "line.py").write_text(STATION)
+    checked = command("check", tmp_path / "line.py")
     assert checked.returncode == 0
     assert "warning  transports: there are none" in checked.stdout
     assert "ok       pywats-api: it is not in the way" in checked.stdout
     assert checked.stdout.splitlines()[-1].startswith("it would work, 1 warning")
+    assert [line for line in checked.stdout.splitlines() if line != line.rstrip()] == []
     assert "Picky  1 retries after 0.01 to" in checked.stdout
     (tmp_path / "file").touch()
     (tmp_path / "wrong.py").write_text(
@@ -335,6 +347,11 @@ def test_check_says_what_would_not_work_and_draws_the_tree(folder: Path, tmp_pat
         (("simulate", "Backoff()", "--kind", "poison"), 2, "no event can poison"),
         (("simulate", "RetryPolicy()", "RetryPolicy()"), 2, "the second of its kind"),
         (("simulate", "RetryPolicy()", "--kind", "x"), 2, "kind must be one of"),
+        (("simulate", "RetryPolicy()", "--away", "nan-nan"), 2, "--away takes FROM-TO"),
+        (("simulate", "RetryPolicy()", "--every", "0"), 2, "--every and --for must be more than 0"),
+        (("simulate", "RetryPolicy()", "--for", "nan"), 2, "--every and --for must be more than 0"),
+        (("demo", "--seconds", "0"), 2, "--seconds and --rate must be more than 0"),
+        (("demo", "--rate", "inf"), 2, "--rate at most 1000"),
         (("nonsense",), 2, "No such command"),
     ],
 )
@@ -346,6 +363,21 @@ def test_what_is_wrong_is_one_line_with_what_to_do(
     assert done.returncode == status
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(
+    running: Any, folder: Path, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere" / "out"
+    for arguments, option in (
+        (("run", folder / "line.py", "--log-file", nowhere), "--log-file"),
+        (("dead-letters", "export", folder / "data", nowhere), "another file"),
+    ):
+        done = command(*arguments)
+        assert done.returncode == 1
+        (said,) = done.stderr.splitlines()
+        assert f"{nowhere} cannot be written: No such file or directory; give " in said
+        assert option in said
 
 
 def test_simulate_draws_when_a_child_with_a_backoff_is_restarted() -> None:
@@ -392,7 +424,7 @@ def test_help_is_there_at_once(arguments: tuple[str, ...]) -> None:
         return float(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     bare = min(seconds("-c", "pass") for _ in range(3))
-    assert min(seconds("-m", "pywats_station", *arguments) for _ in range(3)) < 40 * bare
+    assert any(seconds("-m", "pywats_station", *arguments) < 40 * bare for _ in range(3))
     code = f"import sys; from pywats_station.cli import main\ntry: main({list(arguments)!r})\n" + (
         "except SystemExit: assert not {'trio', 'msgspec', 'pywats_events'} & set(sys.modules), sys.modules"
     )

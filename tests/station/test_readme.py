@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from pywats_station._wire import socket_path
 from support.house import ROOT
+from support.processes import wait_for
 
 DEADLINE = 60
 """Seconds that a command may take."""
@@ -69,18 +71,8 @@ def test_its_station_reports_each_unit_of_the_simulated_machine_to_the_stand_in(
         environment = {**os.environ, **dict(word.split("=", 1) for word in first.split()[1:])}
         assert "it would work" in done(check).splitlines()[-1]
         with started(run, cwd=str(tmp_path), env=environment) as station:
-            while (
-                "ICT-01  running"
-                not in subprocess.run(
-                    as_here(tree),
-                    cwd=tmp_path,
-                    env=environment,
-                    capture_output=True,
-                    text=True,
-                    timeout=DEADLINE,
-                ).stdout
-            ):
-                assert station.poll() is None
+            wait_for(socket_path(tmp_path / "ict-01"), station)
+            assert "ICT-01  running" in done(tree)
             told = re.search(r"(\d+) units", done(simulate.replace("--rate 20", "--rate 0")))
             assert "ReportHandler" in done(tree)
             station.send_signal(signal.SIGTERM)

@@ -6,15 +6,17 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
 from rich.console import Console
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from pywats_events import Event, EventType
+from pywats_events.checks import Finding
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_station import HandlerSpec, Station
 from pywats_station._wire import plain_snapshot, watched
-from pywats_station.cli.showing import event_line, tree_of
+from pywats_station.cli.showing import event_line, findings, tree_of
 from support.handlers import Recording, event_of
 
 
@@ -101,3 +103,27 @@ def test_of_a_system_event_it_is_shown_what_it_is_about_and_what_it_says() -> No
         "system.store_alarm         0.8            part 0.81, size 81, bound 100  ICT-01"
     )
     assert shown(EventType.CIRCUIT_OPENED, handler="reports").startswith("system.circuit_opened      reports")
+
+
+def test_what_a_machine_says_is_one_line_and_no_command_to_a_terminal() -> None:
+    event = Event(
+        EventType.TEST_RESULT,
+        {"unit_id": "SN\n1\x1b]0;owned\x07", "result": "fa\x9bil"},
+        source="cfx:\x1b[2J\u202e",
+    )
+    line = event_line(msgspec.to_builtins(watched(event))).plain
+    assert line.isprintable()
+    assert r"SN\n1\x1b]0;owned\x07" in line
+    assert r"cfx:\x1b[2J\u202e" in line
+
+
+def test_what_an_error_says_is_no_command_to_a_terminal_in_the_tree_and_the_findings() -> None:
+    child = {"name": "a\x1bc", "state": "backing_off", "life": 1, "restarts": 0, "last_error": "E: \x1b[2J"}
+    child |= {"since": 0.0, "due": None, "policy": {}, "detail": None}
+    tree = {"name": "ICT", "state": "running", "at": 0.0, "detail": None, "children": [child]}
+    found = [Finding("error", "\x1bwhat", "text\x1b")]
+    console = Console(file=io.StringIO(), width=200)
+    console.print(tree_of(tree), findings(found))
+    assert isinstance(console.file, io.StringIO)
+    assert "\x1b" not in console.file.getvalue()
+    assert r"E: \x1b[2J" in console.file.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,11 +23,13 @@ from pywats_events.models.result_events import TestResultEvent
 from pywats_events.policies import CircuitBreaker, DeadLetterQueue, RetryPolicy
 from pywats_events.settlement import Outcome
 from pywats_events.transports import MockTransport
+from pywats_files import FileWatcher, FolderConfig
 from pywats_station import HandlerSpec, SourceProfile, Station, TransportSpec
 from pywats_station.plan import outline
 from pywats_supervision import ChildSpec, Supervisor
 from pywats_supervision.policies import Backoff
-from pywats_wats import ReportHandler
+from pywats_wats import ReportHandler, WATSClient
+from pywats_wats.testing import StandInWATS
 from support.handlers import Recording, event_of
 
 DEADLINE = 20
@@ -226,6 +229,62 @@ async def test_several_stations_live_in_one_process(autojump_clock: MockClock) -
         await first.inject(event_of(1))
         await second.inject(event_of(2))
     assert [handler.numbers for handler in handlers] == [[1], [2]]
+
+
+def test_stations_in_threads_of_one_process_share_a_client_each_with_connections_of_its_own() -> None:
+    done = threading.Event()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        async with StandInWATS.serving() as server:
+            urls.extend((server.url, server.token))
+            reported.append(server.records.reports)
+            ready.set()
+            while not done.is_set():
+                await trio.sleep(0.01)
+
+    ready, reported = threading.Event(), list[dict[str, Any]]()
+    thread = threading.Thread(target=trio.run, args=(serve,))
+    thread.start()
+    try:
+        assert ready.wait(DEADLINE)
+        wats = WATSClient(*urls)
+        stations = [Station(f"AOI-{n}", handlers=[ReportHandler(wats)], sources=[PROFILE]) for n in range(2)]
+        for life in range(2):
+            with stations[0], stations[1]:
+                receipts = [
+                    station.publish(result(f"SN-{life}-{station.name}-{number}"))
+                    for number in range(20)
+                    for station in stations
+                ]
+                for receipt in receipts:
+                    receipt.wait(DEADLINE)
+                    assert receipt.outcomes == {"ReportHandler": Outcome.HANDLED}
+    finally:
+        done.set()
+        thread.join(DEADLINE)
+    assert len(reported[0]) == 2 * 2 * 20
+
+
+async def test_a_folder_is_a_sender_with_a_profile_as_a_machine_is(tmp_path: Path) -> None:
+    (tmp_path / "FCT-7").mkdir()
+    event = Event(EventType.TEST_RESULT, TestResultEvent(unit_id="SN-1", part_number="P", revision="A"))
+    (tmp_path / "FCT-7" / "one.json").write_bytes(Event.to_json(event))
+    reports = Reports()
+    profile = SourceProfile(match="FCT-*", machine="Functional 7", process_codes={"*": 50})
+    station = Station(
+        "ICT-01",
+        transports=[FileWatcher(FolderConfig(folder=tmp_path / "FCT-7", finished="renamed"))],
+        handlers=[ReportHandler(reports)],
+        sources=[profile],
+    )
+    with trio.fail_after(DEADLINE):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(station.run)
+            while not reports.taken:
+                await trio.sleep(0.01)
+            station.request_stop()
+    assert (reports.taken[0]["machineName"], reports.taken[0]["processCode"]) == ("Functional 7", 50)
 
 
 async def test_the_mocks_of_a_test_have_the_names_of_the_transports(autojump_clock: MockClock) -> None:

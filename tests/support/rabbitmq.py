@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,7 +13,10 @@ from pathlib import Path
 
 from support.programs import missing, require_program
 
-__all__ = ["RabbitServer"]
+__all__ = ["AMQP_1_0", "RabbitServer", "free_ports"]
+
+AMQP_1_0 = "rabbitmq_amqp1_0"
+"""The plugin by which it speaks AMQP 1.0."""
 
 PLACES = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/rabbitmq/sbin")
 
@@ -43,14 +47,18 @@ class RabbitServer:
     Args:
         folder: for its data, logs and configuration.
         tls: paths of CA, certificate and key, to listen with TLS too.
+        plugins: what it has switched on.
     """
 
-    def __init__(self, folder: Path, tls: tuple[Path, Path, Path] | None = None) -> None:
+    def __init__(
+        self, folder: Path, tls: tuple[Path, Path, Path] | None = None, plugins: tuple[str, ...] = ()
+    ) -> None:
         self.executable = program("rabbitmq-server")
         self.folder = folder
         self.port, self.tls_port, self._distribution, self._epmd = free_ports(4)
         self._names: subprocess.Popen[bytes] | None = None
         self._tls = tls
+        self._plugins = plugins
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = os.environ | {
             "HOME": str(folder),
@@ -71,10 +79,15 @@ class RabbitServer:
             "ERL_EPMD_PORT": str(self._epmd),
         }
 
+    @property
+    def url(self) -> str:
+        """Where a client connects to, with the user that every broker has."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}"
+
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "plugins").write_text("[].\n")
+        (self.folder / "plugins").write_text(f"[{','.join(self._plugins)}].\n")
         (self.folder / "rabbitmq.conf").write_text(self._configuration())
         self._start_names()
         with (self.folder / "output").open("ab") as output:
@@ -132,6 +145,17 @@ class RabbitServer:
                 time.sleep(0.05)
         output = (self.folder / "output").read_text(errors="replace")[-2000:]
         raise RuntimeError(f"RabbitMQ did not start: {output}")
+
+    def declare_queue(self, name: str, *, exchange: str = "amq.topic", key: str = "#") -> None:
+        """Declare a durable queue, bound to an exchange; in a tenth of the time that rabbitmqctl takes."""
+        import aio_pika
+
+        async def declare() -> None:
+            async with await aio_pika.connect(self.url) as connection:
+                queue = await (await connection.channel()).declare_queue(name, durable=True)
+                await queue.bind(exchange, key)
+
+        asyncio.run(declare())
 
     def kill(self) -> None:
         """Kill it without notice; data that was confirmed stays."""

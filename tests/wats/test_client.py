@@ -66,6 +66,34 @@ async def test_calls_go_below_the_base_url_those_of_a_pool_opened_again_too() ->
     assert seen == [report, report, f"{URL}/plant/2/api/Asset/a%2Fb"] * 2
 
 
+class Closing(httpx2.MockTransport):
+    """Counts how often it is closed."""
+
+    closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def test_a_pool_is_closed_with_its_trio_run_and_the_next_run_has_its_own() -> None:
+    transport = Closing(answering(200, [{"ID": "r-1"}]))
+    wats = WATSClient(URL, TOKEN, transport=transport)
+    trio.run(wats.submit, {})
+    assert transport.closed == 1
+    trio.run(wats.submit, {})
+    assert transport.closed == 2
+
+
+async def test_a_pool_is_closed_once_and_opened_again_when_it_is_used() -> None:
+    transport = Closing(answering(200, [{"ID": "r-1"}]))
+    wats = WATSClient(URL, TOKEN, transport=transport)
+    for count in range(3):
+        await wats.submit({})
+        await wats.aclose()
+        await wats.aclose()
+        assert transport.closed == count + 1
+
+
 DAY = datetime(2026, 1, 2, tzinfo=UTC)
 PAIR = {"serialNumber": "S", "partNumber": "P"}
 SERVICED = {"serialNumber": "A", "dateTime": DAY.isoformat()}

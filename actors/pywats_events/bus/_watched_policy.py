@@ -1,4 +1,4 @@
-"""The policy of a subscription, watched by its bus: what it goes through becomes system events.
+"""The policy of a subscription, watched by its bus: what it goes through is logged, and makes system events.
 
 It decides nothing: every call is the policy's own. A breaker may be reset by hand on any thread,
 so all that is told from here crosses to the bus's.
@@ -6,10 +6,11 @@ so all that is told from here crosses to the bus's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, final
+from typing import Any, Final, final
 
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
@@ -18,6 +19,8 @@ from pywats_supervision.policies.compose import ComposedState
 from pywats_supervision.policies.decision import Decision
 
 __all__ = ["WatchedPolicy"]
+
+logger: Final = logging.getLogger("pywats_events")
 
 
 @dataclass(eq=False, slots=True)
@@ -124,9 +127,13 @@ class WatchedPolicy(RestartPolicy[_WatchedState]):
         """Tell of opening and closing, once each; the probes in between are no news."""
         if breaker.circuit is CircuitState.OPEN and not state.opened and not state.quiet:
             state.opened = True
+            extra = {"actor": self._name}
+            logger.warning("the circuit of %r is open: its events wait", self._name, extra=extra)
             self._tell(EventType.CIRCUIT_OPENED)
         elif breaker.circuit is CircuitState.CLOSED and state.opened:
             state.opened = False
+            extra = {"actor": self._name}
+            logger.info("the circuit of %r is closed: its events go on", self._name, extra=extra)
             self._tell(EventType.CIRCUIT_CLOSED)
 
     def _tell(self, event_type: EventType) -> None:

@@ -14,7 +14,7 @@ from pywats_events.durability._faults import is_busy, is_corrupt, unavailable
 from pywats_events.durability.errors import StoreInUse, StoreUnavailable
 from pywats_supervision.logs import GuardedLogger
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "holder_of"]
 
 logger: Final = GuardedLogger("pywats_events")
 
@@ -250,6 +250,22 @@ def _take(lock: sqlite3.Connection) -> bool:
     lock.execute("COMMIT")
     lock.execute("BEGIN IMMEDIATE")
     return deleted > 0
+
+
+def holder_of(path: Path) -> str | None:
+    """Who holds the store in a folder; None if nobody does, or there is none. Leaves everything as it is."""
+    file = path / "lock"
+    if not file.exists():
+        return None
+    with contextlib.closing(
+        sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
+    ) as lock:
+        try:
+            lock.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return _holder(lock) if is_busy(error) else None
+        lock.execute("ROLLBACK")
+        return None
 
 
 def _holder(lock: sqlite3.Connection) -> str:

@@ -10,13 +10,16 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
+from pywats_events.checks import Finding
 from pywats_events.durability._capacity import Alarm, Sample, alarm_between, bound_of, fullness, hours_left
+from pywats_events.durability._checking import finding
 from pywats_events.durability._database import Database, Opened, Usage
 from pywats_events.durability._faults import checked, unavailable
 from pywats_events.durability._files import Folder
@@ -29,6 +32,7 @@ from pywats_events.durability.seen_events import SeenEvents
 from pywats_events.models._clock import wall_clock
 from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.runtime import CURRENT_RUNTIME
+from pywats_supervision.system import current_runtime
 
 __all__ = ["Store"]
 
@@ -118,6 +122,14 @@ class Store:
     def state(self) -> StoreState:
         """How it is."""
         return self._commits.state
+
+    async def check(self) -> list[Finding]:
+        """Look whether it would work, without opening or changing it.
+
+        Cancelled: nothing has happened.
+        """
+        look = partial(finding, self.path, self._max_size, self._min_free)
+        return [await current_runtime().run_blocking(look)]
 
     def on_state(self, listener: Callable[[StoreState], object]) -> None:
         """Have `listener(state)` called on the trio thread at each change; it must neither wait nor raise."""

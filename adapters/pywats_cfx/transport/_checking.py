@@ -13,7 +13,7 @@ from pywats_cfx.config import AMQPConfig, CFXConfig, EndpointConfig
 from pywats_events.checks import Finding
 from pywats_supervision.system import current_runtime
 
-__all__ = ["findings"]
+__all__ = ["findings", "no_port", "tls_for"]
 
 PATIENCE = 5.0
 """Seconds that a broker has to answer."""
@@ -38,34 +38,45 @@ async def _port(endpoint: EndpointConfig) -> Finding:
     try:
         listeners = await trio.open_tcp_listeners(endpoint.listen_port, host=endpoint.listen_host)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return Finding(
-                "error", what, f"port {endpoint.listen_port} is taken; stop who has it, or take another port"
-            )
-        return Finding("error", what, f"cannot listen there: {error.strerror or error}")
+        return Finding("error", what, no_port(endpoint, error))
     for listener in listeners:
         await listener.aclose()
     return Finding("ok", what, "the port is free")
 
 
-def _certificates(endpoint: EndpointConfig) -> list[Finding]:
+def no_port(endpoint: EndpointConfig, error: OSError) -> str:
+    """Why an endpoint cannot listen where it should, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port {endpoint.listen_port} is taken; stop who has it, or take another port"
+    return f"cannot listen there: {error.strerror or error}"
+
+
+def tls_for(endpoint: EndpointConfig) -> ssl.SSLContext | None:
+    """The certificates that an endpoint shows and asks for, read; None if it speaks without TLS.
+
+    Raises:
+        ValueError: if one is not there, or cannot be used: which, and why.
+    """
     if endpoint.tls_cert is None:
-        return []
-    what = f"certificate {endpoint.tls_cert}"
-    missing = [
-        path
-        for path in (endpoint.tls_cert, endpoint.tls_key, endpoint.tls_client_ca)
-        if path is not None and not Path(path).is_file()
-    ]
-    if missing:
-        return [Finding("error", what, f"there is no file {missing[0]}")]
+        return None
+    for path in (endpoint.tls_cert, endpoint.tls_key, endpoint.tls_client_ca):
+        if path is not None and not Path(path).is_file():
+            raise ValueError(f"there is no file {path}")
     try:
-        server_tls(
+        return server_tls(
             cert_file=endpoint.tls_cert, key_file=endpoint.tls_key, client_ca_file=endpoint.tls_client_ca
         )
     except (ssl.SSLError, OSError, ValueError) as error:
-        return [Finding("error", what, f"it cannot be used: {error}")]
-    return [Finding("ok", what, "it can be used")]
+        raise ValueError(f"the certificate {endpoint.tls_cert} cannot be used: {error}") from error
+
+
+def _certificates(endpoint: EndpointConfig) -> list[Finding]:
+    what = f"certificate {endpoint.tls_cert}"
+    try:
+        tls = tls_for(endpoint)
+    except ValueError as error:
+        return [Finding("error", what, str(error))]
+    return [] if tls is None else [Finding("ok", what, "it can be used")]
 
 
 async def _broker(amqp: AMQPConfig) -> Finding:

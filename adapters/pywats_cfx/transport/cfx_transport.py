@@ -23,14 +23,13 @@ from pywats_cfx.amqp1 import (
     RequestTimeout,
     Sender,
     connect,
-    server_tls,
 )
 from pywats_cfx.config import CFXConfig
 from pywats_cfx.convert import Context, Converter, SourceRules
 from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage
-from pywats_cfx.transport._broker import Broker, tls_of
-from pywats_cfx.transport._checking import findings
+from pywats_cfx.transport._broker import Broker, the_one, tls_of
+from pywats_cfx.transport._checking import findings, no_port, tls_for
 from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._intake import Intake
 from pywats_cfx.transport._keeping import KeptContext
@@ -129,6 +128,7 @@ class CFXTransport(BaseTransport):
         self._token: trio.lowlevel.TrioToken | None = None
         self._connections: Supervisor | None = None
         self._back: list[str] = []
+        self._troubles: dict[str, str] = {}
 
     # For users
 
@@ -299,11 +299,12 @@ class CFXTransport(BaseTransport):
                 limits=self._limits(),
                 intake=self._intake,
                 publishing=self._publishing,
-                on_up=partial(self._set_state, TransportState.CONNECTED),
-                on_failed=self._notify_error,
+                on_up=partial(self._is_up, "client"),
+                on_failed=partial(self._has_failed, "client"),
             )
             children.append(ChildSpec("client", broker.run, policy=self._again()))
         self._token = trio.lowlevel.current_trio_token()
+        self._troubles.clear()
         self._intake.open_again()
         self._connections = Supervisor(children, name=f"{self.name} connections")
         try:
@@ -318,6 +319,17 @@ class CFXTransport(BaseTransport):
             if self._listener is not None:
                 await self._listener.close_connections()
             await self._connections.stop()
+
+    def _is_up(self, part: str) -> None:
+        self._troubles.pop(part, None)
+        if not self._troubles:
+            self._set_state(TransportState.CONNECTED)
+
+    def _has_failed(self, part: str, error: Exception) -> None:
+        """The listener, or the connection to the broker, is not there (any more); it is tried again."""
+        self._troubles[part] = f"{type(error).__name__}: {error}"
+        self._set_state(TransportState.ERROR)
+        self._notify_error(error)
 
     def _again(self) -> Backoff:
         """When a connection that was lost is made again."""
@@ -344,23 +356,31 @@ class CFXTransport(BaseTransport):
         }
         if self._listener is not None:
             stats["listener"] = self._listener.statistics()._asdict()
+        if self._troubles:
+            stats["trouble"] = "; ".join(self._troubles.values())
         return stats
 
     # Machines connect to us
 
     async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114 - a child
+        task_status.started()
+        failure: Exception | None = None
+        try:
+            await self._accept()
+        except* Exception as group:  # noqa: BLE001 - raised again, out of its group
+            failure = the_one(group)
+        if failure is not None:
+            self._has_failed("listener", failure)
+            raise failure
+
+    async def _accept(self) -> None:
         endpoint = self.config.endpoint
-        tls = None
-        if endpoint.tls_cert is not None:
-            tls = server_tls(
-                cert_file=endpoint.tls_cert, key_file=endpoint.tls_key, client_ca_file=endpoint.tls_client_ca
-            )
         listener = self._listener = Listener(
             ListenerConfig(
                 container=endpoint.cfx_handle,
                 host=endpoint.listen_host,
                 port=endpoint.listen_port,
-                tls=tls,
+                tls=tls_for(endpoint),
                 users={name: revealed(f"users[{name!r}]", word) for name, word in endpoint.users.items()},
                 anonymous=endpoint.anonymous,
                 limits=self._limits(),
@@ -368,11 +388,13 @@ class CFXTransport(BaseTransport):
             takes=self._takes,
             gives=self._gives,
         )
-        task_status.started()
         try:
             async with trio.open_nursery() as nursery:
-                self.listen_port = await nursery.start(listener.run)
-                self._set_state(TransportState.CONNECTED)
+                try:
+                    self.listen_port = await nursery.start(listener.run)
+                except OSError as error:
+                    raise OSError(error.errno, no_port(endpoint, error)) from error
+                self._is_up("listener")
         finally:
             self._listener = self.listen_port = None
 

@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+FASTEST = 1000
+"""Panels and files per second in the demonstration; more would say nothing of any station."""
+
+
 class Exit(IntEnum):
     """What the exit status means."""
 
@@ -51,7 +55,8 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Run stations, look into them, and deal with what they could not handle.",
-    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there, "
+    "128 and the signal's number if one ended it at once (130 for Ctrl-C).",
 )
 letters: typer.Typer = typer.Typer(
     no_args_is_help=True,
@@ -144,8 +149,11 @@ def demo(
     A machine over AMQP 1.0, files, a stand-in for the server that fails now and then; in the end what
     became of each event.
     """
+    from pywats_station.cli.errors import WrongUsage
     from pywats_station.demo import main as run_demo
 
+    if not 0 < rate <= FASTEST or (seconds is not None and not seconds > 0):
+        raise WrongUsage(f"--seconds and --rate must be more than 0, and --rate at most {FASTEST}")
     if not run_demo(seconds, rate=rate, data=data):
         raise typer.Exit(Exit.FAILED)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CannotLoad", "NotRunning", "Refused", "WrongUsage"]
+__all__ = ["CannotLoad", "CannotWrite", "NotRunning", "Refused", "WrongUsage"]
 
 
 class WrongUsage(ValueError):
@@ -11,6 +11,10 @@ class WrongUsage(ValueError):
 
 class CannotLoad(Exception):
     """The file makes no such station; the text says what to do."""
+
+
+class CannotWrite(Exception):
+    """A file that is to be written cannot be; the text says which and why."""
 
 
 class NotRunning(Exception):

@@ -19,9 +19,9 @@ from pywats_events.durability import SQLiteDeadLetterQueue, StoreUnavailable
 from pywats_events.policies import DeadLetterEntry
 from pywats_station._wire import Question, as_json, watched
 from pywats_station.cli.asking import ask
-from pywats_station.cli.errors import NotRunning, WrongUsage
+from pywats_station.cli.errors import CannotWrite, NotRunning, WrongUsage
 from pywats_station.cli.loading import data_folder
-from pywats_station.cli.showing import counted, moment_of, say, screen
+from pywats_station.cli.showing import counted, line_of, moment_of, printable, say, screen
 
 __all__ = ["drop", "export", "replay", "show", "show_some"]
 
@@ -55,21 +55,21 @@ def _footer(shown: int, there: int, filters: dict[str, str]) -> str:
 
 def _in_short(letter: DeadLetterEntry) -> Iterator[Text]:
     """Two lines for a terminal: which, and why."""
-    yield Text.assemble(
+    yield line_of(
         (letter.id, "yellow"),
         "  ",
         (moment_of(letter.timestamp.isoformat()), "dim"),
         "  ",
         (_whose(letter), "bold"),
     )
-    yield Text.assemble("    ", _about(letter), "  ", (_why(letter), "red"))
+    yield line_of("    ", _about(letter), "  ", (_why(letter), "red"))
 
 
 def _in_a_line(letter: DeadLetterEntry) -> Text:
     """One line for a pipe, whole."""
     moment = moment_of(letter.timestamp.isoformat())
     attempts = counted(letter.attempts, "attempt")
-    return Text("  ".join([letter.id, moment, _whose(letter), _about(letter), attempts, _why(letter)]))
+    return line_of("  ".join([letter.id, moment, _whose(letter), _about(letter), attempts, _why(letter)]))
 
 
 def _whose(letter: DeadLetterEntry) -> str:
@@ -109,23 +109,27 @@ def _show_in_full(console: Console, letter: DeadLetterEntry) -> None:
         "handler": None if letter.handler is None else f"{letter.handler}, {_tries(letter.attempts)}",
         "replayed": said.get("replayed_at") and moment_of(said["replayed_at"]),
         "from": letter.source or (letter.event and letter.event.source),
-        "error": Text(f"{letter.error_type}: {letter.error}", "red"),
+        "error": Text(_in_lines(f"{letter.error_type}: {letter.error}"), "red"),
     }
     for name, value in rows.items():
         if value:
-            fields.add_row(name, value)
+            fields.add_row(name, value if isinstance(value, Text) else printable(value))
     parts: list[Any] = [fields]
     if isinstance(said["event"], dict):
         parts += [Text("event", "bold"), JSON(as_json(said["event"]).decode(), indent=2)]
     elif said["event"] or said["raw"]:
-        parts += [Text("what came", "bold"), Text(said["event"] or _readable(letter.raw))]
+        parts += [Text("what came", "bold"), Text(_in_lines(said["event"] or _readable(letter.raw)))]
     if said["traceback"]:
-        parts += [Text("traceback", "bold"), Text(said["traceback"].rstrip(), "dim")]
+        parts += [Text("traceback", "bold"), Text(_in_lines(said["traceback"].rstrip()), "dim")]
     console.print(Group(*parts, ""))
 
 
 def _tries(attempts: int) -> str:
     return f"which gave up after {counted(attempts, 'attempt')}"
+
+
+def _in_lines(text: str) -> str:
+    return "\n".join(map(printable, text.splitlines()))
 
 
 def _readable(raw: bytes | None) -> str:
@@ -171,7 +175,10 @@ def drop(where: str, ids: Sequence[str], filters: dict[str, str], *, everything:
 def export(where: str, file: Path, *, json: bool) -> None:
     """Write all of them."""
     with _reading(data_folder(where)) as queue:
-        written = queue.export(file)
+        try:
+            written = queue.export(file)
+        except OSError as error:
+            raise CannotWrite(f"{file} cannot be written: {error.strerror}; give another file") from error
     _say(f"{written} written to {file}", {"written": written, "file": str(file)}, json=json)
 
 

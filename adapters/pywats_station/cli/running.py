@@ -16,7 +16,7 @@ from rich.text import Text
 from pywats_events.checks import Finding
 from pywats_station import checking, logs
 from pywats_station.cli import simulating
-from pywats_station.cli.errors import CannotLoad, WrongUsage
+from pywats_station.cli.errors import CannotLoad, CannotWrite, WrongUsage
 from pywats_station.cli.loading import load
 from pywats_station.cli.showing import counted, findings, plan_of, screen
 
@@ -25,7 +25,12 @@ __all__ = ["check", "run", "simulate"]
 
 def run(file: str, *, debug: bool, log_file: Path | None, log_json: bool) -> None:
     """Run the station of a file until a signal stops it."""
-    logs.configure(level=logging.DEBUG if debug else logging.INFO, log_file=log_file, as_json=log_json)
+    try:
+        logs.configure(level=logging.DEBUG if debug else logging.INFO, log_file=log_file, as_json=log_json)
+    except OSError as error:
+        raise CannotWrite(
+            f"the log file {log_file} cannot be written: {error.strerror}; give another --log-file"
+        ) from error
     station = load(file)
     logging.getLogger("pywats_station").info(
         "station %s starts", station.name, extra={"station": station.name}
@@ -67,6 +72,8 @@ def simulate(
     policies: Sequence[str], away: Sequence[str], kind: str, every: float, lasting: float, *, json: bool
 ) -> None:
     """Draw a time line of what a handler with these policies would live through."""
+    if not every > 0 or not lasting > 0:
+        raise WrongUsage("--every and --for must be more than 0 seconds")
     looked_at = simulating.policies_of(policies)
     spans = tuple(_span(text) for text in away)
     scenario = simulating.Scenario(away=spans, kind=kind, every=every, lasting=lasting)
@@ -91,7 +98,7 @@ def _span(text: str) -> tuple[float, float]:
         span = float(start), float(end)
     except ValueError:
         span = 1.0, 0.0
-    if not dash or span[0] > span[1]:
+    if not dash or not span[0] <= span[1]:
         raise WrongUsage(f"--away takes FROM-TO in seconds, such as 10-130, not {text!r}")
     return span
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -14,7 +14,18 @@ from rich.tree import Tree
 from pywats_events.checks import Finding
 from pywats_station.plan import Node
 
-__all__ = ["counted", "event_line", "findings", "moment_of", "plan_of", "say", "screen", "tree_of"]
+__all__ = [
+    "counted",
+    "event_line",
+    "findings",
+    "line_of",
+    "moment_of",
+    "plan_of",
+    "printable",
+    "say",
+    "screen",
+    "tree_of",
+]
 
 WHOLE: Final = 100_000
 """Characters of a line in a pipe."""
@@ -57,8 +68,17 @@ def say(console: Console, line: Text) -> None:
     console.print(line, no_wrap=True, overflow="ellipsis")
 
 
-def _line(*parts: Any) -> Text:
-    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+def line_of(*parts: str | tuple[str, str]) -> Text:
+    """One line of texts, each with or without a style, whatever machines and servers have put into them."""
+    safe = [printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts]
+    return Text.assemble(*safe, no_wrap=True, overflow="ellipsis")
+
+
+def printable(text: str) -> str:
+    r"""The text with escapes such as `\x1b` for what a terminal would take for a command or a new line."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 # Trees
@@ -83,7 +103,7 @@ def _planned(node: Node) -> Text:
 
 def tree_of(snapshot: dict[str, Any]) -> Tree:
     """A drawing of a plain snapshot (see `_wire.plain_snapshot`)."""
-    tree = Tree(_line((snapshot["name"], "bold"), "  ", (snapshot["state"], "dim")))
+    tree = Tree(line_of((snapshot["name"], "bold"), "  ", (snapshot["state"], "dim")))
     _add(tree, snapshot)
     return tree
 
@@ -96,9 +116,9 @@ def _add(tree: Tree, snapshot: dict[str, Any]) -> None:
             below = below | {"children": list(_strange(below))}
         branch = tree.add(_of_child(child, snapshot["at"]))
         if child["last_error"] and child["state"] != "running":
-            branch.add(_line((child["last_error"].splitlines()[0], "red")))
+            branch.add(line_of((child["last_error"].splitlines()[0], "red")))
         if isinstance(child["detail"], dict) and child["detail"].get("trouble"):
-            branch.add(_line((child["detail"]["trouble"], "yellow")))
+            branch.add(line_of((child["detail"]["trouble"], "yellow")))
         if below is not None:
             _add(branch, below)
 
@@ -146,7 +166,7 @@ def _of_child(child: dict[str, Any], now: float) -> Text:
         parts += ["  ", (said, "cyan")]
     if child["restarts"]:
         parts += ["  ", (counted(child["restarts"], "restart"), "yellow")]
-    return _line(*parts)
+    return line_of(*parts)
 
 
 def _said(name: str, detail: Any) -> str:
@@ -187,10 +207,10 @@ def _circuit_of(policy: dict[str, Any]) -> str:
 def event_line(event: dict[str, Any]) -> Text:
     """One event that went by."""
     if "dropped" in event:
-        return Text(f"... {counted(event['dropped'], 'event')} went by too fast to be shown", "yellow")
+        return line_of((f"... {counted(event['dropped'], 'event')} went by too fast to be shown", "yellow"))
     when = datetime.fromisoformat(event["timestamp"]).astimezone().isoformat(timespec="milliseconds")
     verdict = " ".join(event["verdict"].split())
-    return Text.assemble(
+    return line_of(
         (when[11:23], "dim"),
         "  ",
         (f"{event['event_type']:<25}", "bold"),
@@ -209,12 +229,17 @@ def _is_bad(event_type: str, verdict: str) -> bool:
 # Findings
 
 
-def findings(found: Iterable[Finding]) -> Table:
+def findings(found: Iterable[Finding]) -> Group:
     """A line for each, which goes on below itself where a terminal is narrow."""
+    lines = [(*_LEVELS[finding.level], finding) for finding in found]
+    widest = max((len(word) for word, _, _ in lines), default=0)
+    return Group(*(_finding(Text(word, style), finding, widest) for word, style, finding in lines))
+
+
+def _finding(level: Text, finding: Finding, widest: int) -> Table:
+    # A table of its own for each: in a pipe they would be filled up to the longest.
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=widest)
     table.add_column(overflow="fold")
-    for finding in found:
-        word, style = _LEVELS[finding.level]
-        table.add_row(Text(word, style), Text.assemble((finding.what, "bold"), f": {finding.text}"))
+    table.add_row(level, Text.assemble((printable(finding.what), "bold"), f": {printable(finding.text)}"))
     return table

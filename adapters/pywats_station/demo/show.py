@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pywats_events import EventType
+from pywats_events.durability import Store
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.policies import CircuitBreaker, DeadLetterQueue, RetryPolicy
 from pywats_station._signals import heed_signals
@@ -116,7 +117,7 @@ class Demo:
             retry_policy=RetryPolicy(max_retries=5, initial_delay=0.1, max_delay=2),
             breaker=CircuitBreaker(failure_threshold=5, reset_timeout=0.5, success_threshold=1),
             middleware=HandlerChain().add(self.books),
-            data=folder / "store",
+            data=Store(folder / "store", min_free=0),  # it takes little, and is over soon
         )
         self._seen = 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import trio
 
@@ -16,14 +18,13 @@ from pywats_cfx.amqp1 import (
     connect,
 )
 from support.amqp1 import Taken
-from support.rabbitmq import RabbitServer
-from support.rabbitmq_amqp1 import RabbitMQ, running_rabbitmq
+from support.rabbitmq import AMQP_1_0, RabbitServer
 
 LONG = 30
 
 
 @pytest.fixture(scope="module")
-def broker(amqp1_broker: RabbitMQ) -> RabbitMQ:
+def broker(amqp1_broker: RabbitServer) -> RabbitServer:
     amqp1_broker.declare_queue("wats")
     return amqp1_broker
 
@@ -32,7 +33,7 @@ def at(url: str) -> ClientConfig:
     return ClientConfig(url=url, container="//Company/WATS/Station1")
 
 
-async def test_what_is_published_to_an_exchange_arrives_from_the_queue(broker: RabbitMQ) -> None:
+async def test_what_is_published_to_an_exchange_arrives_from_the_queue(broker: RabbitServer) -> None:
     message = AMQPMessage(
         body=b'{"MessageName":"CFX.Heartbeat"}',
         message_id="2d2132d5-5c00-4ad7-8d98-11d5fb95bf46",
@@ -53,7 +54,7 @@ async def test_what_is_published_to_an_exchange_arrives_from_the_queue(broker: R
 
 
 async def test_a_long_stream_arrives_in_order_while_credit_is_granted_again_and_again(
-    broker: RabbitMQ,
+    broker: RabbitServer,
 ) -> None:
     taken = Taken()
     with trio.fail_after(LONG):
@@ -66,7 +67,7 @@ async def test_a_long_stream_arrives_in_order_while_credit_is_granted_again_and_
     assert [int(message.body) for message in taken.messages] == list(range(2_000))
 
 
-async def test_what_was_not_accepted_comes_again_on_the_next_connection(broker: RabbitMQ) -> None:
+async def test_what_was_not_accepted_comes_again_on_the_next_connection(broker: RabbitServer) -> None:
     held, taken = Taken(accept=False), Taken()
     with trio.fail_after(LONG):
         async with connect(at(broker.url)) as connection:
@@ -82,7 +83,7 @@ async def test_what_was_not_accepted_comes_again_on_the_next_connection(broker: 
     assert sorted(message.body for message in taken.messages) == [b"0", b"2"]
 
 
-async def test_a_missing_queue_is_refused_and_the_connection_goes_on(broker: RabbitMQ) -> None:
+async def test_a_missing_queue_is_refused_and_the_connection_goes_on(broker: RabbitServer) -> None:
     with trio.fail_after(LONG):
         async with connect(at(broker.url)) as connection:
             with pytest.raises(AddressRefused, match=r"no queue 'missing'.*Check the address") as caught:
@@ -92,37 +93,40 @@ async def test_a_missing_queue_is_refused_and_the_connection_goes_on(broker: Rab
             assert await sender.send(AMQPMessage(body=b"x", subject="s")) is Outcome.ACCEPTED
 
 
-async def test_an_address_that_is_none_is_refused_to_senders_too(broker: RabbitMQ) -> None:
+async def test_an_address_that_is_none_is_refused_to_senders_too(broker: RabbitServer) -> None:
     with trio.fail_after(LONG):
         async with connect(at(broker.url)) as connection:
             with pytest.raises(AddressRefused, match="unknown_destination"):
                 await connection.open_sender("/nonsense")
 
 
-async def test_a_wrong_password_is_a_refused_login(broker: RabbitMQ) -> None:
+async def test_a_wrong_password_is_a_refused_login(broker: RabbitServer) -> None:
     with trio.fail_after(LONG):
         with pytest.raises(LoginRefused, match="refuses the login of the user 'guest' by PLAIN: check user"):
             async with connect(at(f"amqp://guest:wrong@127.0.0.1:{broker.port}")):
                 pytest.fail("it came in")
 
 
-async def test_a_missing_virtual_host_ends_with_an_error_that_names_it(broker: RabbitMQ) -> None:
+async def test_a_missing_virtual_host_ends_with_an_error_that_names_it(broker: RabbitServer) -> None:
     with trio.fail_after(LONG):
         with pytest.raises(AMQPError, match="nowhere"):
             async with connect(at(f"{broker.url}/nowhere")) as connection:
                 await connection.open_sender("/exchange/amq.topic")
 
 
-async def test_a_broker_that_dies_is_a_lost_connection(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with trio.fail_after(120):
-        with pytest.raises(AMQPError):
-            with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as broker:
-                async with connect(at(broker.url)) as connection:
-                    sender = await connection.open_sender("/exchange/amq.topic")
-                    assert await sender.send(AMQPMessage(body=b"x", subject="s")) is Outcome.ACCEPTED
-                    broker.kill()
-                    while True:
-                        await sender.send(AMQPMessage(body=b"x", subject="s"))
+async def test_a_broker_that_dies_is_a_lost_connection(tmp_path: Path) -> None:
+    broker = RabbitServer(tmp_path / "mortal", plugins=(AMQP_1_0,))
+    broker.start()
+    try:
+        with trio.fail_after(120), pytest.raises(AMQPError):
+            async with connect(at(broker.url)) as connection:
+                sender = await connection.open_sender("/exchange/amq.topic")
+                assert await sender.send(AMQPMessage(body=b"x", subject="s")) is Outcome.ACCEPTED
+                broker.kill()
+                while True:
+                    await sender.send(AMQPMessage(body=b"x", subject="s"))
+    finally:
+        broker.stop()
 
 
 async def test_a_broker_without_the_plugin_is_recognised_as_one_of_0_9_1(server: RabbitServer) -> None:

@@ -19,12 +19,11 @@ from pywats_events import AsyncEventBus, Event, EventType
 from pywats_rabbitmq import RabbitConfig, RabbitPublisher
 from support.amqp1 import Taken
 from support.rabbitmq import RabbitServer
-from support.rabbitmq_amqp1 import RabbitMQ
 
 HERE = "//Acme/WATS/Station1"
 
 
-def amqp(broker: RabbitMQ | RabbitServer, **options: Any) -> AMQPConfig:
+def amqp(broker: RabbitServer, **options: Any) -> AMQPConfig:
     return AMQPConfig(host="127.0.0.1", port=broker.port, username="guest", password="guest", **options)
 
 
@@ -49,7 +48,7 @@ async def until(condition: Callable[[], object]) -> None:
         await trio.sleep(0.01)
 
 
-async def test_it_receives_from_a_queue_by_amqp_1_0(amqp1_broker: RabbitMQ) -> None:
+async def test_it_receives_from_a_queue_by_amqp_1_0(amqp1_broker: RabbitServer) -> None:
     amqp1_broker.declare_queue("station")
     async with station(amqp(amqp1_broker, subscribe=("/amq/queue/station",))) as (_, events):
         async with connect(ClientConfig(url=amqp1_broker.url, container="//m")) as machine:
@@ -59,7 +58,7 @@ async def test_it_receives_from_a_queue_by_amqp_1_0(amqp1_broker: RabbitMQ) -> N
     assert events[0].payload.unit_id == "SN100042"
 
 
-async def test_it_publishes_in_order_between_hello_and_goodbye(amqp1_broker: RabbitMQ) -> None:
+async def test_it_publishes_in_order_between_hello_and_goodbye(amqp1_broker: RabbitServer) -> None:
     amqp1_broker.declare_queue("published", exchange="amq.fanout", key="")
     taken = Taken()
     async with connect(ClientConfig(url=amqp1_broker.url, container="//reader")) as reader:

@@ -17,7 +17,6 @@ from pywats_cfx.messages import AreYouThereRequest, AreYouThereResponse
 from pywats_events import AsyncEventBus, Event, EventType
 from support.cfx import HERE, LISTENS, envelope_of, station, until
 from support.rabbitmq import RabbitServer
-from support.rabbitmq_amqp1 import RabbitMQ
 
 SECRET = "s3cret-word"
 TESTED = "CFX.Production.TestAndInspection.UnitsTested"
@@ -81,7 +80,7 @@ async def test_a_refusal_by_a_broker_of_0_9_1_says_what_to_check(
     ],
 )
 async def test_a_refusal_by_a_broker_of_1_0_says_what_to_check(
-    amqp1_broker: RabbitMQ, options: dict[str, Any], kind: str, said: str
+    amqp1_broker: RabbitServer, options: dict[str, Any], kind: str, said: str
 ) -> None:
     await _is_told({"host": "127.0.0.1", "port": amqp1_broker.port, **options}, kind, said)
 
@@ -95,6 +94,55 @@ async def _is_told(options: dict[str, Any], kind: str, said: str) -> None:
     assert told[0].payload["error_message"] == str(errors[0])
     assert SECRET not in str(errors[0])
     assert times[1] - times[0] >= 0.2  # it is not tried again hotly
+
+
+# Where machines connect to
+
+
+async def test_a_port_that_is_taken_is_told_and_listened_at_when_it_is_free() -> None:
+    told: list[Event] = []
+    with trio.fail_after(60):
+        async with await taken_port() as taken:
+            port = taken.socket.getsockname()[1]
+            transport = CFXTransport(
+                CFXConfig(
+                    endpoint=EndpointConfig(cfx_handle=HERE, listen=f"amqp://127.0.0.1:{port}"),
+                    retry=RetryConfig(initial_delay=0.05, max_delay=0.05),
+                )
+            )
+            async with AsyncEventBus() as bus:
+                bus.on_event(told.append, system=True)
+                bus.register_transport(transport)
+                await until(lambda: len(told) >= 2)
+                assert not transport.is_connected
+                assert f"port {port} is taken; stop who has it" in transport.get_stats()["trouble"]
+                await taken.aclose()
+                await until(lambda: transport.listen_port == port)
+                assert transport.is_connected
+                assert "trouble" not in transport.get_stats()
+    assert {event.event_type for event in told[:2]} == {EventType.TRANSPORT_ERROR}
+    assert f"port {port} is taken; stop who has it" in told[0].payload["error_message"]
+
+
+async def taken_port() -> trio.SocketListener:
+    """A port that somebody listens at."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    return listener
+
+
+async def test_a_certificate_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+    endpoint = EndpointConfig(
+        cfx_handle=HERE, listen="amqps://127.0.0.1:0", tls_cert=str(tmp_path / "missing.pem")
+    )
+    transport = CFXTransport(CFXConfig(endpoint=endpoint))
+    transport.on_error(errors.append)
+    with trio.fail_after(60):
+        async with AsyncEventBus() as bus:
+            bus.register_transport(transport)
+            await until(lambda: errors)
+            assert "missing.pem" in transport.get_stats()["trouble"]
+    assert "missing.pem" in str(errors[0])
 
 
 # Requests over TLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
@@ -46,9 +47,10 @@ class Outage:
             raise ConnectionError("away")
 
 
-async def test_an_outage_is_told_once_as_an_open_circuit_and_once_as_closed(
-    async_event_bus: AsyncEventBus, autojump_clock: MockClock
+async def test_an_outage_is_told_and_logged_once_as_an_open_circuit_and_once_as_closed(
+    async_event_bus: AsyncEventBus, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     health = Health(async_event_bus)
     handler = Recording(Outage(trio.current_time() + 1000), name="report")
     breaker = CircuitBreaker(failure_threshold=3, reset_timeout=10, success_threshold=2)
@@ -63,6 +65,11 @@ async def test_an_outage_is_told_once_as_an_open_circuit_and_once_as_closed(
         (EventType.CIRCUIT_OPENED, "report"),
         (EventType.HANDLER_RECOVERED, "report"),
         (EventType.CIRCUIT_CLOSED, "report"),
+    ]
+    logged = [record for record in caplog.records if record.getMessage().startswith("the circuit of")]
+    assert [(record.levelname, record.getMessage(), record.__dict__["actor"]) for record in logged] == [
+        ("WARNING", "the circuit of 'report' is open: its events wait", "report"),
+        ("INFO", "the circuit of 'report' is closed: its events go on", "report"),
     ]
 
 
