@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache
-from operator import attrgetter
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pywats_cfx.convert.context import Context, SourceMemory, Transaction
 from pywats_cfx.messages._base import CFXStructure
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_ValuesOf: TypeAlias = Callable[[CFXStructure], tuple[Any, ...]]
 
 NO_ID: Final = "00000000-0000-0000-0000-000000000000"
 """What senders write where they have none; .NET's empty GUID."""
@@ -149,15 +147,16 @@ class Letter:
             correlation_id: the transaction, or the occurrence of a fault; one that is all zeros is none.
             **fields: others of `Event`.
         """
+        happened_at, received_at = self._moments
         return Event(
-            event_type=event_type,
-            payload=payload,
-            source=self._event_source,
-            id=self.event_id(index),
-            timestamp=self._moments[0],
-            source_topic=self.envelope.MessageName,
-            correlation_id=None if correlation_id == NO_ID else correlation_id or None,
-            received_at=self._moments[1],
+            event_type,
+            payload,
+            self._event_source,
+            self.event_id(index),
+            happened_at,
+            self.envelope.MessageName,
+            None if correlation_id == NO_ID else correlation_id or None,
+            received_at=received_at,
             **fields,
         )
 
@@ -194,11 +193,11 @@ class Letter:
             units: identifier and position of each.
             work: the transaction that they are in, if it is known.
         """
-        seen: dict[str, set[int | None]] = {}
+        first: dict[str, int | None] = {}
+        panels: set[str] = set()
         for identifier, position in units:
-            if identifier:
-                seen.setdefault(identifier, set()).add(position)
-        panels = {identifier for identifier, positions in seen.items() if len(positions) > 1}
+            if identifier and first.setdefault(identifier, position) != position:
+                panels.add(identifier)
         if work is not None and work.primary and len(work.units) > 1:
             panels.add(work.primary)
         return panels
@@ -222,7 +221,7 @@ def transaction_of(text: str | None) -> str | None:
 
 def present(items: Iterable[T | None] | None) -> list[T]:
     """What a list of a message holds: senders write null for the whole and in it."""
-    return [item for item in items or () if item is not None]
+    return [item for item in items if item is not None] if items else []
 
 
 def whole_number(value: object) -> int | None:
@@ -241,16 +240,16 @@ class Rest:
 
     def __init__(self, *named: str) -> None:
         self._named = frozenset(named)
-        self._others: dict[type, tuple[tuple[str, ...], _ValuesOf]] = {}
+        self._others: dict[type, tuple[str, ...]] = {}
 
     def __call__(self, struct: CFXStructure) -> dict[str, Any]:
         """Those fields under their CFX names, without what says nothing."""
-        names, values_of = self._others.get(struct.__class__) or self._look_at(struct.__class__)
-        values = values_of(struct)
+        names = self._others.get(struct.__class__)
+        if names is None:
+            names = self._look_at(struct.__class__)
         found: dict[str, Any] = {}
-        if not any(values) and 0 not in values:
-            return found
-        for name, value in zip(names, values):  # noqa: B905 - `strict` costs a call
+        for name in names:
+            value = getattr(struct, name)
             if value is None:
                 continue
             if value.__class__ is str:
@@ -260,17 +259,9 @@ class Rest:
                 found[name] = str(value) if isinstance(value, str) else plain(value, name)
         return found
 
-    def _look_at(self, kind: type[CFXStructure]) -> tuple[tuple[str, ...], _ValuesOf]:
-        names = tuple(name for name in kind.__struct_fields__ if name not in self._named)
-        values_of: _ValuesOf
-        if len(names) > 1:
-            values_of = attrgetter(*names)
-        elif names:
-            values_of = lambda struct: (getattr(struct, names[0]),)  # noqa: E731 - of one name, attrgetter gives no tuple
-        else:
-            values_of = lambda struct: ()  # noqa: E731 - as above
-        self._others[kind] = names, values_of
-        return names, values_of
+    def _look_at(self, kind: type[CFXStructure]) -> tuple[str, ...]:
+        self._others[kind] = names = tuple(name for name in kind.__struct_fields__ if name not in self._named)
+        return names
 
 
 @cache

@@ -167,18 +167,15 @@ def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
     measured = nullable(measurement.MeasuredValue)
     if measured is None:
         return TestMeasurement.of_ready(name, status=status, comp_op="LOG", custom_data=custom)
-    unit, least, greatest = (
-        measured.ValueUnits,
-        measured.MinimumAcceptableValue,
-        measured.MaximumAcceptableValue,
-    )
+    sent, expected = measured.Value, measured.ExpectedValue
+    least, greatest = measured.MinimumAcceptableValue, measured.MaximumAcceptableValue
+    unit = measured.ValueUnits
     shared = measured.ExpectedValueUnits or unit
     low_unit = measured.MinimumAcceptableValueUnits or shared
     high_unit = measured.MaximumAcceptableValueUnits or shared
     into = (low_unit if least is not None else high_unit if greatest is not None else None) or unit
-    sent, expected = measured.Value, measured.ExpectedValue
     value = _in_unit(sent, unit, into)
-    low = None if least is None else _in_unit(least, low_unit, into)
+    low = None if least is None else _number(least)  # the unit of all is that of the lower limit
     high = None if greatest is None else _in_unit(greatest, high_unit, into)
     nominal = None if expected is None else _in_unit(expected, shared, into)
     if (
@@ -282,7 +279,10 @@ def _axes(
 
 def outside_limits(measurement: TestMeasurement) -> bool:
     """Whether a measurement that its sender calls passed is outside its limits."""
-    value, low, high = measurement.value, measurement.low_limit, measurement.high_limit
-    if (low is None and high is None) or not isinstance(value, float) or not isfinite(value):
+    low, high = measurement.low_limit, measurement.high_limit
+    if low is None and high is None:
         return False
-    return measurement.status is PASS and not measurement.is_within_limits()
+    value = measurement.value
+    if value.__class__ is not float or measurement.status is not PASS or measurement.is_within_limits():
+        return False
+    return isfinite(value)

@@ -160,11 +160,16 @@ class _Common:
 
     def _times(self, steps: list[TestStep]) -> tuple[datetime, str, datetime]:
         """When it began, who says so, and when it ended."""
-        starts = [step.start_time for step in steps if step.start_time is not None]
-        ends = [step.end_time for step in steps if step.end_time is not None]
-        end = max(ends) if ends else self.letter.sent_at
-        if starts:
-            return min(starts), "test", end
+        start = end = None
+        for step in steps:
+            began, ended = step.start_time, step.end_time
+            if began is not None and (start is None or began < start):
+                start = began
+            if ended is not None and (end is None or ended > end):
+                end = ended
+        end = end or self.letter.sent_at
+        if start is not None:
+            return start, "test", end
         if self.work is not None:
             return self.work.started, "work", end
         return self.letter.sent_at, "message", end
@@ -174,8 +179,12 @@ def operator_name(operator: s.Operator | None) -> str | None:
     """Who it was: by the identifier, else the login, else the name."""
     if operator is None:
         return None
-    names = " ".join(filter(None, (operator.FirstName, operator.LastName)))
-    return operator.OperatorIdentifier or operator.LoginName or names or None
+    return (
+        operator.OperatorIdentifier
+        or operator.LoginName
+        or " ".join(filter(None, (operator.FirstName, operator.LastName)))
+        or None
+    )
 
 
 def _verification(said: str | None) -> str | None:
@@ -188,6 +197,7 @@ BAD: Final = frozenset({TestResult.FAIL, TestResult.ERROR, TestResult.ABORTED})
 def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
     """Where the sender contradicts itself."""
     bad = [step.name for step in steps if step.status in BAD]
+    outside = [one.name for step in steps for one in step.measurements if outside_limits(one)]
     found = []
     if result == "Passed":
         if bad:
@@ -197,11 +207,8 @@ def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
             found = [f"unit {result}", "no test failed"]
     elif result is not None and result not in s.TestResult.__members__:
         found = [f"unit {result}: no result of the standard"]
-    outside: list[TestMeasurement] = []
-    for step in steps:
-        outside += filter(outside_limits, step.measurements)
     if outside:
-        found.append(f"outside limits: {', '.join(one.name for one in outside)}")
+        found.append(f"outside limits: {', '.join(outside)}")
     return found
 
 
@@ -221,6 +228,8 @@ def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/be
         verification, conditions = _verification(step.Verification), None
     symptoms = present(found) if found else []
     defects = present(step.DefectsFound) if step.DefectsFound else []
+    issues = [*map(_symptom, symptoms)] if symptoms else []
+    issues += map(_defect, defects)
     custom, status = _rest_of_step(step), RESULTS.get(step.Result)
     if status is None:
         custom["Result"], status = str(step.Result), TestResult.ERROR
@@ -233,7 +242,7 @@ def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/be
         step.Error or None,
         kind,
         verification,
-        _issues(symptoms, defects),
+        issues,
         [image for defect in defects for image in _images(defect)] if defects else [],
         [_condition(one, letter) for one in present(conditions)] if conditions else [],
         _comments(step.Comments, step.TestProcedure),
@@ -277,10 +286,10 @@ def _measurements(
         for symptom in present(defect.RelatedSymptoms):
             found += symptom.RelatedMeasurements or ()
     read: list[TestMeasurement] = []
-    for measurement in present(found) if len(found) == 1 else _each_once(found):
+    for measurement in found if len(found) == 1 else _each_once(found):
         if measurement.__class__ is s.NumericMeasurement:
             read.append(numeric(measurement, len(read) + 1))
-        else:
+        elif nullable(measurement) is not None:
             read += measurements_of(measurement, len(read) + 1, letter)
     return read
 
@@ -292,12 +301,6 @@ def _each_once(measurements: list[s.Measurement]) -> Iterator[s.Measurement]:
         known = seen.setdefault(measurement.UniqueIdentifier or "", measurement)
         if known is measurement or not measurement.UniqueIdentifier or known != measurement:
             yield measurement
-
-
-def _issues(symptoms: list[s.Symptom], defects: list[s.Defect]) -> list[TestIssue]:
-    if not symptoms and not defects:
-        return []
-    return [*map(_symptom, symptoms), *map(_defect, defects)]
 
 
 def _designators(components: Iterable[s.AnyComponentDesignator | None]) -> list[str]:
@@ -313,7 +316,10 @@ def _symptom(symptom: s.Symptom) -> TestIssue:
         _designators(symptom.ComponentsOfInterest or ()),
         symptom.Comments,
         symptom.Priority,
-        region=_region(symptom.RegionOfInterest),
+        None,  # its confidence, and what became of it, are not in the message
+        None,
+        None,
+        None if symptom.RegionOfInterest is None else rest(symptom.RegionOfInterest),
         custom_data=_rest_of_symptom(symptom),
     )
 
@@ -342,7 +348,7 @@ def _defect(defect: s.Defect) -> TestIssue:
         defect.ConfidenceLevel,
         _verification(defect.Verification),
         defect.VerificationDetail,
-        _region(defect.RegionOfInterest),
+        None if defect.RegionOfInterest is None else rest(defect.RegionOfInterest),
         custom_data=_rest_of_defect(defect),
     )
 
@@ -361,10 +367,6 @@ _rest_of_defect: Final = Rest(
     "DefectImages",
     "RelatedMeasurements",
 )
-
-
-def _region(region: s.Region | None) -> dict[str, Any] | None:
-    return None if region is None else rest(region)
 
 
 def _images(defect: s.Defect) -> Iterator[TestAttachment]:
