@@ -285,6 +285,8 @@ def _measurements(
         found += defect.RelatedMeasurements or ()
         for symptom in present(defect.RelatedSymptoms):
             found += symptom.RelatedMeasurements or ()
+    if not found:
+        return []
     read: list[TestMeasurement] = []
     for measurement in found if len(found) == 1 else _each_once(found):
         if measurement.__class__ is s.NumericMeasurement:
@@ -379,7 +381,7 @@ def _images(defect: s.Defect) -> Iterator[TestAttachment]:
             custom = {}
         except (binascii.Error, ValueError):
             data, custom = None, {"ImageData": image.ImageData}
-        yield TestAttachment(
+        yield TestAttachment.of_ready(
             name=name, content_type=kind, data=data, url=_redacted(image.ImageURL), custom_data=custom
         )
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from math import isfinite, isnan
-from typing import Any, get_args
+from typing import Any, Final, get_args
 from uuid import UUID  # noqa: TID251 - the type of what users hand in; none is made here
 
 import msgspec
@@ -107,6 +107,10 @@ def _plain_envelope(envelope: Envelope) -> dict[str, Any]:
     return {name: plain(getattr(envelope, name), name, tagged=True) for name in names}
 
 
+AS_IS: Final = frozenset({bool, int, str})
+"""Classes whose values JSON has as they are."""
+
+
 def plain(value: Any, path: str, *, tagged: bool = False) -> Any:
     """A value as JSON has it: what is no number is a text, computed fields are computed.
 
@@ -118,7 +122,7 @@ def plain(value: Any, path: str, *, tagged: bool = False) -> Any:
     Raises:
         CFXError: for what JSON cannot say.
     """
-    if value is None or isinstance(value, bool):
+    if value is None or value.__class__ in AS_IS:
         return value
     if isinstance(value, Enum):
         return value.value
@@ -154,7 +158,8 @@ def _plain_struct(value: CFXStructure, path: str, tagged: bool) -> dict[str, Any
         if name in kind.CFX_COMPUTED:
             inner = len(getattr(value, kind.CFX_COMPUTED[name]) or ())
         if inner is not None or not kind.CFX_OMIT_NULLS:
-            tree[name] = plain(inner, f"{path}.{name}", tagged=name in several)
+            known = inner is None or inner.__class__ in AS_IS
+            tree[name] = inner if known else plain(inner, f"{path}.{name}", tagged=name in several)
     return tree
 
 
