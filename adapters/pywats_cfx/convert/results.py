@@ -229,7 +229,8 @@ def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/be
     symptoms = present(found) if found else []
     defects = present(step.DefectsFound) if step.DefectsFound else []
     issues = [*map(_symptom, symptoms)] if symptoms else []
-    issues += map(_defect, defects)
+    if defects:
+        issues += map(_defect, defects)
     custom, status = _rest_of_step(step), RESULTS.get(step.Result)
     if status is None:
         custom["Result"], status = str(step.Result), TestResult.ERROR

@@ -124,12 +124,12 @@ def plain(value: Any, path: str, *, tagged: bool = False) -> Any:
     """
     if value is None or value.__class__ in AS_IS:
         return value
+    if isinstance(value, float):
+        return value if isfinite(value) else _not_finite(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, str | int):
         return value
-    if isinstance(value, float):
-        return value if isfinite(value) else _not_finite(value)
     if isinstance(value, CFXStructure):
         return _plain_struct(value, path, tagged)
     if isinstance(value, list | tuple):

@@ -102,6 +102,16 @@ def test_a_polymorphic_object_is_known_by_its_type_else_by_its_fields(
     assert encode(decode(data)) == data
 
 
+def test_a_place_for_several_classes_within_another_is_read_by_its_type() -> None:
+    place = {"$type": "CFX.Structures.UnitInfo, CFX", "UnitIdentifier": "SN1"}
+    symptom = {"ComponentsOfInterest": [{"ReferenceDesignator": "R1", "UnitPosition": place}]}
+    envelope = decode(envelope_of(TESTED, {"TestedUnits": [{"Tests": [{"SymptomsFound": [symptom]}]}]}))
+    assert envelope.regular
+    component = envelope.MessageBody.TestedUnits[0].Tests[0].SymptomsFound[0].ComponentsOfInterest[0]
+    assert type(component.UnitPosition) is structures.UnitInfo
+    assert component.UnitPosition.UnitIdentifier == "SN1"
+
+
 @pytest.mark.parametrize(
     ("sent", "kind"),
     [
