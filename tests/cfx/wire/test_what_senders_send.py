@@ -107,7 +107,8 @@ def test_a_place_for_several_classes_within_another_is_read_by_its_type() -> Non
     symptom = {"ComponentsOfInterest": [{"ReferenceDesignator": "R1", "UnitPosition": place}]}
     envelope = decode(envelope_of(TESTED, {"TestedUnits": [{"Tests": [{"SymptomsFound": [symptom]}]}]}))
     assert envelope.regular
-    component = envelope.MessageBody.TestedUnits[0].Tests[0].SymptomsFound[0].ComponentsOfInterest[0]
+    body: Any = envelope.MessageBody
+    component = body.TestedUnits[0].Tests[0].SymptomsFound[0].ComponentsOfInterest[0]
     assert type(component.UnitPosition) is structures.UnitInfo
     assert component.UnitPosition.UnitIdentifier == "SN1"
 
