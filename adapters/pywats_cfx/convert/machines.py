@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pywats_cfx.convert.context import OpenFault
-from pywats_cfx.convert.letter import Letter, nullable, present, rest, whole_number
+from pywats_cfx.convert.letter import Letter, id_of, kept, nullable, present, rest, whole_number
 from pywats_cfx.convert.results import operator_name
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.resourceperformance import (
@@ -76,9 +76,10 @@ def fault_occurred(message: FaultOccurred, letter: Letter) -> Iterator[Event]:
     fault = nullable(message.Fault)
     if fault is None:
         return
-    occurred = letter.time(fault.OccurredAt) or letter.sent_at
+    custom = rest(fault, "FaultCode", "Description", "OccurredAt", "Lane")
+    occurred = kept(custom, "OccurredAt", fault.OccurredAt, letter.time(fault.OccurredAt)) or letter.sent_at
     severity = SEVERITIES.get(str(fault.Severity), SeverityLevel.ERROR)
-    occurrence, lane = fault.FaultOccurrenceId, whole_number(fault.Lane)
+    occurrence, lane = fault.FaultOccurrenceId, kept(custom, "Lane", fault.Lane, whole_number(fault.Lane))
     code = fault.FaultCode or str(fault.Cause)
     payload = AssetFaultEvent(
         asset_id=letter.source,
@@ -87,19 +88,18 @@ def fault_occurred(message: FaultOccurred, letter: Letter) -> Iterator[Event]:
         severity=severity,
         timestamp=occurred,
         lane=lane,
-        custom_data=rest(
-            fault, "FaultCode", "Description", "OccurredAt", *(() if lane is None else ("Lane",))
-        ),
+        custom_data=custom,
     )
     yield letter.event(EventType.ASSET_FAULT, payload, correlation_id=occurrence)
-    if occurrence:
-        letter.memory.faults.put(occurrence, OpenFault(code, severity, occurred, lane), letter.received_at)
+    known_as = id_of(occurrence)
+    if known_as is not None:
+        letter.memory.faults.put(known_as, OpenFault(code, severity, occurred, lane), letter.received_at)
 
 
 def fault_cleared(message: FaultCleared, letter: Letter) -> Iterator[Event]:
     """A fault is over; which one it was is known from when it occurred."""
-    occurrence = message.FaultOccurrenceId or ""
-    fault = letter.memory.faults.get(occurrence, letter.received_at)
+    occurrence, known_as = message.FaultOccurrenceId or "", id_of(message.FaultOccurrenceId)
+    fault = letter.memory.faults.get(known_as, letter.received_at)
     cleared = letter.sent_at
     custom = rest(message)
     if fault is not None:
@@ -115,13 +115,14 @@ def fault_cleared(message: FaultCleared, letter: Letter) -> Iterator[Event]:
         custom_data={**custom, **_by(message.Operator)},
     )
     yield letter.event(EventType.ASSET_FAULT, payload, correlation_id=occurrence)
-    letter.memory.faults.pop(occurrence)
+    if known_as is not None:
+        letter.memory.faults.pop(known_as)
 
 
 def fault_acknowledged(message: FaultAcknowledged, letter: Letter) -> Iterator[Event]:
     """Somebody has seen a fault."""
     occurrence = message.FaultOccurrenceId or ""
-    fault = letter.memory.faults.get(occurrence, letter.received_at)
+    fault = letter.memory.faults.get(id_of(occurrence), letter.received_at)
     payload = AssetFaultEvent(
         asset_id=letter.source,
         fault_code=fault.code if fault is not None else occurrence,
