@@ -92,7 +92,7 @@ class CFXTransport(BaseTransport):
     ) -> None:
         super().__init__(name)
         if not isinstance(config, CFXConfig):
-            raise TypeError(f"config must be a CFXConfig, not {config!r}")
+            raise TypeError(f"config must be a CFXConfig, not {type(config).__name__}")
         if converter is not None and rules_of is not None:
             raise ValueError("give a converter or rules_of, not both: a converter has rules of its own")
         self.config: CFXConfig = config
