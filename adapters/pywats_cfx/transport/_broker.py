@@ -19,7 +19,7 @@ from pywats_cfx.transport._intake import Intake
 from pywats_cfx.transport._publishing import Publishing
 from pywats_supervision import ChildContext
 
-__all__ = ["Broker", "tls_of"]
+__all__ = ["Broker", "the_one", "tls_of"]
 
 logger: Final = logging.getLogger("pywats_cfx")
 
@@ -89,7 +89,7 @@ class Broker:
             else:
                 await self._converse(child)
         except* Exception as group:  # noqa: BLE001 - raised again, out of its group
-            failure = _the_one(group)
+            failure = the_one(group)
         if failure is not None:
             self._on_failed(failure)
             raise failure
@@ -163,7 +163,7 @@ class Broker:
             around.cancel_scope.cancel()
 
 
-def _the_one(group: ExceptionGroup[Exception]) -> Exception:
+def the_one(group: ExceptionGroup[Exception]) -> Exception:
     """The first error in nurseries' groups; those that came with it are noted in it."""
     first, *others = _leaves(group)
     for other in others:
