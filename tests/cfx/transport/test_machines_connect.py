@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -292,8 +293,8 @@ async def test_who_it_is_is_answered_from_the_configuration() -> None:
         assert other.RequestResult.Result == "Failed"
 
 
-@pytest.mark.parametrize("plain", [False, True])
-async def test_a_handler_answers_a_request(plain: bool) -> None:
+@pytest.mark.parametrize("kind", ["plain", "async", "object", "partial"])
+async def test_a_handler_answers_a_request(kind: str) -> None:
     def answer(request: ValidateUnitsRequest) -> ValidateUnitsResponse:
         response = ValidateUnitsResponse()
         response.PrimaryResult.UniqueIdentifier = request.PrimaryIdentifier
@@ -302,8 +303,19 @@ async def test_a_handler_answers_a_request(plain: bool) -> None:
     async def answer_async(request: ValidateUnitsRequest) -> ValidateUnitsResponse:
         return answer(request)
 
+    class Answers:
+        async def __call__(self, request: ValidateUnitsRequest) -> ValidateUnitsResponse:
+            return answer(request)
+
+    handlers: dict[str, Callable[[ValidateUnitsRequest], Any]] = {
+        "plain": answer,
+        "async": answer_async,
+        "object": Answers(),
+        "partial": functools.partial(answer_async),
+    }
+
     def prepare(transport: CFXTransport) -> None:
-        transport.on_request(ValidateUnitsRequest)(answer if plain else answer_async)
+        transport.on_request(ValidateUnitsRequest)(handlers[kind])
 
     async with endpoint(prepare) as here:
         response = await here.transport.request(here.uri, HERE, ValidateUnitsRequest(PrimaryIdentifier="SN1"))
