@@ -20,6 +20,7 @@ from pywats_events import Event, EventType
 
 __all__ = [
     "NO_RULES",
+    "UNKNOWN",
     "Letter",
     "Rest",
     "SourceRules",
@@ -31,6 +32,7 @@ __all__ = [
     "real_number",
     "rest",
     "whole_number",
+    "word",
 ]
 
 T = TypeVar("T")
@@ -42,7 +44,8 @@ NAMESPACE_OID: Final = bytes.fromhex("6ba7b8129dad11d180b400c04fd430c8")
 GUID_DIGITS: Final = 32
 VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """A digit with the variant of RFC 9562 in its upper two bits."""
-NO_SOURCE: Final = "unknown"
+UNKNOWN: Final = "unknown"
+"""What events say where they need a word and the sender has none."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Letter:
         self.context: Context = context
         self.received_at: datetime = received_at
         self.rules: SourceRules = NO_RULES if rules is None else rules
-        self.source: str = envelope.Source or NO_SOURCE
+        self.source: str = envelope.Source or UNKNOWN
         self.memory: SourceMemory = context.of(self.source)
         sent_at = self.time(envelope.TimeStamp)
         self.sent_at: datetime = sent_at or received_at
@@ -234,6 +237,11 @@ def id_of(text: str | None) -> str | None:
 def present(items: Iterable[T | None] | None) -> list[T]:
     """What a list of a message holds: senders write null for the whole and in it."""
     return [item for item in items or () if item is not None]
+
+
+def word(member: object) -> str | None:
+    """A member of an enum as its sender wrote it; None for null."""
+    return None if member is None else str(member)
 
 
 def whole_number(value: object) -> int | None:

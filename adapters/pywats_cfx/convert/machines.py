@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from pywats_cfx.convert.context import OpenFault
-from pywats_cfx.convert.letter import Letter, id_of, kept, nullable, present, rest, whole_number
+from pywats_cfx.convert.letter import (
+    UNKNOWN,
+    Letter,
+    id_of,
+    kept,
+    nullable,
+    present,
+    rest,
+    whole_number,
+    word,
+)
 from pywats_cfx.convert.results import operator_name
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.resourceperformance import (
@@ -78,13 +88,14 @@ def fault_occurred(message: FaultOccurred, letter: Letter) -> Iterator[Event]:
         return
     custom = rest(fault, "FaultCode", "Description", "OccurredAt", "Lane")
     occurred = kept(custom, "OccurredAt", fault.OccurredAt, letter.time(fault.OccurredAt)) or letter.sent_at
-    severity = SEVERITIES.get(str(fault.Severity), SeverityLevel.ERROR)
+    severity = SEVERITIES.get(word(fault.Severity) or "", SeverityLevel.ERROR)
     occurrence, lane = fault.FaultOccurrenceId, kept(custom, "Lane", fault.Lane, whole_number(fault.Lane))
-    code = fault.FaultCode or str(fault.Cause)
+    cause = word(fault.Cause)
+    code = fault.FaultCode or cause or occurrence or UNKNOWN
     payload = AssetFaultEvent(
         asset_id=letter.source,
         fault_code=code,
-        fault_message=fault.Description or str(fault.Cause),
+        fault_message=fault.Description or cause or "",
         severity=severity,
         timestamp=occurred,
         lane=lane,
@@ -161,7 +172,7 @@ def station_state_changed(message: StationStateChanged, letter: Letter) -> Itera
 
 
 def _code(state: s.ResourceState) -> str | None:
-    return None if nullable(state) is None else str(state)
+    return word(state)
 
 
 def station_online(message: StationOnline, letter: Letter) -> Iterator[Event]:
@@ -193,7 +204,7 @@ def maintenance_performed(message: MaintenancePerformed, letter: Letter) -> Iter
     described = [getattr(task, "Description", None) or getattr(task, "TaskName", None) for task in tasks]
     payload = MaintenanceEvent(
         asset_id=letter.source,
-        maintenance_type=str(message.MaintenanceType).lower(),
+        maintenance_type=(word(message.MaintenanceType) or UNKNOWN).lower(),
         description="; ".join(text for text in described if text),
         timestamp=letter.sent_at,
         custom_data=rest(message, "MaintenanceType"),
@@ -206,8 +217,8 @@ def calibration_performed(message: CalibrationPerformed, letter: Letter) -> Iter
     calibration = message.Calibration or s.Calibration()
     payload = CalibrationEvent(
         asset_id=letter.source,
-        status=None if calibration.Status is None else str(calibration.Status),
-        calibration_type=str(calibration.CalibrationType),
+        status=word(calibration.Status),
+        calibration_type=word(calibration.CalibrationType),
         description=calibration.Comments or "",
         timestamp=letter.time(calibration.CalibrationTime) or letter.sent_at,
         custom_data=rest(calibration, "Status", "CalibrationType", "Comments"),

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pywats_cfx.convert.context import Places, Position, Recipe, Transaction, WorkOrderInfo
 from pywats_cfx.convert.letter import (
+    UNKNOWN,
     Letter,
     id_of,
     kept,
@@ -16,6 +17,7 @@ from pywats_cfx.convert.letter import (
     real_number,
     rest,
     whole_number,
+    word,
 )
 from pywats_cfx.convert.results import operator_name
 from pywats_cfx.messages import structures as s
@@ -127,13 +129,13 @@ def work_completed(message: WorkCompleted, letter: Letter) -> Iterator[Event]:
         places = _places(None, message.PrimaryIdentifier)
     order = started.order if started is not None else None
     about = letter.context.work_orders.get(order, letter.received_at)
-    result: Any = RESULTS.get(str(message.Result))
+    result: Any = RESULTS.get(word(message.Result) or "")
     custom = rest(message, "TransactionID", "Units", "UnitCount", *(() if result is None else ("Result",)))
     for index, unit in enumerate(_units(places, letter, started, message.Units)):
         payload = WorkCompletedEvent(
             unit_id=unit.serial,
             station_id=letter.source,
-            result=result or "unknown",
+            result=result or UNKNOWN,
             operator_id=letter.operator,
             start_time=started.started if started else None,
             end_time=letter.sent_at,
@@ -202,7 +204,7 @@ def units_disqualified(message: UnitsDisqualified, letter: Letter) -> Iterator[E
     for index, unit in enumerate(_units(places, letter, units=message.Units)):
         payload = UnitDisqualifiedEvent(
             unit_id=unit.serial,
-            reason=str(message.Reason),
+            reason=word(message.Reason) or UNKNOWN,
             station_id=letter.source,
             timestamp=letter.sent_at,
             comments=message.Comments,
@@ -305,7 +307,7 @@ def _orders(
             action=action,
             part_number=order.PartNumber,
             quantity=kept(custom, "Quantity", order.Quantity, real_number(order.Quantity)),
-            status=str(order.Status),
+            status=word(order.Status),
             timestamp=letter.sent_at,
             revision=order.PartRevision,
             lot=order.LotNumber,
@@ -367,7 +369,7 @@ def _of_unit(
             ),
         )
     if rejected:
-        reasons = {str(c.RejectionReason) for m in materials for c in present(m.NonInstalledComponents)}
+        reasons = {word(c.RejectionReason) for m in materials for c in present(m.NonInstalledComponents)}
         yield (
             EventType.MATERIAL_REJECTED,
             MaterialRejectedEvent(
@@ -375,7 +377,7 @@ def _of_unit(
                 components=rejected,
                 station_id=letter.source,
                 timestamp=letter.sent_at,
-                reason=", ".join(sorted(reasons)),
+                reason=", ".join(sorted(filter(None, reasons))) or None,
                 custom_data=custom,
             ),
         )

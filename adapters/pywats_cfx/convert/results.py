@@ -25,6 +25,7 @@ from pywats_cfx.convert.letter import (
     real_number,
     rest,
     whole_number,
+    word,
 )
 from pywats_cfx.convert.measurements import (
     RESULTS,
@@ -108,7 +109,7 @@ class _Common:
             recipe = None  # another one than was told before: nothing is known of it
         self.station = letter.source
         self.operator = operator_name(tester) or letter.operator
-        self.process = None if method is None else str(method)
+        self.process = word(method)
         self.recipe_name = message.RecipeName or (recipe.name if recipe else None)
         self.recipe_revision = message.RecipeRevision or (recipe.revision if recipe else None)
         order = (self.work.order if self.work else None) or (recipe.work_order if recipe else None)

@@ -365,6 +365,44 @@ def test_how_work_ended_is_not_made_up(line: Line, result: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("Production.UnitsDisqualified", {"PrimaryIdentifier": "a", "Reason": None}, {"reason": "unknown"}),
+        (
+            "ResourcePerformance.MaintenancePerformed",
+            {"MaintenanceType": None},
+            {"maintenance_type": "unknown"},
+        ),
+        (
+            "ResourcePerformance.FaultOccurred",
+            {"Fault": {"FaultOccurrenceId": "F1", "Cause": None, "Severity": None}},
+            {"fault_code": "F1", "fault_message": ""},
+        ),
+        (
+            "ResourcePerformance.CalibrationPerformed",
+            {"Calibration": {"CalibrationType": None, "Status": None}},
+            {"calibration_type": None, "status": None},
+        ),
+        (
+            "InformationSystem.WorkOrderManagement.WorkOrdersCreated",
+            {"NewOrders": [{"Status": None}]},
+            {"status": None},
+        ),
+        (
+            "Production.Assembly.MaterialsInstalled",
+            {"InstalledMaterials": [{"NonInstalledComponents": [{"RejectionReason": None}]}]},
+            {"reason": None},
+        ),
+    ],
+)
+def test_a_member_that_is_null_is_not_the_word_none(
+    line: Line, name: str, body: dict[str, Any], said: dict[str, Any]
+) -> None:
+    event = line(f"CFX.{name}", body)[0]
+    assert {field: event.payload[field] for field in said} == said
+
+
+@pytest.mark.parametrize(
     ("name", "body"),
     [
         (f"{PERFORMANCE}.FaultOccurred", {"Fault": None}),
