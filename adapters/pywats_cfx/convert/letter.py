@@ -105,13 +105,14 @@ class Letter:
         self._event_source = f"cfx:{self.source}"
         self._moments = _in_utc(self.sent_at), _in_utc(received_at)
 
-    @property
-    def zone(self) -> tzinfo:
-        """In which dates without offset are."""
-        return self._zone()
-
-    def _zone(self) -> tzinfo:
-        return self.rules.tz or self.received_at.astimezone().tzinfo or UTC
+    def _zone(self, when: datetime) -> tzinfo:
+        """Of a date without offset: the source's, else this machine's as it is at that date."""
+        if self.rules.tz is not None:
+            return self.rules.tz
+        try:
+            return when.astimezone().tzinfo or UTC
+        except (OSError, OverflowError, ValueError):  # a date before those that the system knows
+            return self.received_at.astimezone().tzinfo or UTC
 
     def time(self, text: str | None) -> datetime | None:
         """A date of the message; None for none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -275,6 +276,24 @@ def test_it_began_with_the_first_test_else_with_the_work_else_when_it_was_sent()
     event = converter.convert(decode(envelope_of(TESTED, body)))[0]
     assert event.payload.start_time == datetime(2026, 11, 23, 6, tzinfo=UTC)
     assert event.payload.custom_data["start_from"] == "work"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the machine's zone cannot be set here")
+def test_a_date_without_offset_is_in_this_machine_s_zone_as_it_is_at_that_date(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        summer, winter = (
+            of_units({"UnitIdentifier": "a", "Tests": [{"TestStartTime": f"2026-{month}-01T12:00:00"}]})[0]
+            for month in ("07", "01")
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert summer.payload.start_time == datetime(2026, 7, 1, 10, tzinfo=UTC)
+    assert winter.payload.start_time == datetime(2026, 1, 1, 11, tzinfo=UTC)
 
 
 # Who, with what, for what
