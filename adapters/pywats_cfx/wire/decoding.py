@@ -139,8 +139,9 @@ def decode_unpacked(text: bytes) -> list[Envelope | CFXDecodeError]:
         try:
             found.append(_decode_one(part))
         except CFXDecodeError as error:
-            path = f"[{place}].{error.path}".rstrip(".") if len(parts) > 1 else error.path
-            found.append(CFXDecodeError(error.reason, path))
+            if len(parts) > 1:
+                error = CFXDecodeError(error.reason, f"[{place}].{error.path}".rstrip("."), part)
+            found.append(error)
     return found
 
 

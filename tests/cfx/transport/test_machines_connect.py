@@ -149,7 +149,7 @@ async def test_a_batch_is_accepted_as_a_whole() -> None:
         ]
 
 
-@pytest.mark.parametrize("data", [b"garbage", b"{}", b"\x1f\x8bbroken", b"[1,2]", b""])
+@pytest.mark.parametrize("data", [b"garbage", b"{}", b"\x1f\x8bbroken", b"[1,2", b"[1]", b""])
 async def test_what_is_no_message_is_accepted_and_kept_as_a_dead_letter_with_its_bytes(data: bytes) -> None:
     async with endpoint() as here, here.machine() as machine:
         sender = await machine.open_sender("a")
@@ -157,6 +157,19 @@ async def test_what_is_no_message_is_accepted_and_kept_as_a_dead_letter_with_its
         await until(here.letters)
         assert here.letters()[0].raw == data
         assert await sender.send(mail_of(sample("fault_temp"))) is Outcome.ACCEPTED
+        assert len(here.seen.events) == 1
+
+
+async def test_what_is_no_message_in_a_batch_is_a_dead_letter_of_its_own_bytes_not_of_the_batch_s() -> None:
+    good = encode(sample("fault_temp"))
+    async with endpoint() as here, here.machine() as machine:
+        sender = await machine.open_sender("a")
+        batch = b"[7," + good + b',{"x": 1}]'
+        assert await sender.send(raw(batch)) is Outcome.ACCEPTED
+        await until(lambda: len(here.letters()) == 2)
+        letters = {letter.raw: str(letter.error) for letter in here.letters()}
+        assert set(letters) == {b"7", b'{"x": 1}'}
+        assert "[2]: an envelope without MessageName" in letters[b'{"x": 1}']
         assert len(here.seen.events) == 1
 
 
