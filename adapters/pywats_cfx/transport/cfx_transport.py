@@ -441,7 +441,8 @@ class CFXTransport(BaseTransport):
         received = first.received_at or first.timestamp
         if self._clocks.heard(source, envelope.short_name, first.timestamp, received):
             self._announce(CLOCK_OFF, source=source, seconds=round(self._clocks.off[source], 1))
-        state = self.converter.context.of(source).state or ""
+        known = self.converter.context.known(source)  # only looked at: it may be lent to a thread
+        state = (known.state if known is not None else None) or ""
         result = first.event_type in {EventType.TEST_RESULT, EventType.INSPECTION_RESULT}
         self._results_due.heard(
             source, trio.current_time(), productive=state.startswith(PRODUCTIVE), result=result
