@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
 from collections.abc import Callable
@@ -25,11 +26,11 @@ from pywats_cfx.amqp1 import (
     connect,
     server_tls,
 )
-from pywats_cfx.config import CFXConfig
+from pywats_cfx.config import CFXConfig, EndpointConfig
 from pywats_cfx.convert import Context, Converter, SourceRules
 from pywats_cfx.errors import CFXError
 from pywats_cfx.messages import CFXMessage
-from pywats_cfx.transport._broker import Broker, tls_of
+from pywats_cfx.transport._broker import Broker, the_one, tls_of
 from pywats_cfx.transport._checking import findings
 from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._intake import Intake
@@ -92,7 +93,7 @@ class CFXTransport(BaseTransport):
     ) -> None:
         super().__init__(name)
         if not isinstance(config, CFXConfig):
-            raise TypeError(f"config must be a CFXConfig, not {config!r}")
+            raise TypeError(f"config must be a CFXConfig, not {type(config).__name__}")
         if converter is not None and rules_of is not None:
             raise ValueError("give a converter or rules_of, not both: a converter has rules of its own")
         self.config: CFXConfig = config
@@ -129,6 +130,7 @@ class CFXTransport(BaseTransport):
         self._token: trio.lowlevel.TrioToken | None = None
         self._connections: Supervisor | None = None
         self._back: list[str] = []
+        self._ways: set[str] = set()
 
     # For users
 
@@ -229,6 +231,7 @@ class CFXTransport(BaseTransport):
 
         Raises:
             CFXError: if nothing is configured to publish to, or the spool is full.
+            StoreClosed: if the spool is kept in a store, and that was closed.
         """
         if self.config.amqp is None or self.config.amqp.publish is None:
             raise CFXError("there is nothing to publish to: AMQPConfig(publish=...) names an address")
@@ -239,7 +242,10 @@ class CFXTransport(BaseTransport):
             self._spool.put(mail)
         else:
             self._spool.check_room(mail)
-            token.run_sync_soon(self._put, mail)
+            try:
+                token.run_sync_soon(self._put, mail)
+            except trio.RunFinishedError:  # then there is no other thread
+                self._spool.put(mail)
         return envelope
 
     def _put(self, mail: AMQPMessage) -> None:
@@ -299,12 +305,13 @@ class CFXTransport(BaseTransport):
                 limits=self._limits(),
                 intake=self._intake,
                 publishing=self._publishing,
-                on_up=partial(self._set_state, TransportState.CONNECTED),
-                on_failed=self._notify_error,
+                on_up=partial(self._way_is_up, "client"),
+                on_failed=partial(self._way_is_down, "client"),
             )
             children.append(ChildSpec("client", broker.run, policy=self._again()))
         self._token = trio.lowlevel.current_trio_token()
         self._intake.open_again()
+        self._ways.clear()
         self._connections = Supervisor(children, name=f"{self.name} connections")
         try:
             await self._connections.run()
@@ -318,6 +325,17 @@ class CFXTransport(BaseTransport):
             if self._listener is not None:
                 await self._listener.close_connections()
             await self._connections.stop()
+
+    def _way_is_up(self, way: str) -> None:
+        """Messages can come by it: while they can by any, the transport is connected."""
+        self._ways.add(way)
+        self._set_state(TransportState.CONNECTED)
+
+    def _way_is_down(self, way: str, error: Exception) -> None:
+        self._ways.discard(way)
+        if not self._ways:
+            self._set_state(TransportState.DISCONNECTED)
+        self._notify_error(error)
 
     def _again(self) -> Backoff:
         """When a connection that was lost is made again."""
@@ -349,13 +367,32 @@ class CFXTransport(BaseTransport):
     # Machines connect to us
 
     async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114 - a child
+        """Listen until cancelled; why it cannot is told, and it is tried again."""
+        task_status.started()
+        failure: Exception | None = None
+        try:
+            self._listener = self._made_listener()
+            async with trio.open_nursery() as nursery:
+                self.listen_port = await nursery.start(self._listener.run)
+                self._way_is_up("listener")
+        except* Exception as group:  # noqa: BLE001 - raised again, out of its group
+            failure = the_one(group)
+        finally:
+            self._listener = self.listen_port = None
+        if failure is not None:
+            if isinstance(failure, OSError):  # also of TLS; it does not say of what
+                failure = _named(failure, self.config.endpoint)
+            self._way_is_down("listener", failure)
+            raise failure
+
+    def _made_listener(self) -> Listener:
         endpoint = self.config.endpoint
         tls = None
         if endpoint.tls_cert is not None:
             tls = server_tls(
                 cert_file=endpoint.tls_cert, key_file=endpoint.tls_key, client_ca_file=endpoint.tls_client_ca
             )
-        listener = self._listener = Listener(
+        return Listener(
             ListenerConfig(
                 container=endpoint.cfx_handle,
                 host=endpoint.listen_host,
@@ -368,13 +405,6 @@ class CFXTransport(BaseTransport):
             takes=self._takes,
             gives=self._gives,
         )
-        task_status.started()
-        try:
-            async with trio.open_nursery() as nursery:
-                self.listen_port = await nursery.start(listener.run)
-                self._set_state(TransportState.CONNECTED)
-        finally:
-            self._listener = self.listen_port = None
 
     def _takes(self, request: LinkRequest) -> OnDelivery | None:
         addresses = self.config.endpoint.addresses
@@ -411,7 +441,8 @@ class CFXTransport(BaseTransport):
         received = first.received_at or first.timestamp
         if self._clocks.heard(source, envelope.short_name, first.timestamp, received):
             self._announce(CLOCK_OFF, source=source, seconds=round(self._clocks.off[source], 1))
-        state = self.converter.context.of(source).state or ""
+        known = self.converter.context.known(source)  # only looked at: it may be lent to a thread
+        state = (known.state if known is not None else None) or ""
         result = first.event_type in {EventType.TEST_RESULT, EventType.INSPECTION_RESULT}
         self._results_due.heard(
             source, trio.current_time(), productive=state.startswith(PRODUCTIVE), result=result
@@ -445,6 +476,20 @@ class CFXTransport(BaseTransport):
         await self.publish_event_async(
             Event(event_type=EventType.ASSET_STATE_CHANGED, payload=payload, source=f"cfx:{source}")
         )
+
+
+def _named(error: OSError, endpoint: EndpointConfig) -> CFXError:
+    """Why an endpoint cannot listen, with what there is to check."""
+    text = f"cannot listen on {endpoint.listen}: {error.strerror or error}. Check "
+    if error.errno == errno.EADDRINUSE:
+        text += "who else listens there, or take another port"
+    elif endpoint.tls_cert is not None:
+        text += "tls_cert, tls_key and tls_client_ca, and that the address is one of this machine"
+    else:
+        text += "that the address is one of this machine, and that the port may be taken"
+    named = CFXError(text)
+    named.__cause__ = error
+    return named
 
 
 async def _hold(sender: Sender) -> None:

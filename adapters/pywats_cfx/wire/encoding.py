@@ -26,7 +26,7 @@ from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.times import wire_duration, wire_time
 from pywats_events.models import new_id, now
 
-__all__ = ["complete", "encode", "encode_batch", "plain"]
+__all__ = ["complete", "encode", "encode_batch", "places_for_several", "plain"]
 
 
 def encode(envelope: Envelope, *, compress: bool = False) -> bytes:
@@ -152,7 +152,7 @@ def _plain_other(value: Any, path: str) -> str:
 def _plain_struct(value: CFXStructure, path: str, tagged: bool) -> dict[str, Any]:
     kind = type(value)
     tree: dict[str, Any] = {"$type": kind.__struct_config__.tag} if tagged else {}
-    several = _places_for_several(kind)
+    several = places_for_several(kind)
     for name in kind.CFX_ORDER or kind.__struct_fields__:
         inner = getattr(value, name)
         if name in kind.CFX_COMPUTED:
@@ -164,7 +164,7 @@ def _plain_struct(value: CFXStructure, path: str, tagged: bool) -> dict[str, Any
 
 
 @cache
-def _places_for_several(kind: type[CFXStructure]) -> frozenset[str]:
+def places_for_several(kind: type[CFXStructure]) -> frozenset[str]:
     """The fields that may hold objects of several classes, which `$type` tells apart."""
     return frozenset(field.name for field in msgspec.structs.fields(kind) if _holds_several(field.type))
 

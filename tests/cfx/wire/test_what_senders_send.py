@@ -329,6 +329,17 @@ def test_a_gzip_bomb_is_not_unpacked() -> None:
         decode(b" " * 2000, max_message=1000)
 
 
+def test_a_bare_nan_in_a_batch_costs_no_message() -> None:
+    good = '{"MessageName":"CFX.Heartbeat","MessageBody":{"CFXHandle":"\u00e9 , ]"}}'.encode()
+    bare = b'{"MessageName":"A.B","MessageBody":{"x":NaN,"y":[-Infinity]}}'
+    one, other, last = decode_batch(b"[ " + good + b" ,\n" + bare + b"," + good + b" ]")
+    assert (one.raw, other.raw, last.raw) == (good, bare, good)
+    assert encode(other) == bare
+    for broken in (b",]", b"", b"] x"):
+        with pytest.raises(CFXDecodeError, match=r"no JSON array of messages: no JSON: .* at character"):
+            decode_each(b"[" + bare + broken)
+
+
 def test_a_batch_has_a_bound() -> None:
     with pytest.raises(CFXDecodeError, match=f"{MAX_BATCH} are allowed"):
         decode_batch(b"[" + b"1," * MAX_BATCH + b"1]")
