@@ -15,15 +15,17 @@ class CFXDecodeError(CFXError):
     Attributes:
         path: where in the message, such as `MessageBody.TestedUnits[0].Tests`; "" for the whole.
         reason: why.
+        raw: its JSON, where it is one of a batch; None where it is all that came.
         blames_item: no retry can succeed, so a retry policy gives the message up at once.
     """
 
     blames_item = True
 
-    def __init__(self, reason: str, path: str = "") -> None:
+    def __init__(self, reason: str, path: str = "", raw: bytes | None = None) -> None:
         super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = reason
         self.path = path
+        self.raw = raw
 
 
 class CFXTooLarge(CFXDecodeError):

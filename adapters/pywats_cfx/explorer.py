@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.generate is None and (options.serial is not None or options.failed):
+        parser.error("--serial and --failed are of --generate")
     screen = _Screen(colours=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     try:
         return _run(options, screen, parser)
@@ -164,19 +166,29 @@ def _list(screen: _Screen) -> None:
     screen.line("--sample NAME shows one, --convert NAME what becomes of it.", DIM)
 
 
-def _convert(envelopes: Iterable[Envelope], screen: _Screen) -> None:
+def _convert(envelopes: Iterable[Envelope], screen: _Screen) -> list[CFXError]:
+    """Show the events of messages; gives why others have none."""
     converter = Converter()
+    told: list[dict[str, Any]] = []
+    broken: list[CFXError] = []
     for envelope in envelopes:
-        encode(envelope)  # sets the ids that the events' are made from
-        events = converter.convert(envelope)
+        try:
+            encode(envelope)  # sets the ids that the events' are made from
+            events = converter.convert(envelope)
+        except CFXError as error:
+            broken.append(error)
+            continue
         if not screen.colours:
-            screen.json([{**event.to_dict(), "in_wats": _goes_to(event)} for event in events])
+            told += [{**event.to_dict(), "in_wats": _goes_to(event)} for event in events]
             continue
         screen.line(f"{envelope.MessageName} from {envelope.Source}: {_counted(len(events), 'event')}", BOLD)
         for event in events:
             screen.line()
             screen.line(f"{event.type_name or event.event_type} -> {_goes_to(event)}", BOLD)
             screen.json(_without_blanks(event.to_dict()))
+    if not screen.colours:
+        screen.json(told)
+    return broken
 
 
 def _counted(count: int, what: str) -> str:
@@ -202,8 +214,8 @@ def _file(path: Path, screen: _Screen, program: str) -> int:
         found = decode_each(_enveloped(path.read_bytes(), path))
     except CFXDecodeError as error:
         raise CFXError(f"{path}: {error}") from None
-    _convert([one for one in found if isinstance(one, Envelope)], screen)
-    broken = [one for one in found if not isinstance(one, Envelope)]
+    broken: list[CFXError] = [one for one in found if not isinstance(one, Envelope)]
+    broken += _convert([one for one in found if isinstance(one, Envelope)], screen)
     for one in broken:
         sys.stderr.write(f"{program}: {path}: {one}\n")
     return 1 if broken else 0

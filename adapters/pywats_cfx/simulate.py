@@ -42,7 +42,7 @@ GIVE_UP: Final = 5.0
 """Seconds between two tries of a peer that is away, at the most."""
 ORDER: Final = 25
 """Panels of a work order."""
-METHODS: Final = (*s.TestMethod, *s.InspectionMethod)
+METHODS: Final = tuple(dict.fromkeys([*s.TestMethod, *s.InspectionMethod]))
 PROGRAM: Final = "python -m pywats_cfx.simulate"
 
 
@@ -211,7 +211,7 @@ class Simulation:
         url: the peer: `amqp://host:port`.
         address: the peer's address that it sends to.
         rate: messages per second; inf for as fast as the peer accepts them.
-        count: messages in all; None for no end.
+        count: messages in all, 1 or more; None for no end.
         outages: the share of messages before which the machine goes away for a moment, 0 to 1.
         handle: its CFX handle.
         seed: for the same outages again.
@@ -241,6 +241,10 @@ class Simulation:
     ) -> None:
         if not rate > 0:
             raise ValueError(f"rate must be more than 0 messages per second, not {rate}")
+        if count is not None and count < 1:
+            raise ValueError(f"count must be at least 1, not {count}")
+        if not 0 <= outages <= 1:
+            raise ValueError(f"outages must be between 0 and 1, not {outages}")
         self._client = ClientConfig(url=url, container=handle)
         self._messages = machine.messages()
         self._address = address

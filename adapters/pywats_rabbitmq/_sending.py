@@ -7,7 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pywats_rabbitmq.config import RabbitConfig
-from pywats_rabbitmq.connection import check_cancelled, connected, error_kinds, lost, open_channel
+from pywats_rabbitmq.connection import (
+    check_cancelled,
+    connected,
+    declare_exchanges,
+    error_kinds,
+    lost,
+    open_channel,
+)
 from pywats_rabbitmq.delivery import Properties
 from pywats_rabbitmq.errors import RabbitConnectionLost, RabbitError, RabbitNotAccepted, RabbitUnroutable
 
@@ -42,6 +49,7 @@ class Sending:
             RabbitError: why there is no connection, or none any more.
         """
         async with connected(self._config) as connection:
+            await declare_exchanges(connection, self._config)
             channel = await open_channel(connection)
             channel.closing.add_done_callback(self._closed)
             self._channel = channel

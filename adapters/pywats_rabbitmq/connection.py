@@ -37,6 +37,7 @@ __all__ = [
     "check_cancelled",
     "connected",
     "declare",
+    "declare_exchanges",
     "described",
     "error_kinds",
     "library",
@@ -144,15 +145,32 @@ async def declare(connection: AbstractConnection, config: RabbitConfig) -> None:
     Raises:
         RabbitError: if something is there in another way, or may not be made.
     """
+    await declare_exchanges(connection, config)
     try:
         if config.declare:
             await _declare_queue(connection, config)
         channel = await open_channel(connection)
         for binding in config.bindings:
-            if binding.declare is not None:
-                await channel.exchange_declare(binding.exchange, exchange_type=binding.declare, durable=True)
             for key in binding.keys:
                 await channel.queue_bind(config.queue, binding.exchange, key)
+        await channel.close()
+    except Exception as error:
+        raise described(error, config) from error
+
+
+async def declare_exchanges(connection: AbstractConnection, config: RabbitConfig) -> None:
+    """Make the exchanges that are to be made where they are missing.
+
+    Raises:
+        RabbitError: if one is there in another way, or may not be made.
+    """
+    wanted = {one.exchange: one.declare for one in config.bindings if one.declare is not None}
+    if not wanted:
+        return
+    try:
+        channel = await open_channel(connection)
+        for exchange, kind in wanted.items():
+            await channel.exchange_declare(exchange, exchange_type=kind, durable=True)
         await channel.close()
     except Exception as error:
         raise described(error, config) from error

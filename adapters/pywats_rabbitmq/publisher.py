@@ -67,7 +67,7 @@ class RabbitPublisher:
 
     Args:
         bridge: runs the asyncio side; it must be up.
-        config: of the broker; what it says of a queue is not used.
+        config: of the broker; of what it says of a queue only the exchanges are used that are to be made.
         window: so many may wait for their confirmation; more callers wait before they send. At least 1.
 
     Raises:

@@ -165,7 +165,7 @@ def _misc_infos(event: Event, result: TestResultEvent, source: str) -> list[dict
         "Start from": custom.get("start_from"),
         "Sampling": None if sampling is None else in_words(sampling),
         "Panel": result.batch_sn,
-        "Panel position": result.test_socket,
+        "Panel position": _panel_position(result),
         "Verification": result.verification,
         "Inspections total": custom.get("TotalInspectionCount"),
         "PCB variant": custom.get("PCBVariant"),
@@ -176,6 +176,13 @@ def _misc_infos(event: Event, result: TestResultEvent, source: str) -> list[dict
         for description, text in texts.items()
         if text is not None and text != ""
     ]
+
+
+def _panel_position(result: TestResultEvent) -> object:
+    """Where a unit is on its panel, also where its message told of it alone and so of no socket."""
+    if result.test_socket is not None or result.batch_sn is None:
+        return result.test_socket
+    return result.custom_data.get("unit_position")
 
 
 def is_reported(result: TestResultEvent) -> bool:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pywats_cfx import decode, encode
-from pywats_cfx.convert import Converter
+from pywats_cfx.convert import Converter, Letter
+from pywats_cfx.convert.converter import _STANDARD
 from pywats_cfx.explorer import main
 from pywats_cfx.messages import names
 from pywats_cfx.samples import SAMPLES, envelope_of
 from pywats_cfx.samples.generated import KINDS, generated
+from pywats_events import Event
 from support.cfx import sample_bodies
 from support.house import run_python
 
@@ -109,6 +112,30 @@ def test_a_file_is_read_and_what_is_broken_in_it_is_said(
     captured = capsys.readouterr()
     assert json.loads(captured.out)[0]["event_type"] == "asset.fault"
     assert "[1]: an envelope is an object, not a number" in captured.err
+
+
+def test_all_messages_of_a_file_are_one_list_in_a_pipe_also_where_one_cannot_be_converted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(message: Any, letter: Letter) -> list[Event]:
+        raise ValueError("no events")
+
+    monkeypatch.setitem(_STANDARD, "CFX.Production.UnitsArrived", fail)
+    path = tmp_path / "messages.json"
+    parts = [encode(envelope_of(name)) for name in ("fault_temp", "units_arrived", "units_departed")]
+    path.write_bytes(b"[" + b",".join(parts) + b"]")
+    assert main(["--file", str(path)]) == 1
+    captured = capsys.readouterr()
+    kinds = [event["event_type"] for event in json.loads(captured.out)]
+    assert set(kinds) == {"asset.fault", "production.unit_departed"}
+    assert "UnitsArrived" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_options_of_another_command_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--sample", "fault_temp", "--failed"])
+    assert "--serial and --failed are of --generate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,8 @@ async def test_a_peer_that_refuses_it_ends_it(capsys: pytest.CaptureFixture[str]
         (["--to", "amqp://localhost:1", "--method", "XYZ"], "method must be one of Human, Automated, ICT"),
         (["--to", "amqp://localhost:1", "--failed", "2"], "failed must be between 0 and 1"),
         (["--to", "amqp://localhost:1", "--rate", "-1"], "rate must be more than 0"),
+        (["--to", "amqp://localhost:1", "--count", "0"], "count must be at least 1, not 0"),
+        (["--to", "amqp://localhost:1", "--outages", "5"], "outages must be between 0 and 1, not 5"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_1(

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pywats_cfx import decode
-from pywats_cfx.convert import Converter
+from pywats_cfx.convert import Converter, SourceRules
 from pywats_cfx.samples import SAMPLES
 from pywats_cfx.samples import envelope_of as sample_envelope
 from pywats_events import Event, EventType
@@ -70,6 +70,18 @@ def test_the_documented_units_tested_becomes_the_documented_report() -> None:
     body = json.loads(sample.read_text(encoding="utf-8"))
     events = Converter().convert(decode(envelope_of(sample.stem.partition("--")[0], body)))
     assert report_of(events[0], HERE, PART) == json.loads(EXAMPLE.read_text())
+
+
+@pytest.mark.parametrize(("position", "said"), [(2, "2"), ("B", "B")])
+def test_a_unit_that_is_sent_alone_has_its_panel_position_all_the_same(position: object, said: str) -> None:
+    rules = SourceRules(unit_ids="panel")
+    body = {"TestMethod": "ICT", "TestedUnits": [{"UnitIdentifier": "P1", "UnitPositionNumber": position}]}
+    message = decode(envelope_of("CFX.Production.TestAndInspection.UnitsTested", body))
+    event = Converter(rules_of=lambda source: rules).convert(message)[0]
+    made = report_of(event, HERE, PART)
+    infos = {info["description"]: info["text"] for info in made["miscInfos"]}
+    assert (made["sn"], infos["Panel"], infos["Panel position"]) == (f"P1-{said}", "P1", said)
+    assert "testSocketIndex" not in made["uut"]
 
 
 @pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.category == "test"])

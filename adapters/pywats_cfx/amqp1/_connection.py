@@ -69,6 +69,7 @@ class Connection:
     Attributes:
         peer: the peer's container id, once the connection is open.
         user: as whom the peer, or this client, has logged in.
+        product: what the peer that we came to says that it is, such as RabbitMQ; "" if it does not say.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Connection:
         self.where = where
         self.peer: str = ""
         self.user: str | None = None
+        self.product: str = ""
         self.deliveries: int = 0
         self._carrier = Carrier(stream, engine, where=where, on_event=self._on_event, on_end=self._on_end)
         self._admit = admit
@@ -200,7 +202,7 @@ class Connection:
             sender.notify()
 
     def _on_opened(self, event: Opened) -> None:
-        self.peer, self.user = event.container, event.user
+        self.peer, self.user, self.product = event.container, event.user, event.product
         self._carrier.opened.set()
 
     def _on_failed(self, event: Failed) -> None:

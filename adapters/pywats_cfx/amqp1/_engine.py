@@ -352,7 +352,12 @@ class Engine:
         if isinstance(self._sasl, SaslServer):
             self._connection.open()
         self._events.append(
-            Opened(self._connection.remote_container or "", self._connection.remote_hostname, self._sasl.user)
+            Opened(
+                self._connection.remote_container or "",
+                self._connection.remote_hostname,
+                self._sasl.user,
+                "" if isinstance(self._sasl, SaslServer) else _product_of(self._connection),
+            )
         )
 
     def _on_close(self, event: ProtonEvent) -> None:
@@ -470,6 +475,21 @@ class Engine:
 def _log_what_proton_says(transport: Transport, text: str) -> None:
     """What it would write to the console itself; with PN_TRACE_FRM=1 each frame."""
     _log.debug("%s", text)
+
+
+def _product_of(connection: Connection) -> str:
+    """What a broker says that it is, such as RabbitMQ; nothing where it says none that can be read."""
+    try:
+        said = connection.remote_properties
+    except (
+        ProtonException,
+        ValueError,
+        TypeError,
+        LookupError,
+    ):  # maps of whatever, with texts that are none
+        return ""
+    product = said.get("product") if isinstance(said, dict) else None
+    return str(product) if isinstance(product, str) else ""
 
 
 def _reason(condition: Condition | None) -> tuple[str, str]:

@@ -22,11 +22,12 @@ __all__ = [
 
 
 class Opened(NamedTuple):
-    """The peer has opened the connection: who it is, what it asked for, and as whom it logged in."""
+    """The peer has opened the connection: who and what it is, what it asked for, and as whom it logged in."""
 
     container: str
     hostname: str | None
     user: str | None
+    product: str = ""
 
 
 class Closed(NamedTuple):

@@ -10,6 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote, urlsplit
 
+from pywats_cfx.config._checks import (
+    check_count,
+    check_host,
+    check_port,
+    check_seconds,
+    check_secret,
+    check_switch,
+    check_text,
+    texts,
+)
+from pywats_cfx.config.addresses import destination_of
 from pywats_cfx.config.exchange import ExchangeConfig, RetryConfig
 from pywats_events.secrets import SecretText, revealed
 
@@ -18,29 +29,14 @@ __all__ = ["AMQPConfig", "CFXConfig", "EndpointConfig"]
 LONGEST_HANDLE: Final = 180
 """Bytes; the longest name of a message has 69, and there may be vendors' own."""
 
+SWITCHES: Final = (
+    "fail_open",
+    "publish_endpoint_connected",
+    "publish_endpoint_disconnected",
+    "log_messages",
+)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MiB = 1024 * 1024
-
-
-def _check_port(name: str, port: object, least: int = 1) -> None:
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"{name} must be an int, not {port!r}")
-    if not least <= port <= 65535:
-        raise ValueError(f"{name} must be between {least} and 65535, not {port}")
-
-
-def _check_seconds(name: str, seconds: object) -> None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}")
-    if not 0 < seconds < float("inf"):
-        raise ValueError(f"{name} must be more than 0 seconds and finite, not {seconds!r}")
-
-
-def _check_count(name: str, count: object) -> None:
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"{name} must be an int, not {count!r}")
-    if count < 1:
-        raise ValueError(f"{name} must be at least 1, not {count}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +59,9 @@ class AMQPConfig:
         channel_max: accepted for the name's sake; as many channels as are needed are opened, two at most.
         frame_max: as `channel_max`; the size of frames is agreed with the broker.
         protocol: "amqp1" (AMQP 1.0), "amqp091" (RabbitMQ's own), or "auto": 1.0, and RabbitMQ's own
-            where the broker answers that it speaks only that.
+            where the broker answers that it speaks only that, or is a RabbitMQ that is to give a queue: by
+            1.0 it declares none. That is so where nothing is in `subscribe`, and a `queue` is named or
+            nothing published.
         subscribe: addresses to receive from by AMQP 1.0; `/amq/queue/NAME` of RabbitMQ 3.
         publish: address to publish to; `/exchange/NAME` of RabbitMQ 3, which is understood by either
             protocol, with the routing key `HANDLE.MessageName`; None publishes nothing.
@@ -98,18 +96,45 @@ class AMQPConfig:
     prefetch: int = 100
 
     def __post_init__(self) -> None:
-        if not self.host or not isinstance(self.host, str):
-            raise ValueError(f"host must be a name or an address, not {self.host!r}")
+        check_text("host", self.host)
+        check_host(self.host)
         if self.port is not None:
-            _check_port("port", self.port)
+            check_port("port", self.port)
+        for name in ("username", "queue", "publish", "ssl_ca_path", "ssl_cert_path", "ssl_key_path"):
+            check_text(name, getattr(self, name), optional=True)
+        for name in ("virtual_host", "exchange"):
+            check_text(name, getattr(self, name), empty=True)
+        check_secret("password", self.password)
         for name in ("subscribe", "topics"):
-            if not isinstance(getattr(self, name), tuple):
-                raise TypeError(f"{name} must be a tuple of texts, not {getattr(self, name)!r}")
+            object.__setattr__(self, name, texts(name, getattr(self, name)))
+        for name, most in (("prefetch", 65_535), ("heartbeat", 65_534)):
+            check_count(name, getattr(self, name), most)
+        for name in ("window", "channel_max", "frame_max"):
+            check_count(name, getattr(self, name))
+        check_seconds("connection_timeout", self.connection_timeout)
+        self._check_tls()
+        self._check_protocol()
+
+    def _check_protocol(self) -> None:
+        """Check that what is said of one protocol is not said where another is spoken."""
         if self.protocol not in {"auto", "amqp1", "amqp091"}:
             raise ValueError(f'protocol must be "auto", "amqp1" or "amqp091", not {self.protocol!r}')
-        for name in ("window", "prefetch", "heartbeat", "channel_max", "frame_max"):
-            _check_count(name, getattr(self, name))
-        _check_seconds("connection_timeout", self.connection_timeout)
+        if self.exchange and not self.topics:
+            raise ValueError(
+                'topics must not be empty where the queue is bound: exchange="" binds it to nothing'
+            )
+        if self.protocol == "amqp091":
+            if self.subscribe:
+                raise ValueError(
+                    "subscribe is of AMQP 1.0; by AMQP 0-9-1 queue, exchange and topics say what comes"
+                )
+            if self.publish is not None:
+                destination_of(self.publish)
+
+    def _check_tls(self) -> None:
+        check_switch("use_ssl", self.use_ssl)
+        if self.ssl_key_path is not None and self.ssl_cert_path is None:
+            raise ValueError("ssl_key_path needs ssl_cert_path: a key without a certificate shows nothing")
         if self.ssl_verify is not True:
             raise ValueError(
                 "ssl_verify must be True: give ssl_ca_path with the certificate to trust instead"
@@ -126,7 +151,8 @@ class AMQPConfig:
         user = f"{quote(self.username, safe='')}:{password}@" if self.username else ""
         path = "" if self.virtual_host in {"", "/"} else f"/{quote(self.virtual_host.lstrip('/'), safe='')}"
         scheme, port = ("amqps", 5671) if self.use_ssl else ("amqp", 5672)
-        return f"{scheme}://{user}{self.host}:{self.port or port}{path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{user}{host}:{self.port or port}{path}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +198,7 @@ class EndpointConfig:
     heartbeat: float = 60.0
 
     def __post_init__(self) -> None:
+        check_text("cfx_handle", self.cfx_handle, empty=True)
         if not self.cfx_handle.strip("/"):
             raise ValueError(
                 "cfx_handle must name this endpoint, such as //Company/WATS/Station1, "
@@ -182,16 +209,45 @@ class EndpointConfig:
                 f"cfx_handle must have at most {LONGEST_HANDLE} bytes, for a broker's routing key is "
                 f"HANDLE.MessageName and has at most 255; this one has {len(self.cfx_handle.encode())}"
             )
-        _check_seconds("heartbeat", self.heartbeat)
+        check_seconds("heartbeat", self.heartbeat)
+        for name in ("vendor", "model_number", "serial_number", "software_version"):
+            check_text(name, getattr(self, name), empty=True)
+        for name in ("number_of_lanes", "number_of_stages"):
+            check_count(name, getattr(self, name))
+        for name in ("listen", "network_uri", "tls_cert", "tls_key", "tls_client_ca"):
+            check_text(name, getattr(self, name), optional=True)
+        if self.addresses is not None:
+            object.__setattr__(self, "addresses", texts("addresses", self.addresses))
+        self._check_logins()
         if self.listen is not None:
             self._check_listen(self.listen)
 
+    def _check_logins(self) -> None:
+        """Check that who may come is said plainly, and that somebody may."""
+        check_switch("anonymous", self.anonymous)
+        if not isinstance(self.users, Mapping):
+            raise TypeError(
+                f"users must be a mapping from names to passwords, not {type(self.users).__name__}"
+            )
+        for name, password in self.users.items():
+            check_text("a name in users", name)
+            check_secret(f"users[{name!r}]", password)
+            if password == "":
+                raise ValueError(f"users[{name!r}] must not be empty: anybody could log in by that name")
+        for name in ("tls_key", "tls_client_ca"):
+            if getattr(self, name) is not None and self.tls_cert is None:
+                raise ValueError(f"{name} needs tls_cert: without TLS no certificate is asked for or shown")
+        if not self.anonymous and not self.users and self.tls_client_ca is None:
+            raise ValueError("nobody could log in: allow anonymous, or give users or tls_client_ca")
+
     def _check_listen(self, listen: str) -> None:
         parts = urlsplit(listen)
+        if "@" in parts.netloc:
+            raise ValueError("listen must have no user and password: users= says who may log in")
         if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
             raise ValueError(f"listen must be amqp://HOST:PORT or amqps://HOST:PORT, not {listen!r}")
         try:
-            _check_port("the port of listen", self.listen_port, least=0)
+            check_port("the port of listen", self.listen_port, least=0)
         except ValueError:
             raise ValueError(f"the port of listen must be between 0 and 65535, in {listen!r}") from None
         if (parts.scheme == "amqps") is not (self.tls_cert is not None):
@@ -260,19 +316,26 @@ class CFXConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.endpoint, EndpointConfig):
-            raise TypeError(f"endpoint must be an EndpointConfig, not {self.endpoint!r}")
+            raise TypeError(f"endpoint must be an EndpointConfig, not {type(self.endpoint).__name__}")
         if self.amqp is not None and not isinstance(self.amqp, AMQPConfig):
-            raise TypeError(f"amqp must be an AMQPConfig or None, not {self.amqp!r}")
+            raise TypeError(f"amqp must be an AMQPConfig or None, not {type(self.amqp).__name__}")
         if self.endpoint.listen is None and self.amqp is None:
             raise ValueError(
                 "the endpoint neither listens nor connects: "
                 "give EndpointConfig(listen=...) or amqp=AMQPConfig(...)"
             )
+        self._check_values()
+        if self.exchange is not None:
+            self._take_names_of(self.exchange)
+
+    def _check_values(self) -> None:
         for name in ("max_message", "max_unsettled", "max_spooled", "max_spooled_bytes", "repeat_window"):
-            _check_count(name, getattr(self, name))
-        _check_seconds("request_timeout", self.request_timeout)
+            check_count(name, getattr(self, name))
+        check_seconds("request_timeout", self.request_timeout)
         if self.no_results_for is not None:
-            _check_seconds("no_results_for", self.no_results_for)
+            check_seconds("no_results_for", self.no_results_for)
+        for name in SWITCHES:
+            check_switch(name, getattr(self, name))
         if self.auto_reconnect is not True:
             raise ValueError(
                 "auto_reconnect must be True: a connection that is lost is always made again; "
@@ -282,8 +345,6 @@ class CFXConfig:
             raise ValueError(f"log_level must be one of {', '.join(LEVELS)}, not {self.log_level!r}")
         if not isinstance(self.retry, RetryConfig):
             raise TypeError(f"retry must be a RetryConfig, not {self.retry!r}")
-        if self.exchange is not None:
-            self._take_names_of(self.exchange)
 
     def _take_names_of(self, exchange: ExchangeConfig) -> None:
         """Say with our names what was said with those of 0.6."""
@@ -304,15 +365,22 @@ class CFXConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read it from nested mappings, for instance of a YAML file.
+        """Read it from nested mappings, for instance of a YAML file; lists of texts may be lists there.
 
         Raises:
-            TypeError: for a name that there is not.
+            TypeError: for a name that there is not, or one that is missing.
         """
         given = dict(values)
-        endpoint = EndpointConfig(**given.pop("endpoint", {}))
-        kinds = {"amqp": AMQPConfig, "exchange": ExchangeConfig, "retry": RetryConfig}
+        kinds = {
+            "endpoint": EndpointConfig,
+            "amqp": AMQPConfig,
+            "exchange": ExchangeConfig,
+            "retry": RetryConfig,
+        }
         for name, kind in kinds.items():
-            if given.get(name) is not None:
-                given[name] = kind(**given[name])
-        return cls(endpoint=endpoint, **given)
+            inner = given.get(name)
+            if isinstance(inner, Mapping):
+                given[name] = kind(**inner)
+            elif inner is None:
+                given.pop(name, None)  # a key without a value in a file
+        return cls(**given)

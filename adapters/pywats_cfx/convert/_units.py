@@ -16,6 +16,9 @@ _PREFIXES: Final = {
 }  # fmt: skip
 LONGEST: Final = 64
 """Characters of two units; longer texts are none, and are not remembered."""
+LEAST_PLAIN: Final = 1e-4
+MOST_PLAIN: Final = 1e16
+"""From the one, below the other, Python writes a number without an exponent."""
 _SPELLINGS: Final = (
     "ohm: ohm ohms r; v: v volt volts; a: a amp amps ampere; f: f farad; h: h henry; w: w watt;"
     "hz: hz hertz; s: s sec second seconds; m: m meter; g: g gram; pa: pa pascal; bar: bar; n: n newton;"
@@ -64,7 +67,6 @@ def converted(value: float, unit: str | None, into: str | None) -> float | None:
 
 def scaled(value: float, power: int) -> float:
     """A value times a power of ten, as its decimal digits say: a quotient of floats has other last ones."""
-    if not power or not isfinite(value):
-        return value
-    text = repr(value)
-    return float(f"{text}e{power}") if "e" not in text else float(Decimal(text).scaleb(power))
+    if LEAST_PLAIN <= abs(value) < MOST_PLAIN:
+        return float(f"{value!r}e{power}")
+    return float(Decimal(repr(value)).scaleb(power)) if value and isfinite(value) else value

@@ -1,7 +1,7 @@
 """What earlier messages told about a source, and completes its later ones; bounded.
 
 WorkStarted, RecipeActivated, OperatorActivated, work orders and open faults are remembered:
-10,000 transactions a source, and nothing for longer than 24 hours.
+10,000 of a kind a source, and nothing but a source's state for longer than 24 hours.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ __all__ = [
     "OpenFault",
     "Part",
     "Place",
+    "Places",
+    "Position",
     "Recipe",
     "SourceMemory",
     "Transaction",
@@ -26,9 +28,14 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Key: TypeAlias = str | int | None
+Position: TypeAlias = int | str
+"""Where on a panel or carrier; a text where the sender has no number."""
+Places: TypeAlias = tuple[tuple[str | None, Position | None], ...]
+"""Identifier and position of units."""
 
 MOST: Final = 10_000
-"""Transactions of a source, and as many faults and work orders."""
+"""Transactions of a source, and as many faults, lanes and work orders."""
 SOURCES: Final = 10_000
 """Sources; whoever was silent longest is forgotten."""
 LONGEST: Final = timedelta(hours=24)
@@ -57,7 +64,7 @@ class Transaction:
     """
 
     primary: str | None
-    units: tuple[tuple[str | None, int | None], ...]
+    units: Places
     started: datetime
     lane: int | None = None
     recipe: Recipe | None = None
@@ -96,7 +103,7 @@ class Place(NamedTuple):
 
     part: Part
     source: str = ""
-    key: str | int | None = None
+    key: Key = None
 
 
 class Change(NamedTuple):
@@ -113,28 +120,28 @@ def _ignore(key: Any) -> None:
 class _Bounded(Generic[T]):
     """Values by key; beyond a number, and after a time, the oldest go."""
 
-    def __init__(self, most: int = MOST, changing: Callable[[str], object] = _ignore) -> None:
+    def __init__(self, most: int = MOST, changing: Callable[[Key], object] = _ignore) -> None:
         self._most = most
         self._changing = changing
-        self._kept: OrderedDict[str, tuple[datetime, T]] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[datetime, T]] = OrderedDict()
 
-    def put(self, key: str, value: T, now: datetime) -> None:
+    def put(self, key: Key, value: T, now: datetime) -> None:
         self._changing(key)
         self._kept[key] = (now, value)
         self._kept.move_to_end(key)
         while len(self._kept) > self._most or self._oldest() < now - LONGEST:
             self.pop(next(iter(self._kept)))
 
-    def get(self, key: str | None, now: datetime) -> T | None:
-        kept = self._kept.get(key) if key is not None else None
+    def get(self, key: Key, now: datetime) -> T | None:
+        kept = self._kept.get(key)
         return None if kept is None or kept[0] < now - LONGEST else kept[1]
 
-    def pop(self, key: str) -> None:
+    def pop(self, key: Key) -> None:
         if key in self._kept:
             self._changing(key)
             del self._kept[key]
 
-    def put_back(self, key: str, dated: tuple[datetime, T] | None) -> None:
+    def put_back(self, key: Key, dated: tuple[datetime, T] | None) -> None:
         """Have it as `dated` said, as the oldest; None for nothing."""
         if dated is None:
             self._kept.pop(key, None)
@@ -142,11 +149,11 @@ class _Bounded(Generic[T]):
             self._kept[key] = dated
             self._kept.move_to_end(key, last=False)
 
-    def dated(self, key: str) -> tuple[datetime, T] | None:
+    def dated(self, key: Key) -> tuple[datetime, T] | None:
         """When a value was put, and the value."""
         return self._kept.get(key)
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Key]:
         return iter(self._kept)
 
     def _oldest(self) -> datetime:
@@ -154,18 +161,6 @@ class _Bounded(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._kept)
-
-
-class _Recipes(dict[int | None, Recipe]):
-    """Recipes by lane."""
-
-    def __init__(self, changing: Callable[[int | None], object]) -> None:
-        super().__init__()
-        self._changing = changing
-
-    def __setitem__(self, lane: int | None, recipe: Recipe) -> None:
-        self._changing(lane)
-        super().__setitem__(lane, recipe)
 
 
 class SourceMemory:
@@ -182,30 +177,25 @@ class SourceMemory:
     """
 
     def __init__(self, source: str = "", changing: Callable[[Place], object] = _ignore) -> None:
-        def at(part: Part) -> Callable[[Any], object]:
+        def at(part: Part) -> Callable[[Key], object]:
             return lambda key: changing(Place(part, source, key))
 
         self.transactions: _Bounded[Transaction] = _Bounded(changing=at("transaction"))
         self.faults: _Bounded[OpenFault] = _Bounded(changing=at("fault"))
-        self.recipes: dict[int | None, Recipe] = _Recipes(at("recipe"))
-        self._operator: str | None = None
+        self.recipes: _Bounded[Recipe] = _Bounded(changing=at("recipe"))
+        self.operators: _Bounded[str] = _Bounded(changing=at("operator"))
+        self._by_part: dict[Part, _Bounded[Any]] = {
+            "transaction": self.transactions,
+            "fault": self.faults,
+            "recipe": self.recipes,
+            "operator": self.operators,
+        }
         self._state: str | None = None
-        self._operator_changing = partial(changing, Place("operator", source))
         self._state_changing = partial(changing, Place("state", source))
 
     @property
-    def operator(self) -> str | None:
-        """Who works there."""
-        return self._operator
-
-    @operator.setter
-    def operator(self, name: str | None) -> None:
-        self._operator_changing()
-        self._operator = name
-
-    @property
     def state(self) -> str | None:
-        """The last state it told, as its code."""
+        """The last state it told, as its code; it holds until it tells another."""
         return self._state
 
     @state.setter
@@ -215,47 +205,50 @@ class SourceMemory:
 
     def places(self, source: str) -> list[Place]:
         """Where something is remembered of it."""
-        return [
-            *(Place("transaction", source, key) for key in self.transactions),
-            *(Place("fault", source, key) for key in self.faults),
-            *(Place("recipe", source, lane) for lane in self.recipes),
-            Place("operator", source),
-            Place("state", source),
-        ]
+        kept = [Place(part, source, key) for part, bounded in self._by_part.items() for key in bounded]
+        return [*kept, Place("state", source)]
 
-    def at(self, part: Part, key: Any) -> Any:
-        """What is remembered in one place; None for nothing."""
-        match part:
-            case "transaction":
-                return self.transactions.dated(key)
-            case "fault":
-                return self.faults.dated(key)
-            case "recipe":
-                return self.recipes.get(key)
-            case "operator":
-                return self._operator
-            case _:
-                return self._state
+    def at(self, part: Part, key: Key) -> Any:
+        """What is remembered in one place, but for the state with its time; None for nothing."""
+        return self._state if part == "state" else self._by_part[part].dated(key)
 
-    def put_back(self, part: Part, key: Any, value: Any) -> None:
+    def put(self, part: Part, key: Key, value: Any) -> None:
+        """Remember what `at` told in another life."""
+        if part == "state":
+            self.state = value
+        else:
+            self._by_part[part].put(key, value[1], value[0])
+
+    def put_back(self, part: Part, key: Key, value: Any) -> None:
         """Have a place as `at` told it, without telling anybody."""
-        match part:
-            case "transaction":
-                self.transactions.put_back(key, value)
-            case "fault":
-                self.faults.put_back(key, value)
-            case "recipe" if value is None:
-                self.recipes.pop(key, None)
-            case "recipe":
-                dict.__setitem__(self.recipes, key, value)
-            case "operator":
-                self._operator = value
-            case _:
-                self._state = value
+        if part == "state":
+            self._state = value
+        else:
+            self._by_part[part].put_back(key, value)
 
-    def recipe(self, lane: int | None) -> Recipe | None:
-        """What runs in a lane, else in the source as a whole."""
-        return self.recipes.get(lane) or self.recipes.get(None)
+    def run(self, lane: int | None, recipe: Recipe, now: datetime) -> None:
+        """A recipe runs in a lane; without one in all of them."""
+        for other in [*self.recipes] if lane is None else []:
+            self.recipes.pop(other)
+        self.recipes.put(lane, recipe, now)
+
+    def recipe(self, lane: int | None, now: datetime) -> Recipe | None:
+        """What runs in a lane, else in the source as a whole; for no lane also what runs in its only one."""
+        found = self.recipes.get(lane, now) or self.recipes.get(None, now)
+        if found is None and lane is None and len(self.recipes) == 1:
+            found = self.recipes.get(next(iter(self.recipes)), now)
+        return found
+
+    def work(self, operator: str | None, now: datetime) -> None:
+        """Somebody else works there; None for nobody who is known."""
+        if operator is None:
+            self.operators.pop(None)
+        else:
+            self.operators.put(None, operator, now)
+
+    def operator(self, now: datetime) -> str | None:
+        """Who works there."""
+        return self.operators.get(None, now)
 
 
 class Context:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pywats_cfx.convert import machines, production, results
 from pywats_cfx.convert.context import Context
-from pywats_cfx.convert.letter import NO_RULES, Letter, SourceRules
+from pywats_cfx.convert.letter import NO_RULES, Letter, SourceRules, present
 from pywats_cfx.errors import CFXConvertError
 from pywats_cfx.messages import CFXMessage, find
 from pywats_cfx.wire.envelope import Envelope
@@ -121,7 +121,11 @@ class Converter:
                 f"{type(error).__name__}: {error}"
             ) from error
         for unknown in letter.unknown:
-            _add(unknown, events)
+            _add(unknown, envelope.MessageBody, events)
+        if envelope.Target or envelope.RequestID:
+            _custom_of(events[0]).update(
+                {name: getattr(envelope, name) for name in ADDRESS if getattr(envelope, name)}
+            )
         return events
 
     def _events(self, envelope: Envelope, letter: Letter) -> list[Event]:
@@ -134,16 +138,23 @@ class Converter:
         return [*convert(body, letter)] or [production.whole(body, letter)]
 
 
-_UNIT: Final = re.compile(r"(?:TestedUnits|InspectedUnits|Units|NewOrders|UpdatedOrders)\[(\d+)\]")
+ADDRESS: Final = ("Target", "RequestID")
+"""Fields of an envelope that events have no place for."""
+_UNIT: Final = re.compile(r"(TestedUnits|InspectedUnits|Units|NewOrders|UpdatedOrders)\[(\d+)\]")
 
 
-def _add(unknown: UnknownField, events: list[Event]) -> None:
+def _add(unknown: UnknownField, body: object, events: list[Event]) -> None:
     """Keep what the standard has no field for with the event of its unit, else with the first."""
     unit = _UNIT.match(unknown.place)
-    place = int(unit[1]) if unit is not None else 0
-    event = events[place if place < len(events) else 0]
-    payload = event.payload
-    kept = payload if isinstance(payload, dict) else payload.custom_data
-    fields = kept.setdefault("unknown_fields", {})
+    before = getattr(body, unit[1])[: int(unit[2])] if unit is not None else []
+    place = len(present(before))  # a null has no event
+    fields = _custom_of(events[place if place < len(events) else 0]).setdefault("unknown_fields", {})
     if isinstance(fields, dict):  # else a body of the vendor's own has a field of that name
         fields[f"{unknown.place}{unknown.name}"] = unknown.value
+
+
+def _custom_of(event: Event) -> dict[str, Any]:
+    """Where an event keeps what it has no field for; of what a user made it may be nowhere."""
+    payload: Any = getattr(event, "payload", None)
+    custom = payload if isinstance(payload, dict) else getattr(payload, "custom_data", None)
+    return custom if isinstance(custom, dict) else {}

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache
-from operator import attrgetter
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pywats_cfx.convert.context import Context, SourceMemory, Transaction
 from pywats_cfx.messages._base import CFXStructure
-from pywats_cfx.wire.encoding import plain
+from pywats_cfx.wire.encoding import places_for_several, plain
 from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.times import time_of
 from pywats_cfx.wire.unknown import UnknownField, unknown_fields
@@ -20,18 +19,22 @@ from pywats_events import Event, EventType
 
 __all__ = [
     "NO_RULES",
+    "UNKNOWN",
     "Letter",
     "Rest",
     "SourceRules",
+    "id_of",
+    "kept",
     "nullable",
+    "position_of",
     "present",
+    "real_number",
     "rest",
-    "transaction_of",
     "whole_number",
+    "word",
 ]
 
 T = TypeVar("T")
-_ValuesOf: TypeAlias = Callable[[CFXStructure], tuple[Any, ...]]
 
 NO_ID: Final = "00000000-0000-0000-0000-000000000000"
 """What senders write where they have none; .NET's empty GUID."""
@@ -39,7 +42,8 @@ NAMESPACE_OID: Final = bytes.fromhex("6ba7b8129dad11d180b400c04fd430c8")
 GUID_DIGITS: Final = 32
 VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """A digit with the variant of RFC 9562 in its upper two bits."""
-NO_SOURCE: Final = "unknown"
+UNKNOWN: Final = "unknown"
+"""What events say where they need a word and the sender has none."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class SourceRules:
         unit_ids: whose the UnitIdentifier is: the unit's `own`, the `panel`'s, or `auto`: the
             panel's if it occurs with several positions.
         unit_of: the serial number for (source, identifier, position), where units of a panel have
-            one; None makes `{identifier}-{position}`.
+            one; None makes `{identifier}-{position}`, as a position that is no number does.
     """
 
     tz: tzinfo | None = None
@@ -75,7 +79,7 @@ class Letter:
         source: the CFX handle of the machine.
         memory: what is known of it.
         sent_at: when the message was sent; when it came, if it does not say.
-        unknown: what the message has that the standard has no field for.
+        unknown: what the message has that the standard has no field for, and its date if that is none.
         exact: whether the message's fields hold what their types say. Senders write otherwise, too, and
             what was built in Python nobody has looked at.
     """
@@ -87,26 +91,35 @@ class Letter:
         self.context: Context = context
         self.received_at: datetime = received_at
         self.rules: SourceRules = NO_RULES if rules is None else rules
-        self.source: str = envelope.Source or NO_SOURCE
+        self.source: str = envelope.Source or UNKNOWN
         self.memory: SourceMemory = context.of(self.source)
-        self.sent_at: datetime = self.time(envelope.TimeStamp) or received_at
+        sent_at = self.time(envelope.TimeStamp)
+        self.sent_at: datetime = sent_at or received_at
         self.unknown: list[UnknownField] = [] if envelope.regular else unknown_fields(envelope)
+        if sent_at is None and envelope.TimeStamp:
+            self.unknown.append(UnknownField(None, "", "TimeStamp", envelope.TimeStamp))
         self.exact: bool = envelope.regular and envelope.raw is not None
         self._space: bytes | None = None
         self._event_source = f"cfx:{self.source}"
         self._moments = _in_utc(self.sent_at), _in_utc(received_at)
 
-    @property
-    def zone(self) -> tzinfo:
-        """In which dates without offset are."""
-        return self._zone()
-
-    def _zone(self) -> tzinfo:
-        return self.rules.tz or self.received_at.astimezone().tzinfo or UTC
+    def _zone(self, when: datetime) -> tzinfo:
+        """Of a date without offset: the source's, else this machine's as it is at that date."""
+        if self.rules.tz is not None:
+            return self.rules.tz
+        try:
+            return when.astimezone().tzinfo or UTC
+        except (OSError, OverflowError, ValueError):  # a date before those that the system knows
+            return self.received_at.astimezone().tzinfo or UTC
 
     def time(self, text: str | None) -> datetime | None:
         """A date of the message; None for none."""
         return None if text is None else time_of(text, self._zone)
+
+    @property
+    def operator(self) -> str | None:
+        """Who works at the source, as far as it has told lately."""
+        return self.memory.operator(self.received_at)
 
     def unknown_of(self, struct: CFXStructure) -> dict[str, Any]:
         """The fields of a structure that the standard does not have."""
@@ -149,22 +162,23 @@ class Letter:
             correlation_id: the transaction, or the occurrence of a fault; one that is all zeros is none.
             **fields: others of `Event`.
         """
+        happened_at, received_at = self._moments
         return Event(
-            event_type=event_type,
-            payload=payload,
-            source=self._event_source,
-            id=self.event_id(index),
-            timestamp=self._moments[0],
-            source_topic=self.envelope.MessageName,
-            correlation_id=None if correlation_id == NO_ID else correlation_id or None,
-            received_at=self._moments[1],
+            event_type,
+            payload,
+            self._event_source,
+            self.event_id(index),
+            happened_at,
+            self.envelope.MessageName,
+            None if correlation_id == NO_ID else correlation_id or None,
+            received_at=received_at,
             **fields,
         )
 
     # Who is the unit (rule 2)
 
     def unit(
-        self, identifier: str | None, position: int | None, *, on_panel: bool
+        self, identifier: str | None, position: int | str | None, *, on_panel: bool
     ) -> tuple[str | None, str | None]:
         """The serial number of a unit, and of the panel that it is on.
 
@@ -178,7 +192,7 @@ class Letter:
         on_panel = self.rules.unit_ids == "panel" or (self.rules.unit_ids == "auto" and on_panel)
         if not on_panel or position is None:
             return identifier, None
-        if self.rules.unit_of is not None:
+        if self.rules.unit_of is not None and isinstance(position, int):
             serial = self.rules.unit_of(self.source, identifier, position)
             if not isinstance(serial, str):
                 raise TypeError(f"unit_of must give the serial number as text, not {serial!r}")
@@ -186,7 +200,7 @@ class Letter:
         return f"{identifier}-{position}", identifier
 
     def panels(
-        self, units: Iterable[tuple[str | None, int | None]], work: Transaction | None = None
+        self, units: Iterable[tuple[str | None, int | str | None]], work: Transaction | None = None
     ) -> set[str]:
         """The identifiers that are a panel's: they occur with several positions, here or in WorkStarted.
 
@@ -194,11 +208,11 @@ class Letter:
             units: identifier and position of each.
             work: the transaction that they are in, if it is known.
         """
-        seen: dict[str, set[int | None]] = {}
+        first: dict[str, int | str | None] = {}
+        panels: set[str] = set()
         for identifier, position in units:
-            if identifier:
-                seen.setdefault(identifier, set()).add(position)
-        panels = {identifier for identifier, positions in seen.items() if len(positions) > 1}
+            if identifier and first.setdefault(identifier, position) != position:
+                panels.add(identifier)
         if work is not None and work.primary and len(work.units) > 1:
             panels.add(work.primary)
         return panels
@@ -215,19 +229,50 @@ def _uuid5(space: bytes, name: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-def transaction_of(text: str | None) -> str | None:
-    """By which a transaction is remembered: the same for all spellings of its GUID; None for none."""
+def id_of(text: str | None) -> str | None:
+    """By which a transaction or fault is remembered: the same for all spellings of a GUID; None for none."""
     return None if not text or text == NO_ID else text.casefold()
 
 
 def present(items: Iterable[T | None] | None) -> list[T]:
     """What a list of a message holds: senders write null for the whole and in it."""
-    return [item for item in items or () if item is not None]
+    return [item for item in items if item is not None] if items else []
+
+
+def word(member: object) -> str | None:
+    """A member of an enum as its sender wrote it; None for null."""
+    return None if member is None else str(member)
 
 
 def whole_number(value: object) -> int | None:
     """A number of a message; None for what the sender wrote in its place."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def real_number(value: object) -> float | None:
+    """A number of a message; None for what the sender wrote in its place."""
+    if value is None or value.__class__ is float:
+        return value
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def position_of(value: object) -> int | str | None:
+    """By which the units of a panel are told apart: a number, or what the sender wrote in its place."""
+    return value if value is None or value.__class__ is int else str(value)
+
+
+def kept(custom: dict[str, Any], name: str, sent: object, read: T | None) -> T | None:
+    """What was read of a field; what could not be read stays in `custom` as it was sent.
+
+    Args:
+        custom: what has no place of its own.
+        name: of the field.
+        sent: its value.
+        read: None for a value that is not what it should be.
+    """
+    if read is None and sent is not None and sent != "":
+        custom[name] = sent
+    return read
 
 
 class Rest:
@@ -241,36 +286,29 @@ class Rest:
 
     def __init__(self, *named: str) -> None:
         self._named = frozenset(named)
-        self._others: dict[type, tuple[tuple[str, ...], _ValuesOf]] = {}
+        self._others: dict[type, tuple[tuple[str, ...], frozenset[str]]] = {}
 
     def __call__(self, struct: CFXStructure) -> dict[str, Any]:
         """Those fields under their CFX names, without what says nothing."""
-        names, values_of = self._others.get(struct.__class__) or self._look_at(struct.__class__)
-        values = values_of(struct)
+        names, several = self._others.get(struct.__class__) or self._look_at(struct.__class__)
         found: dict[str, Any] = {}
-        if not any(values) and 0 not in values:
-            return found
-        for name, value in zip(names, values):  # noqa: B905 - `strict` costs a call
+        for name in names:
+            value = getattr(struct, name)
             if value is None:
                 continue
             if value.__class__ is str:
                 if value:
                     found[name] = value
             elif value or not isinstance(value, EMPTY):
-                found[name] = str(value) if isinstance(value, str) else plain(value, name)
+                found[name] = (
+                    str(value) if isinstance(value, str) else plain(value, name, tagged=name in several)
+                )
         return found
 
-    def _look_at(self, kind: type[CFXStructure]) -> tuple[tuple[str, ...], _ValuesOf]:
+    def _look_at(self, kind: type[CFXStructure]) -> tuple[tuple[str, ...], frozenset[str]]:
         names = tuple(name for name in kind.__struct_fields__ if name not in self._named)
-        values_of: _ValuesOf
-        if len(names) > 1:
-            values_of = attrgetter(*names)
-        elif names:
-            values_of = lambda struct: (getattr(struct, names[0]),)  # noqa: E731 - of one name, attrgetter gives no tuple
-        else:
-            values_of = lambda struct: ()  # noqa: E731 - as above
-        self._others[kind] = names, values_of
-        return names, values_of
+        self._others[kind] = found = names, places_for_several(kind)
+        return found
 
 
 @cache

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from pywats_cfx.convert.context import OpenFault
-from pywats_cfx.convert.letter import Letter, nullable, present, rest, whole_number
+from pywats_cfx.convert.letter import (
+    UNKNOWN,
+    Letter,
+    id_of,
+    kept,
+    nullable,
+    present,
+    rest,
+    whole_number,
+    word,
+)
 from pywats_cfx.convert.results import operator_name
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.resourceperformance import (
@@ -76,30 +86,31 @@ def fault_occurred(message: FaultOccurred, letter: Letter) -> Iterator[Event]:
     fault = nullable(message.Fault)
     if fault is None:
         return
-    occurred = letter.time(fault.OccurredAt) or letter.sent_at
-    severity = SEVERITIES.get(str(fault.Severity), SeverityLevel.ERROR)
-    occurrence, lane = fault.FaultOccurrenceId, whole_number(fault.Lane)
-    code = fault.FaultCode or str(fault.Cause)
+    custom = rest(fault, "FaultCode", "Description", "OccurredAt", "Lane")
+    occurred = kept(custom, "OccurredAt", fault.OccurredAt, letter.time(fault.OccurredAt)) or letter.sent_at
+    severity = SEVERITIES.get(word(fault.Severity) or "", SeverityLevel.ERROR)
+    occurrence, lane = fault.FaultOccurrenceId, kept(custom, "Lane", fault.Lane, whole_number(fault.Lane))
+    cause = word(fault.Cause)
+    code = fault.FaultCode or cause or occurrence or UNKNOWN
     payload = AssetFaultEvent(
         asset_id=letter.source,
         fault_code=code,
-        fault_message=fault.Description or str(fault.Cause),
+        fault_message=fault.Description or cause or "",
         severity=severity,
         timestamp=occurred,
         lane=lane,
-        custom_data=rest(
-            fault, "FaultCode", "Description", "OccurredAt", *(() if lane is None else ("Lane",))
-        ),
+        custom_data=custom,
     )
     yield letter.event(EventType.ASSET_FAULT, payload, correlation_id=occurrence)
-    if occurrence:
-        letter.memory.faults.put(occurrence, OpenFault(code, severity, occurred, lane), letter.received_at)
+    known_as = id_of(occurrence)
+    if known_as is not None:
+        letter.memory.faults.put(known_as, OpenFault(code, severity, occurred, lane), letter.received_at)
 
 
 def fault_cleared(message: FaultCleared, letter: Letter) -> Iterator[Event]:
     """A fault is over; which one it was is known from when it occurred."""
-    occurrence = message.FaultOccurrenceId or ""
-    fault = letter.memory.faults.get(occurrence, letter.received_at)
+    occurrence, known_as = message.FaultOccurrenceId or "", id_of(message.FaultOccurrenceId)
+    fault = letter.memory.faults.get(known_as, letter.received_at)
     cleared = letter.sent_at
     custom = rest(message)
     if fault is not None:
@@ -115,13 +126,14 @@ def fault_cleared(message: FaultCleared, letter: Letter) -> Iterator[Event]:
         custom_data={**custom, **_by(message.Operator)},
     )
     yield letter.event(EventType.ASSET_FAULT, payload, correlation_id=occurrence)
-    letter.memory.faults.pop(occurrence)
+    if known_as is not None:
+        letter.memory.faults.pop(known_as)
 
 
 def fault_acknowledged(message: FaultAcknowledged, letter: Letter) -> Iterator[Event]:
     """Somebody has seen a fault."""
     occurrence = message.FaultOccurrenceId or ""
-    fault = letter.memory.faults.get(occurrence, letter.received_at)
+    fault = letter.memory.faults.get(id_of(occurrence), letter.received_at)
     payload = AssetFaultEvent(
         asset_id=letter.source,
         fault_code=fault.code if fault is not None else occurrence,
@@ -160,7 +172,7 @@ def station_state_changed(message: StationStateChanged, letter: Letter) -> Itera
 
 
 def _code(state: s.ResourceState) -> str | None:
-    return None if nullable(state) is None else str(state)
+    return word(state)
 
 
 def station_online(message: StationOnline, letter: Letter) -> Iterator[Event]:
@@ -192,7 +204,7 @@ def maintenance_performed(message: MaintenancePerformed, letter: Letter) -> Iter
     described = [getattr(task, "Description", None) or getattr(task, "TaskName", None) for task in tasks]
     payload = MaintenanceEvent(
         asset_id=letter.source,
-        maintenance_type=str(message.MaintenanceType).lower(),
+        maintenance_type=(word(message.MaintenanceType) or UNKNOWN).lower(),
         description="; ".join(text for text in described if text),
         timestamp=letter.sent_at,
         custom_data=rest(message, "MaintenanceType"),
@@ -205,8 +217,8 @@ def calibration_performed(message: CalibrationPerformed, letter: Letter) -> Iter
     calibration = message.Calibration or s.Calibration()
     payload = CalibrationEvent(
         asset_id=letter.source,
-        status=None if calibration.Status is None else str(calibration.Status),
-        calibration_type=str(calibration.CalibrationType),
+        status=word(calibration.Status),
+        calibration_type=word(calibration.CalibrationType),
         description=calibration.Comments or "",
         timestamp=letter.time(calibration.CalibrationTime) or letter.sent_at,
         custom_data=rest(calibration, "Status", "CalibrationType", "Comments"),

@@ -7,11 +7,11 @@ handed on as it was sent, without limits to compare it with.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
+from math import isnan
 from typing import Any, Final, TypeAlias
 
 from pywats_cfx.convert._units import converted
-from pywats_cfx.convert.letter import Letter, Rest, nullable, rest
+from pywats_cfx.convert.letter import Letter, Rest, kept, nullable, real_number, rest
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.structures.coating import CoatingMeasurement
 from pywats_cfx.messages.structures.pcbinspection import OffsetMeasurement
@@ -49,7 +49,7 @@ _rest_of_measurement: Final = Rest(
     "ActualValue",
     "Thickness",
 )
-SHARED: Final = ("UniqueIdentifier", "MeasurementName", "Result", "CRDs", "TimeRecorded", "Sequence")
+SHARED: Final = ("MeasurementName", "Result", "Sequence")
 
 PASTE_AXES: Final = {
     "X": "mm",
@@ -75,6 +75,20 @@ COATING_UNITS: Final = {
 def result_of(result: s.TestResult | None) -> TestResult:
     """The sender's word for a result; one that the standard does not know is an error."""
     return RESULTS.get(result, ERROR)
+
+
+def _rest(measurement: Any, *named: str) -> dict[str, Any]:
+    """What has no place of its own; a sequence number of 0 is what the standard has for none."""
+    custom = rest(measurement, *named) if named else _rest_of_measurement(measurement)
+    if measurement.Sequence:
+        custom["Sequence"] = measurement.Sequence
+    return custom
+
+
+def _no_result(measurement: Any, custom: dict[str, Any]) -> TestResult:
+    """That of one whose result the standard does not know, which is kept as it was sent."""
+    custom["Result"] = str(measurement.Result)
+    return ERROR
 
 
 def measurements_of(measurement: s.Measurement, number: int, letter: Letter) -> Iterator[TestMeasurement]:
@@ -112,7 +126,7 @@ def measurements_of(measurement: s.Measurement, number: int, letter: Letter) -> 
         yield _single(
             measurement,
             f"{name} {measurement.Position}",
-            value=_number(measurement.Thickness),
+            ("value", "Thickness"),
             unit="um",
             comp_op="LOG",
             kind="coating_thickness",
@@ -134,12 +148,13 @@ def measurements_of(measurement: s.Measurement, number: int, letter: Letter) -> 
 
 def _unknown(measurement: s.Measurement, number: int, letter: Letter) -> TestMeasurement:
     """One that the standard does not know, with all that it has."""
+    custom = {**_rest(measurement), **letter.unknown_of(measurement)}
     return TestMeasurement(
         name=_named(measurement, "Measurement", number),
-        status=result_of(measurement.Result),
+        status=RESULTS.get(measurement.Result) or _no_result(measurement, custom),
         comp_op="LOG",
         kind="unknown",
-        custom_data={**_rest_of_measurement(measurement), **letter.unknown_of(measurement)},
+        custom_data=custom,
     )
 
 
@@ -147,38 +162,44 @@ def _named(measurement: Any, kind: str, number: int) -> str:
     return measurement.MeasurementName or measurement.CRDs or f"{kind} {number}"
 
 
-def _single(measurement: Any, name: str, **fields: Any) -> TestMeasurement:
-    return TestMeasurement.of_ready(
-        name, status=result_of(measurement.Result), custom_data=_rest_of_measurement(measurement), **fields
-    )
+def _single(measurement: Any, name: str, *numbers: tuple[str, str], **fields: Any) -> TestMeasurement:
+    """One measurement.
 
-
-def _number(value: Any) -> float | None:
-    """A number; None for what the sender wrote in its place."""
-    if value is None or value.__class__ is float:
-        return value
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    Args:
+        measurement: as it was sent.
+        name: of it.
+        *numbers: fields of the event's with those of CFX that hold their numbers.
+        **fields: others of the event's.
+    """
+    custom = _rest(measurement)
+    for field, sent in numbers:
+        number = getattr(measurement, sent)
+        fields[field] = kept(custom, sent, number, real_number(number))
+    status = RESULTS.get(measurement.Result) or _no_result(measurement, custom)
+    return TestMeasurement.of_ready(name, status=status, custom_data=custom, **fields)
 
 
 def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
     """The event's measurement of a number of CFX. HOT: tests/benchmarks/bench_cfx_decode.py."""
     name = measurement.MeasurementName or measurement.CRDs or f"Numeric {number}"
-    status, custom = RESULTS.get(measurement.Result, ERROR), _rest_of_measurement(measurement)
+    custom = _rest_of_measurement(measurement)
+    if measurement.Sequence:
+        custom["Sequence"] = measurement.Sequence
+    status = RESULTS.get(measurement.Result) or _no_result(measurement, custom)
     measured = nullable(measurement.MeasuredValue)
     if measured is None:
         return TestMeasurement.of_ready(name, status=status, comp_op="LOG", custom_data=custom)
-    unit, least, greatest = (
-        measured.ValueUnits,
-        measured.MinimumAcceptableValue,
-        measured.MaximumAcceptableValue,
-    )
+    sent, expected = measured.Value, measured.ExpectedValue
+    least, greatest = measured.MinimumAcceptableValue, measured.MaximumAcceptableValue
+    unit = measured.ValueUnits
     shared = measured.ExpectedValueUnits or unit
     low_unit = measured.MinimumAcceptableValueUnits or shared
     high_unit = measured.MaximumAcceptableValueUnits or shared
     into = (low_unit if least is not None else high_unit if greatest is not None else None) or unit
-    sent, expected = measured.Value, measured.ExpectedValue
     value = _in_unit(sent, unit, into)
-    low = None if least is None else _in_unit(least, low_unit, into)
+    low = (
+        least if least.__class__ is float else real_number(least)
+    )  # the unit of all is that of the lower limit
     high = None if greatest is None else _in_unit(greatest, high_unit, into)
     nominal = None if expected is None else _in_unit(expected, shared, into)
     if (
@@ -198,8 +219,8 @@ def _as_far_as_read(
     measured: s.NumericValue, name: str, status: TestResult, custom: dict[str, Any]
 ) -> TestMeasurement:
     """A number of which something is none, or in a unit that nobody can convert."""
-    value, nominal = _number(measured.Value), _number(measured.ExpectedValue)
-    low, high = _number(measured.MinimumAcceptableValue), _number(measured.MaximumAcceptableValue)
+    value, nominal = real_number(measured.Value), real_number(measured.ExpectedValue)
+    low, high = real_number(measured.MinimumAcceptableValue), real_number(measured.MaximumAcceptableValue)
     unit = measured.ValueUnits
     shared = measured.ExpectedValueUnits or unit
     low_unit = measured.MinimumAcceptableValueUnits or shared
@@ -224,7 +245,7 @@ def _in_unit(value: Any, unit: str | None, into: str | None) -> float | None:
     """A value in another unit; None if it is no number, or nobody knows how."""
     if value is None:
         return None
-    number = value if value.__class__ is float else _number(value)
+    number = value if value.__class__ is float else real_number(value)
     return number if number is None or unit == into else converted(number, unit, into)
 
 
@@ -235,15 +256,15 @@ def _comparison(low: float | None, high: float | None) -> str:
 
 
 def _coating(measurement: CoatingMeasurement, name: str) -> TestMeasurement:
-    low, high = _number(measurement.MinAcceptableValue), _number(measurement.MaxAcceptableValue)
+    low, high = real_number(measurement.MinAcceptableValue), real_number(measurement.MaxAcceptableValue)
     return _single(
         measurement,
         name,
-        value=_number(measurement.ActualValue),
+        ("value", "ActualValue"),
+        ("nominal", "ExpectedValue"),
         unit=COATING_UNITS.get(measurement.MeasurementType, "mm"),
         low_limit=low,
         high_limit=high,
-        nominal=_number(measurement.ExpectedValue),
         comp_op=_comparison(low, high),
         kind="coating",
     )
@@ -254,25 +275,26 @@ def _axes(
 ) -> Iterator[TestMeasurement]:
     """One measurement for each axis, in one group; what belongs to all stands with the first."""
     used = {*axes, *nominal.values(), *SHARED}
-    custom = rest(measurement, *used)
-    if measurement.CRDs:
-        custom["CRDs"] = measurement.CRDs
+    custom = _rest(measurement, *used)
+    status = RESULTS.get(measurement.Result) or _no_result(measurement, custom)
     found = {
         axis: getattr(measurement, axis) for axis in axes if getattr(measurement, axis, None) is not None
     }
-    custom |= {axis: value for axis, value in found.items() if _number(value) is None}
+    for axis, value in found.items():
+        kept(custom, axis, value, real_number(value))
+    for axis, expected in nominal.items():
+        value = getattr(measurement, expected)
+        kept(custom, expected, value, real_number(value) if axis in found else None)
     if not found:
-        yield TestMeasurement.of_ready(
-            name, status=result_of(measurement.Result), comp_op="LOG", kind=kind, custom_data=custom
-        )
+        yield TestMeasurement.of_ready(name, status=status, comp_op="LOG", kind=kind, custom_data=custom)
     for axis, value in found.items():
         yield TestMeasurement.of_ready(
             name=axis,
-            value=_number(value),
+            value=real_number(value),
             unit=axes[axis],
-            nominal=_number(getattr(measurement, nominal[axis])) if axis in nominal else None,
+            nominal=real_number(getattr(measurement, nominal[axis])) if axis in nominal else None,
             comp_op="LOG",
-            status=result_of(measurement.Result),
+            status=status,
             kind=kind,
             group=name,
             custom_data=custom,
@@ -282,7 +304,10 @@ def _axes(
 
 def outside_limits(measurement: TestMeasurement) -> bool:
     """Whether a measurement that its sender calls passed is outside its limits."""
-    value, low, high = measurement.value, measurement.low_limit, measurement.high_limit
-    if (low is None and high is None) or not isinstance(value, float) or not isfinite(value):
+    low, high = measurement.low_limit, measurement.high_limit
+    if low is None and high is None:
         return False
-    return measurement.status is PASS and not measurement.is_within_limits()
+    value = measurement.value
+    if value.__class__ is not float or measurement.status is not PASS or measurement.is_within_limits():
+        return False
+    return not isnan(value)

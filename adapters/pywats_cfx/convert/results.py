@@ -6,14 +6,25 @@ contradicts itself, that is said in `conflicts`.
 
 from __future__ import annotations
 
-import binascii
-import re
-from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from pywats_cfx.convert.letter import Letter, Rest, nullable, present, rest, transaction_of
+from pywats_cfx.convert.images import images_of
+from pywats_cfx.convert.letter import (
+    Letter,
+    Rest,
+    id_of,
+    kept,
+    nullable,
+    position_of,
+    present,
+    real_number,
+    rest,
+    whole_number,
+    word,
+)
 from pywats_cfx.convert.measurements import (
     RESULTS,
     Measurement,
@@ -26,7 +37,6 @@ from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.production.testandinspection import UnitsInspected, UnitsTested
 from pywats_events import Event, EventType
 from pywats_events.models.result_events import (
-    TestAttachment,
     TestCondition,
     TestIssue,
     TestMeasurement,
@@ -68,6 +78,7 @@ _rest_of_message: Final = Rest(
     "RecipeRevision",
     "SamplingInformation",
 )
+_rest_of_operator: Final = Rest("OperatorIdentifier")
 _rest_of_unit: Final = Rest(
     "UnitIdentifier", "UnitPositionNumber", "OverallResult", "Tests", "Inspections", "Verification"
 )
@@ -87,19 +98,22 @@ class _Common:
         memory = letter.memory
         self.letter = letter
         self.transaction = transaction
-        self.work = memory.transactions.get(transaction_of(transaction), letter.received_at)
+        self.work = memory.transactions.get(id_of(transaction), letter.received_at)
         recipe = self.work.recipe if self.work is not None else None
-        recipe = recipe or memory.recipe(self.work.lane if self.work is not None else None)
+        lane = self.work.lane if self.work is not None else None
+        recipe = recipe or memory.recipe(lane, letter.received_at)
         if recipe is not None and message.RecipeName and message.RecipeName != recipe.name:
             recipe = None  # another one than was told before: nothing is known of it
         self.station = letter.source
-        self.operator = operator_name(tester) or memory.operator
-        self.process = None if method is None else str(method)
+        self.operator = operator_name(tester) or letter.operator
+        self.process = word(method)
         self.recipe_name = message.RecipeName or (recipe.name if recipe else None)
         self.recipe_revision = message.RecipeRevision or (recipe.revision if recipe else None)
         order = (self.work.order if self.work else None) or (recipe.work_order if recipe else None)
         self.order = letter.context.work_orders.get(order, letter.received_at)
         self.custom = _rest_of_message(message)
+        if tester is not None and (about := _rest_of_operator(tester)):
+            self.custom["Tester" if isinstance(message, UnitsTested) else "Inspector"] = about
         sampling = nullable(message.SamplingInformation)
         if sampling is not None and sampling.SamplingMethod != "NoSampling":
             self.custom["SamplingInformation"] = rest(sampling)
@@ -109,16 +123,18 @@ class _Common:
     ) -> list[Event]:
         """One event per unit, and one for the panel."""
         there = [(index, unit) for index, unit in enumerate(units) if nullable(unit) is not None]
-        places = [(unit.UnitIdentifier, unit.UnitPositionNumber) for _, unit in there]
+        places = [(unit.UnitIdentifier, position_of(unit.UnitPositionNumber)) for _, unit in there]
         panels = self.letter.panels(places, self.work)
         several = len(there) > 1
         events = [self._event(kind, unit, index, panels, several) for index, unit in there]
+        if len(set(places)) < len(places):
+            _say_who_is_there_twice(events, places)
         if panel is not None:
             events.append(self._event(kind, panel, -1, set(), several=False))
         return events
 
     def _event(self, kind: EventType, unit: Any, index: int, panels: set[str], several: bool) -> Event:
-        position = getattr(unit, "UnitPositionNumber", None)
+        position = position_of(getattr(unit, "UnitPositionNumber", None))
         on_panel = unit.UnitIdentifier in panels and index >= 0
         serial, panel = self.letter.unit(
             unit.UnitIdentifier, position if index >= 0 else None, on_panel=on_panel
@@ -144,7 +160,7 @@ class _Common:
             start,
             end,
             steps,
-            position if several else None,
+            whole_number(position) if several else None,
             panel,
             None,  # the fixture is not in the message
             self.process,
@@ -160,11 +176,16 @@ class _Common:
 
     def _times(self, steps: list[TestStep]) -> tuple[datetime, str, datetime]:
         """When it began, who says so, and when it ended."""
-        starts = [step.start_time for step in steps if step.start_time is not None]
-        ends = [step.end_time for step in steps if step.end_time is not None]
-        end = max(ends) if ends else self.letter.sent_at
-        if starts:
-            return min(starts), "test", end
+        start = end = None
+        for step in steps:
+            began, ended = step.start_time, step.end_time
+            if began is not None and (start is None or began < start):
+                start = began
+            if ended is not None and (end is None or ended > end):
+                end = ended
+        end = end or self.letter.sent_at
+        if start is not None:
+            return start, "test", end
         if self.work is not None:
             return self.work.started, "work", end
         return self.letter.sent_at, "message", end
@@ -174,8 +195,12 @@ def operator_name(operator: s.Operator | None) -> str | None:
     """Who it was: by the identifier, else the login, else the name."""
     if operator is None:
         return None
-    names = " ".join(filter(None, (operator.FirstName, operator.LastName)))
-    return operator.OperatorIdentifier or operator.LoginName or names or None
+    return (
+        operator.OperatorIdentifier
+        or operator.LoginName
+        or " ".join(filter(None, (operator.FirstName, operator.LastName)))
+        or None
+    )
 
 
 def _verification(said: str | None) -> str | None:
@@ -188,21 +213,29 @@ BAD: Final = frozenset({TestResult.FAIL, TestResult.ERROR, TestResult.ABORTED})
 def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
     """Where the sender contradicts itself."""
     bad = [step.name for step in steps if step.status in BAD]
+    outside = [one.name for step in steps for one in step.measurements if outside_limits(one)]
     found = []
-    if result == "Passed":
+    if result is None or result == "Passed":
         if bad:
-            found = [f"unit {result}", f"failed: {', '.join(bad)}"]
+            found = [f"unit {s.TestResult.Passed.value}", f"failed: {', '.join(bad)}"]
     elif result == "Failed":
         if steps and not bad:
             found = [f"unit {result}", "no test failed"]
-    elif result is not None and result not in s.TestResult.__members__:
+    elif result not in s.TestResult.__members__:
         found = [f"unit {result}: no result of the standard"]
-    outside: list[TestMeasurement] = []
-    for step in steps:
-        outside += filter(outside_limits, step.measurements)
     if outside:
-        found.append(f"outside limits: {', '.join(one.name for one in outside)}")
+        found.append(f"outside limits: {', '.join(outside)}")
     return found
+
+
+def _say_who_is_there_twice(events: list[Event], places: list[tuple[str | None, int | str | None]]) -> None:
+    """Say of units of one identifier and position that they are, as they become runs of one serial number."""
+    times = Counter(places)
+    for event, place in zip(events, places, strict=True):
+        if place[0] and times[place] > 1:
+            event.payload.conflicts.append(
+                f"unit {event.payload.unit_id}: {times[place]} times in one message"
+            )
 
 
 # Steps
@@ -210,31 +243,34 @@ def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
 
 def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/benchmarks/bench_cfx_decode.py
     if isinstance(step, s.Test):
-        kind, found = "test", step.SymptomsFound
+        said, kind, found, verification = "Test", "test", step.SymptomsFound, None
         start, end = step.TestStartTime, step.TestEndTime
         name = step.TestName or f"Test {number}"
-        verification, conditions = None, step.TestConditions
+        conditions = step.TestConditions
     else:
-        kind, found = "inspection", step.Symptoms
+        said, kind, found = "Inspection", "inspection", step.Symptoms
         start, end = step.InspectionStartTime, step.InspectionEndTime
         name = step.InspectionName or f"Inspection {number if step.RefNo is None else step.RefNo}"
         verification, conditions = _verification(step.Verification), None
     symptoms = present(found) if found else []
     defects = present(step.DefectsFound) if step.DefectsFound else []
+    issues = [*map(_symptom, symptoms)] if symptoms else []
+    if defects:
+        issues += map(_defect, defects)
     custom, status = _rest_of_step(step), RESULTS.get(step.Result)
     if status is None:
         custom["Result"], status = str(step.Result), TestResult.ERROR
     return TestStep.of_ready(
         name,
         status,
-        None if start is None else letter.time(start),
-        None if end is None else letter.time(end),
+        None if start is None else kept(custom, f"{said}StartTime", start, letter.time(start)),
+        None if end is None else kept(custom, f"{said}EndTime", end, letter.time(end)),
         _measurements(step.Measurements, symptoms, defects, letter),
         step.Error or None,
         kind,
         verification,
-        _issues(symptoms, defects),
-        [image for defect in defects for image in _images(defect)] if defects else [],
+        issues,
+        [image for defect in defects for image in images_of(defect)] if defects else [],
         [_condition(one, letter) for one in present(conditions)] if conditions else [],
         _comments(step.Comments, step.TestProcedure),
         custom_data=custom,
@@ -276,11 +312,13 @@ def _measurements(
         found += defect.RelatedMeasurements or ()
         for symptom in present(defect.RelatedSymptoms):
             found += symptom.RelatedMeasurements or ()
+    if not found:
+        return []
     read: list[TestMeasurement] = []
-    for measurement in present(found) if len(found) == 1 else _each_once(found):
+    for measurement in found if len(found) == 1 else _each_once(found):
         if measurement.__class__ is s.NumericMeasurement:
             read.append(numeric(measurement, len(read) + 1))
-        else:
+        elif nullable(measurement) is not None:
             read += measurements_of(measurement, len(read) + 1, letter)
     return read
 
@@ -294,27 +332,45 @@ def _each_once(measurements: list[s.Measurement]) -> Iterator[s.Measurement]:
             yield measurement
 
 
-def _issues(symptoms: list[s.Symptom], defects: list[s.Defect]) -> list[TestIssue]:
-    if not symptoms and not defects:
-        return []
-    return [*map(_symptom, symptoms), *map(_defect, defects)]
-
-
 def _designators(components: Iterable[s.AnyComponentDesignator | None]) -> list[str]:
     return [one.ReferenceDesignator for one in components if one is not None and one.ReferenceDesignator]
 
 
+_rest_of_component: Final = Rest()
+
+
+def _parts(components: Iterable[s.AnyComponentDesignator | None]) -> list[dict[str, Any]] | None:
+    """What is told of components; None if that is no more than their designators."""
+    parts, more = [], False
+    for one in components:
+        if one is None:
+            continue
+        part = _rest_of_component(one)
+        if one.__class__ is not s.ComponentDesignator:
+            part["$type"] = one.__struct_config__.tag
+        more = more or len(part) > 1 or "ReferenceDesignator" not in part
+        parts.append(part)
+    return parts if more else None
+
+
 def _symptom(symptom: s.Symptom) -> TestIssue:
+    components, custom = symptom.ComponentsOfInterest or (), _rest_of_symptom(symptom)
+    parts = _parts(components)
+    if parts is not None:
+        custom["ComponentsOfInterest"] = parts
     return TestIssue.of_ready(
         "symptom",
         symptom.SymptomCode or "",
         symptom.SymptomCategory,
         symptom.Description,
-        _designators(symptom.ComponentsOfInterest or ()),
+        _designators(components),
         symptom.Comments,
-        symptom.Priority,
-        region=_region(symptom.RegionOfInterest),
-        custom_data=_rest_of_symptom(symptom),
+        kept(custom, "Priority", symptom.Priority, whole_number(symptom.Priority)),
+        None,  # its confidence, and what became of it, are not in the message
+        None,
+        None,
+        None if symptom.RegionOfInterest is None else rest(symptom.RegionOfInterest),
+        custom_data=custom,
     )
 
 
@@ -331,6 +387,9 @@ _rest_of_symptom: Final = Rest(
 
 
 def _defect(defect: s.Defect) -> TestIssue:
+    custom, parts = _rest_of_defect(defect), _parts([defect.ComponentOfInterest])
+    if parts is not None:
+        custom["ComponentOfInterest"] = parts[0]
     return TestIssue.of_ready(
         "defect",
         defect.DefectCode or "",
@@ -338,12 +397,12 @@ def _defect(defect: s.Defect) -> TestIssue:
         defect.Description,
         _designators([defect.ComponentOfInterest]),
         defect.Comments,
-        defect.Priority,
-        defect.ConfidenceLevel,
+        kept(custom, "Priority", defect.Priority, whole_number(defect.Priority)),
+        kept(custom, "ConfidenceLevel", defect.ConfidenceLevel, real_number(defect.ConfidenceLevel)),
         _verification(defect.Verification),
         defect.VerificationDetail,
-        _region(defect.RegionOfInterest),
-        custom_data=_rest_of_defect(defect),
+        None if defect.RegionOfInterest is None else rest(defect.RegionOfInterest),
+        custom_data=custom,
     )
 
 
@@ -363,40 +422,6 @@ _rest_of_defect: Final = Rest(
 )
 
 
-def _region(region: s.Region | None) -> dict[str, Any] | None:
-    return None if region is None else rest(region)
-
-
-def _images(defect: s.Defect) -> Iterator[TestAttachment]:
-    for number, image in enumerate(present(defect.DefectImages), 1):
-        kind = image.MimeType or "application/octet-stream"
-        ending = kind.rpartition("/")[2].partition("+")[0].partition(";")[0] or "bin"
-        name = f"{defect.DefectCode or 'defect'}-{number}.{ending}"
-        try:
-            data = b64decode(image.ImageData, validate=True) if image.ImageData else None
-            custom = {}
-        except (binascii.Error, ValueError):
-            data, custom = None, {"ImageData": image.ImageData}
-        yield TestAttachment(
-            name=name, content_type=kind, data=data, url=_redacted(image.ImageURL), custom_data=custom
-        )
-
-
-_URL: Final = re.compile(r"([^:/?#]*://)?([^?#]*)(.*)", re.DOTALL)
-_USER: Final = re.compile(r"[^/]*@|[^/:@]*:(?!\d*(/|$))")
-"""How the place begins where it has a user: what follows a host's colon is a number."""
-
-
-def _redacted(url: str | None) -> str | None:
-    """A place without the password that may be in it, whichever signs that has."""
-    if not url:
-        return None
-    scheme, place, more = _URL.fullmatch(url).groups()  # type: ignore[union-attr] # it matches any text
-    if scheme and _USER.match(place):
-        place = place.rpartition("@")[2]
-    return f"{scheme or ''}{place}{more[:1]}{'...' if more else ''}"
-
-
 CONDITION_UNITS: Final = {"Temperature": "degC", "Humidity": "%RH"}
 
 
@@ -407,13 +432,9 @@ def _condition(condition: s.EnvironmentalCondition, letter: Letter) -> TestCondi
         kind = str(custom.get("$type") or "Condition").partition(",")[0].rpartition(".")[2]
     return TestCondition(
         name=kind,
-        value=_mean(condition.MeanValue),
+        value=kept(custom, "MeanValue", condition.MeanValue, real_number(condition.MeanValue)),
         unit=CONDITION_UNITS.get(kind, "?"),
-        minimum=_mean(condition.MinValue),
-        maximum=_mean(condition.MaxValue),
+        minimum=kept(custom, "MinValue", condition.MinValue, real_number(condition.MinValue)),
+        maximum=kept(custom, "MaxValue", condition.MaxValue, real_number(condition.MaxValue)),
         custom_data=custom,
     )
-
-
-def _mean(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None

@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from pywats_cfx.amqp1 import ClientConfig, Limits, WrongProtocol, client_tls, connect
+from pywats_cfx.amqp1 import ClientConfig, Connection, Limits, WrongProtocol, client_tls, connect
 from pywats_cfx.config import AMQPConfig, CFXConfig
 from pywats_cfx.transport._intake import Intake
 from pywats_cfx.transport._publishing import Publishing
@@ -22,6 +22,9 @@ from pywats_supervision import ChildContext
 __all__ = ["Broker", "the_one", "tls_of"]
 
 logger: Final = logging.getLogger("pywats_cfx")
+
+RABBITMQ: Final = "RabbitMQ"
+"""What it says that it is, by AMQP 1.0."""
 
 
 def tls_of(amqp: AMQPConfig) -> ssl.SSLContext:
@@ -101,24 +104,41 @@ class Broker:
             certified=amqp.ssl_cert_path is not None,
             limits=self._limits,
         )
+        extra = {"transport": self._name}
         try:
             async with connect(config) as connection:
-                for address in amqp.subscribe:
-                    await connection.open_receiver(address, self._intake.take_from_peer, credit=amqp.prefetch)
-                self._on_up()
-                if amqp.publish is None:
-                    await child.wait_stopping()
-                else:
-                    sender = await connection.open_sender(amqp.publish, window=amqp.window)
-                    await self._publishing.run(sender, child)
+                own = self._wants_a_queue and connection.product == RABBITMQ
+                if not own:
+                    await self._take_and_publish(connection, child)
+                    return
+            logger.info("%s: its own protocol is used, to declare a queue", self._name, extra=extra)
         except WrongProtocol as error:
             if amqp.protocol != "auto" or error.speaks != "AMQP 0-9-1":
                 raise
-            extra = {"transport": self._name}
             logger.info("%s: the broker speaks %s, so that is used", self._name, error.speaks, extra=extra)
-        else:
-            return
         await self._consume(child)
+
+    @property
+    def _wants_a_queue(self) -> bool:
+        """Whether what is to come can only be had from a queue that RabbitMQ's own protocol declares."""
+        amqp = self._amqp
+        if amqp.protocol != "auto" or amqp.subscribe:
+            return False
+        return amqp.queue is not None or amqp.publish is None
+
+    async def _take_and_publish(self, connection: Connection, child: ChildContext) -> None:
+        amqp = self._amqp
+        for address in amqp.subscribe:
+            await connection.open_receiver(address, self._intake.take_from_peer, credit=amqp.prefetch)
+        self._on_up()
+        if amqp.publish is not None:
+            sender = await connection.open_sender(amqp.publish, window=amqp.window)
+            await self._publishing.run(sender, child)
+            return
+        if not amqp.subscribe:
+            text = "%s: nothing comes from %s, and nothing goes there: AMQPConfig(subscribe=..., publish=...)"
+            logger.warning(text, self._name, amqp.host, extra={"transport": self._name})
+        await child.wait_stopping()
 
     async def _consume(self, child: ChildContext) -> None:
         """Take from a queue of RabbitMQ by its own protocol, and publish."""

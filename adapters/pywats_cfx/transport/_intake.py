@@ -203,7 +203,7 @@ class Intake:
             until = ticks() + HOLD
             for envelope in found:
                 if isinstance(envelope, CFXDecodeError):
-                    self._reject(body, envelope, source, fate)
+                    self._reject(envelope.raw or body, envelope, source, fate)
                 else:
                     await self._take_one(envelope, delivery, fate)
                 if len(found) > 1 and ticks() >= until:

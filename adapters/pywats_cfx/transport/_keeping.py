@@ -22,7 +22,6 @@ from pywats_cfx.convert.context import (
     Part,
     Place,
     Recipe,
-    SourceMemory,
     Transaction,
     WorkOrderInfo,
 )
@@ -39,8 +38,8 @@ _VALUES: Final[dict[Part, msgspec.msgpack.Decoder[Any]]] = {
     "order": msgspec.msgpack.Decoder(tuple[datetime, WorkOrderInfo]),
     "transaction": msgspec.msgpack.Decoder(tuple[datetime, Transaction]),
     "fault": msgspec.msgpack.Decoder(tuple[datetime, OpenFault]),
-    "recipe": msgspec.msgpack.Decoder(Recipe),
-    "operator": msgspec.msgpack.Decoder(str),
+    "recipe": msgspec.msgpack.Decoder(tuple[datetime, Recipe]),
+    "operator": msgspec.msgpack.Decoder(tuple[datetime, str]),
     "state": msgspec.msgpack.Decoder(str),
 }
 
@@ -124,18 +123,4 @@ class KeptContext:
         if place.part == "order":
             self._context.work_orders.put(str(key), value[1], value[0])
         else:
-            _recall(self._context.of(place.source), place.part, key, value)
-
-
-def _recall(memory: SourceMemory, part: Part, key: Any, value: Any) -> None:
-    match part:
-        case "transaction":
-            memory.transactions.put(key, value[1], value[0])
-        case "fault":
-            memory.faults.put(key, value[1], value[0])
-        case "recipe":
-            memory.recipes[key] = value
-        case "operator":
-            memory.operator = value
-        case _:
-            memory.state = value
+            self._context.of(place.source).put(place.part, key, value)

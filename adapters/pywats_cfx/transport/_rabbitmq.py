@@ -9,6 +9,7 @@ from typing import Final
 from pywats_asyncio import AsyncioBridge
 from pywats_cfx.amqp1 import AMQPMessage, Outcome
 from pywats_cfx.config import AMQPConfig, CFXConfig
+from pywats_cfx.config.addresses import destination_of
 from pywats_cfx.transport._allowance import Allowance
 from pywats_cfx.transport._intake import Mail
 from pywats_rabbitmq import (
@@ -23,9 +24,10 @@ from pywats_rabbitmq import (
     RabbitPublisher,
 )
 
-__all__ = ["RabbitSender", "consumer_of", "destination_of", "publisher_of", "routing_keys"]
+__all__ = ["RabbitSender", "consumer_of", "publisher_of", "routing_keys"]
 
 ALL: Final = "#"
+TLS_FILES: Final = {"ca_file": "ssl_ca_path", "cert_file": "ssl_cert_path", "key_file": "ssl_key_path"}
 
 
 def routing_keys(topics: tuple[str, ...]) -> tuple[str, ...]:
@@ -87,7 +89,8 @@ def publisher_of(bridge: AsyncioBridge, config: CFXConfig, amqp: AMQPConfig) -> 
         config: of the endpoint.
         amqp: of the broker.
     """
-    return RabbitPublisher(bridge, _broker_of(config, amqp), window=amqp.window)
+    rabbit = _broker_of(config, amqp, bindings=_bindings_of(config, amqp))
+    return RabbitPublisher(bridge, rabbit, window=amqp.window)
 
 
 def _broker_of(
@@ -100,9 +103,7 @@ def _broker_of(
         password=amqp.password or "guest",
         vhost=amqp.virtual_host,
         tls=amqp.use_ssl,
-        ca_file=amqp.ssl_ca_path,
-        cert_file=amqp.ssl_cert_path,
-        key_file=amqp.ssl_key_path,
+        **({name: getattr(amqp, given) for name, given in TLS_FILES.items()} if amqp.use_ssl else {}),
         heartbeat=amqp.heartbeat,
         connect_timeout=amqp.connection_timeout,
         arguments=_arguments_of(config),
@@ -118,27 +119,6 @@ def _broker_of(
 def _arguments_of(config: CFXConfig) -> dict[str, int]:
     ttl = None if config.exchange is None else config.exchange.message_ttl
     return {} if ttl is None else {"x-message-ttl": ttl}
-
-
-def destination_of(address: str) -> tuple[str, str | None]:
-    """Exchange and routing key of an address; a key of None is `HANDLE.MessageName` of each message.
-
-    Args:
-        address: `/exchange/NAME`, `/exchange/NAME/KEY`, the same with RabbitMQ 4's `/exchanges/`, or the
-            plain name of an exchange.
-
-    Raises:
-        ValueError: if it names no exchange.
-    """
-    kind, _, rest = address.removeprefix("/").partition("/")
-    if not address.startswith("/") and address:
-        return address, None
-    exchange, _, key = rest.partition("/")
-    if kind not in {"exchange", "exchanges"} or not exchange:
-        raise ValueError(
-            f"publish must be /exchange/NAME or the name of an exchange by AMQP 0-9-1, not {address!r}"
-        )
-    return exchange, key or None
 
 
 class RabbitSender:

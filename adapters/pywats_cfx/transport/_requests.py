@@ -179,8 +179,7 @@ class Requests:
 
 
 async def _called(handler: Handler, request: CFXMessage, limiter: trio.CapacityLimiter) -> object:
-    if inspect.iscoroutinefunction(handler):
-        return await handler(request)
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+        return await handler(request)  # type: ignore[misc] # it is awaitable
     # An answer that comes too late is dropped; its thread is left behind.
-    answer = await current_runtime().run_blocking(handler, request, abandon_on_cancel=True, limiter=limiter)
-    return await answer if inspect.isawaitable(answer) else answer
+    return await current_runtime().run_blocking(handler, request, abandon_on_cancel=True, limiter=limiter)

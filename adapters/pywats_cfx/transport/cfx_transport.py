@@ -91,7 +91,7 @@ class CFXTransport(BaseTransport):
     ) -> None:
         super().__init__(name)
         if not isinstance(config, CFXConfig):
-            raise TypeError(f"config must be a CFXConfig, not {config!r}")
+            raise TypeError(f"config must be a CFXConfig, not {type(config).__name__}")
         if converter is not None and rules_of is not None:
             raise ValueError("give a converter or rules_of, not both: a converter has rules of its own")
         self.config: CFXConfig = config
@@ -128,6 +128,7 @@ class CFXTransport(BaseTransport):
         self._token: trio.lowlevel.TrioToken | None = None
         self._connections: Supervisor | None = None
         self._back: list[str] = []
+        self._ways: set[str] = set()
         self._troubles: dict[str, str] = {}
 
     # For users
@@ -229,6 +230,7 @@ class CFXTransport(BaseTransport):
 
         Raises:
             CFXError: if nothing is configured to publish to, or the spool is full.
+            StoreClosed: if the spool is kept in a store, and that was closed.
         """
         if self.config.amqp is None or self.config.amqp.publish is None:
             raise CFXError("there is nothing to publish to: AMQPConfig(publish=...) names an address")
@@ -239,7 +241,10 @@ class CFXTransport(BaseTransport):
             self._spool.put(mail)
         else:
             self._spool.check_room(mail)
-            token.run_sync_soon(self._put, mail)
+            try:
+                token.run_sync_soon(self._put, mail)
+            except trio.RunFinishedError:  # then there is no other thread
+                self._spool.put(mail)
         return envelope
 
     def _put(self, mail: AMQPMessage) -> None:
@@ -299,13 +304,14 @@ class CFXTransport(BaseTransport):
                 limits=self._limits(),
                 intake=self._intake,
                 publishing=self._publishing,
-                on_up=partial(self._is_up, "client"),
-                on_failed=partial(self._has_failed, "client"),
+                on_up=partial(self._way_is_up, "client"),
+                on_failed=partial(self._way_is_down, "client"),
             )
             children.append(ChildSpec("client", broker.run, policy=self._again()))
         self._token = trio.lowlevel.current_trio_token()
         self._troubles.clear()
         self._intake.open_again()
+        self._ways.clear()
         self._connections = Supervisor(children, name=f"{self.name} connections")
         try:
             await self._connections.run()
@@ -320,15 +326,18 @@ class CFXTransport(BaseTransport):
                 await self._listener.close_connections()
             await self._connections.stop()
 
-    def _is_up(self, part: str) -> None:
-        self._troubles.pop(part, None)
-        if not self._troubles:
-            self._set_state(TransportState.CONNECTED)
+    def _way_is_up(self, way: str) -> None:
+        """Messages can come by it: while they can by any, the transport is connected."""
+        self._ways.add(way)
+        self._troubles.pop(way, None)
+        self._set_state(TransportState.CONNECTED)
 
-    def _has_failed(self, part: str, error: Exception) -> None:
-        """The listener, or the connection to the broker, is not there (any more); it is tried again."""
-        self._troubles[part] = f"{type(error).__name__}: {error}"
-        self._set_state(TransportState.ERROR)
+    def _way_is_down(self, way: str, error: Exception) -> None:
+        """It is tried again."""
+        self._ways.discard(way)
+        self._troubles[way] = f"{type(error).__name__}: {error}"
+        if not self._ways:
+            self._set_state(TransportState.DISCONNECTED)
         self._notify_error(error)
 
     def _again(self) -> Backoff:
@@ -363,6 +372,7 @@ class CFXTransport(BaseTransport):
     # Machines connect to us
 
     async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114 - a child
+        """Listen until cancelled; why it cannot is told, and it is tried again."""
         task_status.started()
         failure: Exception | None = None
         try:
@@ -370,7 +380,7 @@ class CFXTransport(BaseTransport):
         except* Exception as group:  # noqa: BLE001 - raised again, out of its group
             failure = the_one(group)
         if failure is not None:
-            self._has_failed("listener", failure)
+            self._way_is_down("listener", failure)
             raise failure
 
     async def _accept(self) -> None:
@@ -393,8 +403,10 @@ class CFXTransport(BaseTransport):
                 try:
                     self.listen_port = await nursery.start(listener.run)
                 except OSError as error:
-                    raise OSError(error.errno, no_port(endpoint, error)) from error
-                self._is_up("listener")
+                    raise CFXError(
+                        f"cannot listen on {endpoint.listen}: {no_port(endpoint, error)}"
+                    ) from error
+                self._way_is_up("listener")
         finally:
             self._listener = self.listen_port = None
 
@@ -433,7 +445,8 @@ class CFXTransport(BaseTransport):
         received = first.received_at or first.timestamp
         if self._clocks.heard(source, envelope.short_name, first.timestamp, received):
             self._announce(CLOCK_OFF, source=source, seconds=round(self._clocks.off[source], 1))
-        state = self.converter.context.of(source).state or ""
+        known = self.converter.context.known(source)  # only looked at: it may be lent to a thread
+        state = (known.state if known is not None else None) or ""
         result = first.event_type in {EventType.TEST_RESULT, EventType.INSPECTION_RESULT}
         self._results_due.heard(
             source, trio.current_time(), productive=state.startswith(PRODUCTIVE), result=result

@@ -9,10 +9,12 @@ from typing import Any, Final, NoReturn
 
 from pywats_cfx.errors import CFXDecodeError
 
-__all__ = ["MAX_DEPTH", "Number", "kind_of", "parse", "plain_numbers", "write"]
+__all__ = ["MAX_DEPTH", "Number", "kind_of", "parse", "parts_of_list", "plain_numbers", "write"]
 
 MAX_DEPTH: Final = 200
 """Objects and lists within each other; real messages have fewer than 20."""
+_ANY: Final = json.JSONDecoder()
+_BETWEEN: Final = re.compile(r"[\s,]*")
 _HALF: Final = re.compile("[\ud800-\udfff]")
 """Half of a character beyond 16 bits, as in a text that was cut: JSON can escape it, UTF-8 cannot say it."""
 
@@ -46,6 +48,22 @@ def parse(text: bytes) -> Any:
         _too_deep()
     _check_depth(tree)
     return tree
+
+
+def parts_of_list(text: bytes) -> list[bytes]:
+    """The texts of the items of a list, which may have a bare NaN in them, as `parse` reads it.
+
+    Raises:
+        CFXDecodeError: if it is no list in JSON, or nested too deep.
+    """
+    parse(text)  # says what is wrong; what it reads can be told apart
+    whole, parts = text.decode(), []
+    place = _BETWEEN.match(whole, 1).end()  # type: ignore[union-attr] # it matches nothing, too
+    while place < len(whole) - 1:
+        _, end = _ANY.raw_decode(whole, place)
+        parts.append(whole[place:end].encode())
+        place = _BETWEEN.match(whole, end).end()  # type: ignore[union-attr]
+    return parts
 
 
 def _check_depth(tree: Any) -> None:

@@ -17,7 +17,7 @@ from pywats_cfx.errors import CFXDecodeError, CFXTooLarge
 from pywats_cfx.messages import find
 from pywats_cfx.messages._base import CFXMessage
 from pywats_cfx.wire._tolerant import read_body, read_envelope
-from pywats_cfx.wire._tree import parse
+from pywats_cfx.wire._tree import parse, parts_of_list
 from pywats_cfx.wire.envelope import Envelope
 
 __all__ = [
@@ -139,8 +139,9 @@ def decode_unpacked(text: bytes) -> list[Envelope | CFXDecodeError]:
         try:
             found.append(_decode_one(part))
         except CFXDecodeError as error:
-            path = f"[{place}].{error.path}".rstrip(".") if len(parts) > 1 else error.path
-            found.append(CFXDecodeError(error.reason, path))
+            if len(parts) > 1:
+                error = CFXDecodeError(error.reason, f"[{place}].{error.path}".rstrip("."), part)
+            found.append(error)
     return found
 
 
@@ -186,7 +187,10 @@ def _polymorphic(place: Any, value: Any) -> Any:
     kind = place.by_tag.get(value.get("$type")) if isinstance(value, dict) else None
     if kind is None:
         raise msgspec.ValidationError("a class that the standard does not have there")
-    return msgspec.convert(value, kind, dec_hook=_polymorphic)
+    try:  # most have no such place in them, and a hook makes reading them twice as long
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(value, kind, dec_hook=_polymorphic)
 
 
 def _tolerantly(text: bytes) -> Envelope:
@@ -241,8 +245,11 @@ def _gunzipped(data: bytes, limit: int) -> bytes:
 def _split(text: bytes) -> list[bytes]:
     try:
         parts = [bytes(part) for part in _BATCH.decode(text)]
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise CFXDecodeError(f"no JSON array of messages: {error}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        try:
+            parts = parts_of_list(text)
+        except CFXDecodeError as error:
+            raise CFXDecodeError(f"no JSON array of messages: {error.reason}") from None
     if len(parts) > MAX_BATCH:
         raise CFXDecodeError(f"a batch of {len(parts)} messages, {MAX_BATCH} are allowed")
     return parts

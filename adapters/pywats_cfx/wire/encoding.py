@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from math import isfinite, isnan
-from typing import Any, get_args
+from typing import Any, Final, get_args
 from uuid import UUID  # noqa: TID251 - the type of what users hand in; none is made here
 
 import msgspec
@@ -26,7 +26,7 @@ from pywats_cfx.wire.envelope import Envelope
 from pywats_cfx.wire.times import wire_duration, wire_time
 from pywats_events.models import new_id, now
 
-__all__ = ["complete", "encode", "encode_batch", "plain"]
+__all__ = ["complete", "encode", "encode_batch", "places_for_several", "plain"]
 
 
 def encode(envelope: Envelope, *, compress: bool = False) -> bytes:
@@ -107,6 +107,10 @@ def _plain_envelope(envelope: Envelope) -> dict[str, Any]:
     return {name: plain(getattr(envelope, name), name, tagged=True) for name in names}
 
 
+AS_IS: Final = frozenset({bool, int, str})
+"""Classes whose values JSON has as they are."""
+
+
 def plain(value: Any, path: str, *, tagged: bool = False) -> Any:
     """A value as JSON has it: what is no number is a text, computed fields are computed.
 
@@ -118,14 +122,14 @@ def plain(value: Any, path: str, *, tagged: bool = False) -> Any:
     Raises:
         CFXError: for what JSON cannot say.
     """
-    if value is None or isinstance(value, bool):
+    if value is None or value.__class__ in AS_IS:
         return value
+    if isinstance(value, float):
+        return value if isfinite(value) else _not_finite(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, str | int):
         return value
-    if isinstance(value, float):
-        return value if isfinite(value) else _not_finite(value)
     if isinstance(value, CFXStructure):
         return _plain_struct(value, path, tagged)
     if isinstance(value, list | tuple):
@@ -148,18 +152,19 @@ def _plain_other(value: Any, path: str) -> str:
 def _plain_struct(value: CFXStructure, path: str, tagged: bool) -> dict[str, Any]:
     kind = type(value)
     tree: dict[str, Any] = {"$type": kind.__struct_config__.tag} if tagged else {}
-    several = _places_for_several(kind)
+    several = places_for_several(kind)
     for name in kind.CFX_ORDER or kind.__struct_fields__:
         inner = getattr(value, name)
         if name in kind.CFX_COMPUTED:
             inner = len(getattr(value, kind.CFX_COMPUTED[name]) or ())
         if inner is not None or not kind.CFX_OMIT_NULLS:
-            tree[name] = plain(inner, f"{path}.{name}", tagged=name in several)
+            known = inner is None or inner.__class__ in AS_IS
+            tree[name] = inner if known else plain(inner, f"{path}.{name}", tagged=name in several)
     return tree
 
 
 @cache
-def _places_for_several(kind: type[CFXStructure]) -> frozenset[str]:
+def places_for_several(kind: type[CFXStructure]) -> frozenset[str]:
     """The fields that may hold objects of several classes, which `$type` tells apart."""
     return frozenset(field.name for field in msgspec.structs.fields(kind) if _holds_several(field.type))
 

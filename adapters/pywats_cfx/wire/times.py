@@ -20,19 +20,19 @@ NEVER: Final = (1, 9999)
 """The years of .NET's dates that were not set, or that never come."""
 
 
-def time_of(text: str | datetime | None, zone: tzinfo | Callable[[], tzinfo]) -> datetime | None:
+def time_of(text: str | datetime | None, zone: tzinfo | Callable[[datetime], tzinfo]) -> datetime | None:
     """The date that a text says; None for none, one that was not set (year 1 or 9999), or no date at all.
 
     Args:
         text: as on the wire: up to 7 digits of a second, an offset, `Z` or neither.
-        zone: of the sender, for a date without offset; or what finds it out, if there is such a date.
+        zone: of the sender, for a date without offset; or what finds it out for such a date.
     """
     when = text if isinstance(text, datetime) else _read(text) if isinstance(text, str) else None
     if when is None or when.year in NEVER:
         return None
     if when.tzinfo is not None:
         return when
-    return when.replace(tzinfo=zone if isinstance(zone, tzinfo) else zone())
+    return when.replace(tzinfo=zone if isinstance(zone, tzinfo) else zone(when))
 
 
 def _read(text: str) -> datetime | None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pywats_cfx import CFXConvertError, Envelope, decode, encode
-from pywats_cfx.convert import Converter, Letter
-from pywats_cfx.convert.context import LONGEST, MOST, Context, _Bounded
+from pywats_cfx.convert import Converter, Letter, SourceRules
+from pywats_cfx.convert.context import LONGEST, MOST, Context, Recipe, SourceMemory, _Bounded
 from pywats_cfx.convert.machines import state_of
 from pywats_cfx.messages import get, names
 from pywats_cfx.messages.production.reworkandrepair import UnitsRepaired
@@ -19,6 +19,7 @@ from support.cfx import envelope_of, sample_bodies
 
 PERFORMANCE = "CFX.ResourcePerformance"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ZEROS = "00000000-0000-0000-0000-000000000000"
 
 
 class Line:
@@ -115,6 +116,14 @@ def test_a_fault_is_remembered_until_it_is_cleared(line: Line) -> None:
     assert unknown.payload.fault_code == "F1"
 
 
+def test_a_fault_is_known_by_its_id_in_any_case_and_one_of_zeros_is_none(line: Line) -> None:
+    for occurrence, code in (("2D2132D5-5C00-4AD7-8D98-11D5FB95BF46", "E1"), (ZEROS, "E2")):
+        line(f"{PERFORMANCE}.FaultOccurred", {"Fault": {"FaultCode": code, "FaultOccurrenceId": occurrence}})
+    for occurrence, code in (("2d2132d5-5c00-4ad7-8d98-11d5fb95bf46", "E1"), (ZEROS, ZEROS)):
+        cleared = line(f"{PERFORMANCE}.FaultCleared", {"FaultOccurrenceId": occurrence})[0]
+        assert cleared.payload.fault_code == code
+
+
 @pytest.mark.parametrize(
     ("code", "state"),
     [
@@ -180,6 +189,27 @@ def test_work_is_one_event_per_unit_and_completed_work_knows_who_was_started(lin
     assert completed[0].payload.start_time == datetime(2026, 11, 23, 11, tzinfo=UTC)
     assert completed[0].payload.result == "completed"
     assert {e.correlation_id for e in (*started, *completed)} == {"T"}
+
+
+def test_what_is_told_of_each_unit_stays_with_it(line: Line) -> None:
+    bad = {"UnitIdentifier": "P1", "PositionNumber": "B", "PositionName": "C2", "Status": "Fail"}
+    body = {"TransactionID": "T", "PrimaryIdentifier": "P1", "Units": [None, STARTED["Units"][0], bad]}
+    started = line("CFX.Production.WorkStarted", body)
+    assert [(e.payload.unit_id, e.payload.position) for e in started] == [("P1-1", 1), ("P1-B", None)]
+    assert "UnitPosition" not in started[0].payload.custom_data
+    told = started[1].payload.custom_data
+    assert (told["unit_position"], told["UnitPosition"]["PositionName"]) == ("B", "C2")
+    assert told["UnitPosition"]["Status"] == "Fail"
+    completed = line("CFX.Production.WorkCompleted", {"TransactionID": "T", "Units": []})
+    assert [e.payload.unit_id for e in completed] == ["P1-1", "P1-B"]
+
+
+def test_completed_work_has_the_part_of_its_work_order(line: Line) -> None:
+    order = {"WorkOrderIdentifier": {"WorkOrderId": "W1"}, "PartNumber": "P"}
+    line("CFX.InformationSystem.WorkOrderManagement.WorkOrdersCreated", {"NewOrders": [order]})
+    line("CFX.Production.WorkStarted", {**STARTED, "WorkOrderIdentifier": {"WorkOrderId": "W1"}})
+    completed = line("CFX.Production.WorkCompleted", {"TransactionID": "T"})[0]
+    assert (completed.payload.work_order_id, completed.payload.part_number) == ("W1", "P")
 
 
 def test_work_on_nobody_known_is_a_custom_event(line: Line) -> None:
@@ -264,10 +294,48 @@ def test_the_oldest_are_forgotten_beyond_a_number_and_after_a_day() -> None:
 
 def test_sources_are_bounded_too() -> None:
     context = Context()
-    context.of("first").operator = "A"
+    context.of("first").work("A", NOON)
     for number in range(10_000):
         context.of(str(number))
-    assert context.of("first").operator is None
+    assert context.of("first").operator(NOON) is None
+
+
+def test_recipes_of_lanes_are_bounded_too_and_forgotten_with_the_operator_after_a_day() -> None:
+    memory = SourceMemory()
+    for lane in range(MOST + 5):
+        memory.run(lane, Recipe(str(lane)), NOON)
+    memory.work("A", NOON)
+    assert len(memory.recipes) == MOST
+    assert (memory.recipe(0, NOON), memory.recipe(MOST, NOON)) == (None, Recipe(str(MOST)))
+    later = NOON + LONGEST + timedelta(seconds=1)
+    assert (memory.recipe(MOST, later), memory.operator(later)) == (None, None)
+
+
+def test_a_recipe_without_a_lane_runs_in_all_of_them_and_the_only_lane_s_where_none_is_told(
+    line: Line,
+) -> None:
+    tested = {"TestedUnits": [{"UnitIdentifier": "a"}]}
+
+    def recipe() -> str | None:
+        name = line("CFX.Production.TestAndInspection.UnitsTested", tested)[0].payload.recipe_name
+        assert name is None or isinstance(name, str)
+        return name
+
+    line("CFX.Production.RecipeActivated", {"RecipeName": "one", "Lane": 1})
+    assert recipe() == "one"
+    line("CFX.Production.RecipeActivated", {"RecipeName": "two", "Lane": 2})
+    assert recipe() is None  # in which lane it was tested nobody has said
+    line("CFX.Production.RecipeActivated", {"RecipeName": "all", "Lane": None})
+    assert recipe() == "all"
+    assert line("CFX.Production.WorkStarted", STARTED)[0].payload.recipe_name == "all"
+
+
+def test_what_the_envelope_says_is_kept_too(line: Line) -> None:
+    sent = {"TimeStamp": "noon", "Target": "//A/B", "RequestID": "7"}
+    event = line("CFX.Production.UnitsArrived", {"PrimaryIdentifier": "a"}, **sent)[0]
+    assert event.timestamp == NOON
+    assert event.payload.custom_data["unknown_fields"] == {"TimeStamp": "noon"}
+    assert (event.payload.custom_data["Target"], event.payload.custom_data["RequestID"]) == ("//A/B", "7")
 
 
 def test_a_letter_without_a_date_was_sent_when_it_came() -> None:
@@ -297,6 +365,44 @@ def test_how_work_ended_is_not_made_up(line: Line, result: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("Production.UnitsDisqualified", {"PrimaryIdentifier": "a", "Reason": None}, {"reason": "unknown"}),
+        (
+            "ResourcePerformance.MaintenancePerformed",
+            {"MaintenanceType": None},
+            {"maintenance_type": "unknown"},
+        ),
+        (
+            "ResourcePerformance.FaultOccurred",
+            {"Fault": {"FaultOccurrenceId": "F1", "Cause": None, "Severity": None}},
+            {"fault_code": "F1", "fault_message": ""},
+        ),
+        (
+            "ResourcePerformance.CalibrationPerformed",
+            {"Calibration": {"CalibrationType": None, "Status": None}},
+            {"calibration_type": None, "status": None},
+        ),
+        (
+            "InformationSystem.WorkOrderManagement.WorkOrdersCreated",
+            {"NewOrders": [{"Status": None}]},
+            {"status": None},
+        ),
+        (
+            "Production.Assembly.MaterialsInstalled",
+            {"InstalledMaterials": [{"NonInstalledComponents": [{"RejectionReason": None}]}]},
+            {"reason": None},
+        ),
+    ],
+)
+def test_a_member_that_is_null_is_not_the_word_none(
+    line: Line, name: str, body: dict[str, Any], said: dict[str, Any]
+) -> None:
+    event = line(f"CFX.{name}", body)[0]
+    assert {field: event.payload[field] for field in said} == said
+
+
+@pytest.mark.parametrize(
     ("name", "body"),
     [
         (f"{PERFORMANCE}.FaultOccurred", {"Fault": None}),
@@ -318,7 +424,11 @@ def test_components_that_are_null_are_none(line: Line) -> None:
 
 
 def test_a_message_that_cannot_be_converted_leaves_nothing_behind(line: Line) -> None:
-    units = [{"UnitIdentifier": "a", "PositionNumber": "first"}]
+    def unit_of(source: str, panel: str, place: int) -> str:
+        raise KeyError(panel)
+
+    line.converter.use_rules(lambda source: SourceRules(unit_ids="panel", unit_of=unit_of))
+    units = [{"UnitIdentifier": "a", "PositionNumber": 1}]
     with pytest.raises(CFXConvertError, match="WorkStarted"):
         line("CFX.Production.WorkStarted", {"TransactionID": "T", "Units": units, "RecipeName": "R"})
     completed = line("CFX.Production.WorkCompleted", {"TransactionID": "T", "PrimaryIdentifier": "b"})[0]
@@ -332,9 +442,8 @@ def test_a_date_that_was_not_set_is_when_the_message_came(line: Line, never: str
 
 
 def test_messages_with_an_id_of_zeros_are_told_apart(line: Line) -> None:
-    zeros = "00000000-0000-0000-0000-000000000000"
     ids = {
-        line("CFX.Production.UnitsArrived", {"PrimaryIdentifier": unit}, UniqueID=zeros)[0].id
+        line("CFX.Production.UnitsArrived", {"PrimaryIdentifier": unit}, UniqueID=ZEROS)[0].id
         for unit in "abc"
     }
     assert len(ids) == 3

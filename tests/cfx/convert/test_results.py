@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pywats_cfx import CFXConvertError, decode, encode
+from pywats_cfx import CFXConvertError, Envelope, UnitsTested, decode, encode
 from pywats_cfx.convert import Converter, SourceRules
 from pywats_cfx.convert._units import converted
+from pywats_cfx.messages.structures import TestedUnit
 from pywats_cfx.samples import envelope_of as sample
 from pywats_events import Event, EventType
 from pywats_events.errors import EventValidationError
@@ -32,7 +34,7 @@ def events_of(
     return converter.convert(decode(envelope_of(name, body, **address)))
 
 
-def of_units(*units: dict[str, Any], **body: Any) -> list[Event]:
+def of_units(*units: dict[str, Any] | None, **body: Any) -> list[Event]:
     return events_of(TESTED, {"TestedUnits": list(units), **body})
 
 
@@ -90,12 +92,54 @@ def test_a_contradiction_is_kept_and_said() -> None:
     assert event.payload.conflicts == ["unit Failed", "no test failed"]
 
 
+def test_a_result_that_is_null_contradicts_a_failed_test_as_its_default_does() -> None:
+    failed = {"TestName": "R22", "Result": "Failed"}
+    event = of_units({"UnitIdentifier": "a", "OverallResult": None, "Tests": [failed]})[0]
+    assert (event.payload.result, event.payload.conflicts) == ("pass", ["unit Passed", "failed: R22"])
+
+
+@pytest.mark.parametrize(("value", "outside"), [("Infinity", True), ("-Infinity", False), ("NaN", False)])
+def test_an_infinite_value_that_passed_is_outside_its_limit(value: str, outside: bool) -> None:
+    sent = {
+        "$type": "CFX.Structures.NumericMeasurement, CFX",
+        "MeasurementName": "M",
+        "MeasuredValue": {"Value": value, "MaximumAcceptableValue": 2},
+    }
+    unit = {"UnitIdentifier": "a", "Tests": [{"TestName": "t", "Measurements": [sent]}]}
+    assert of_units(unit)[0].payload.conflicts == (["outside limits: M"] if outside else [])
+
+
+def test_a_result_that_the_standard_does_not_know_is_an_error_and_kept() -> None:
+    one = measured({"$type": "CFX.Structures.BooleanMeasurement, CFX", "Value": True, "Result": "Odd"})[0]
+    assert (one.status, one.custom_data["Result"]) == ("error", "Odd")
+
+
 # Who is the unit
 
 
 def test_an_identifier_with_several_positions_is_the_panel_s() -> None:
     events = of_units(*[{"UnitIdentifier": "P1", "UnitPositionNumber": n} for n in (1, 2)])
     assert [(e.payload.unit_id, e.payload.batch_sn) for e in events] == [("P1-1", "P1"), ("P1-2", "P1")]
+
+
+def test_a_position_that_is_no_number_tells_units_apart_all_the_same() -> None:
+    events = of_units(*[{"UnitIdentifier": "P1", "UnitPositionNumber": place} for place in ("A", "B", 2.5)])
+    assert [(e.payload.unit_id, e.payload.test_socket) for e in events] == [
+        ("P1-A", None),
+        ("P1-B", None),
+        ("P1-2.5", None),
+    ]
+    assert [e.payload.custom_data["unit_position"] for e in events] == ["A", "B", "2.5"]
+    rules = SourceRules(unit_of=lambda source, panel, place: f"SN{place + 1}")
+    units = {"TestedUnits": [{"UnitIdentifier": "P1", "UnitPositionNumber": place} for place in ("A", 1)]}
+    assert [e.payload.unit_id for e in events_of(TESTED, units, rules=rules)] == ["P1-A", "SN2"]
+
+
+def test_units_of_one_identifier_and_position_are_said_to_be_there_twice() -> None:
+    units = [{"UnitIdentifier": "P1", "UnitPositionNumber": place} for place in (1, 1, 2)]
+    events = of_units(*units, {}, {})
+    twice = ["unit P1-1: 2 times in one message"]
+    assert [e.payload.conflicts for e in events] == [twice, twice, [], [], []]
 
 
 def test_an_identifier_alone_is_the_unit_s_own() -> None:
@@ -200,11 +244,10 @@ def test_what_is_made_of_a_regular_message_without_a_look_would_pass_every_check
 
 
 def test_what_is_made_of_another_message_is_checked() -> None:
-    body = {"TestedUnits": [{"UnitIdentifier": "a", "UnitPositionNumber": "x", "Tests": []}] * 2}
-    envelope = decode(envelope_of(TESTED, body))
-    assert not envelope.regular
+    wrong: Any = 5
+    envelope = Envelope.of(UnitsTested(RecipeName=wrong, TestedUnits=[TestedUnit(UnitIdentifier="a")]))
     with pytest.raises(
-        CFXConvertError, match=r"UnitsTested of .* cannot be converted: .*test_socket"
+        CFXConvertError, match=r"UnitsTested of .* cannot be converted: .*recipe_name"
     ) as raised:
         Converter().convert(envelope)
     assert isinstance(raised.value.__cause__, EventValidationError)
@@ -233,6 +276,24 @@ def test_it_began_with_the_first_test_else_with_the_work_else_when_it_was_sent()
     event = converter.convert(decode(envelope_of(TESTED, body)))[0]
     assert event.payload.start_time == datetime(2026, 11, 23, 6, tzinfo=UTC)
     assert event.payload.custom_data["start_from"] == "work"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the machine's zone cannot be set here")
+def test_a_date_without_offset_is_in_this_machine_s_zone_as_it_is_at_that_date(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        summer, winter = (
+            of_units({"UnitIdentifier": "a", "Tests": [{"TestStartTime": f"2026-{month}-01T12:00:00"}]})[0]
+            for month in ("07", "01")
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert summer.payload.start_time == datetime(2026, 7, 1, 10, tzinfo=UTC)
+    assert winter.payload.start_time == datetime(2026, 1, 1, 11, tzinfo=UTC)
 
 
 # Who, with what, for what
@@ -398,7 +459,7 @@ def test_symptoms_and_defects_are_issues_with_their_images_and_measurements() ->
     assert len(step.measurements) == 1  # the same one once
     assert (step.attachments[0].name, step.attachments[0].data) == ("D1-1.png", b"png")
     assert step.attachments[1].url == "https://host/a.png?..."
-    assert step.attachments[2].custom_data == {"ImageData": "not base64!"}
+    assert step.attachments[2].custom_data["ImageData"] == "not base64!"
 
 
 def test_conditions_errors_and_comments() -> None:
@@ -584,6 +645,9 @@ def test_what_the_standard_has_no_field_for_stays_with_its_unit() -> None:
     first, second = (event.payload.custom_data for event in of_units(*units))
     assert "unknown_fields" not in first
     assert second["unknown_fields"] == {"TestedUnits[1].Tests[0].Shift": 2}
+    first, second, third = (event.payload.custom_data for event in of_units(units[0], None, *units))
+    assert "unknown_fields" not in first | second
+    assert third["unknown_fields"] == {"TestedUnits[3].Tests[0].Shift": 2}
 
 
 def test_measurements_under_one_identifier_are_one_only_if_they_are_the_same() -> None:

@@ -10,7 +10,16 @@ import pytest
 import trio
 
 from pywats_asyncio import AsyncioBridge
-from pywats_cfx import AMQPConfig, CFXConfig, CFXTransport, EndpointConfig, UnitsTested, decode, encode
+from pywats_cfx import (
+    AMQPConfig,
+    CFXConfig,
+    CFXTransport,
+    EndpointConfig,
+    ExchangeConfig,
+    UnitsTested,
+    decode,
+    encode,
+)
 from pywats_cfx.amqp1 import ClientConfig, Outcome, connect
 from pywats_cfx.samples import envelope_of as sample
 from pywats_cfx.transport._mail import mail_of
@@ -28,8 +37,11 @@ def amqp(broker: RabbitServer, **options: Any) -> AMQPConfig:
 
 
 @asynccontextmanager
-async def station(config: AMQPConfig) -> AsyncIterator[tuple[CFXTransport, list[Event]]]:
-    transport = CFXTransport(CFXConfig(endpoint=EndpointConfig(cfx_handle=HERE, heartbeat=0.1), amqp=config))
+async def station(
+    config: AMQPConfig, exchange: ExchangeConfig | None = None
+) -> AsyncIterator[tuple[CFXTransport, list[Event]]]:
+    endpoint = EndpointConfig(cfx_handle=HERE, heartbeat=0.1)
+    transport = CFXTransport(CFXConfig(endpoint=endpoint, amqp=config, exchange=exchange))
     events: list[Event] = []
 
     async def keep(event: Event) -> None:
@@ -102,6 +114,19 @@ async def test_it_speaks_rabbitmq_s_own_protocol_where_that_is_all(
             await until(lambda: len(events) == 2)
             nursery.cancel_scope.cancel()
     assert transport.get_stats()["messages"] == 2
+
+
+@pytest.mark.parametrize("exchange", [None, ExchangeConfig(exchange_name="floor")])
+async def test_a_rabbitmq_with_both_protocols_gets_a_queue_declared_where_nothing_is_subscribed_to(
+    amqp1_broker: RabbitMQ, exchange: ExchangeConfig | None
+) -> None:
+    async with station(amqp(amqp1_broker), exchange) as (_, events):
+        async with connect(ClientConfig(url=amqp1_broker.url, container="//m")) as machine:
+            name = "amq.topic" if exchange is None else exchange.exchange_name
+            sender = await machine.open_sender(f"/exchange/{name}")
+            assert await sender.send(mail_of(sample("units_tested_ict"))) is Outcome.ACCEPTED
+        await until(lambda: events)
+    assert events[0].payload.unit_id == "SN100042"
 
 
 async def test_a_broker_that_is_away_at_start_is_no_failure_of_the_bus() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -248,3 +249,33 @@ async def test_it_listens_and_connects_at_once_and_asks_while_it_is_asked() -> N
             assert [event.payload.unit_id for event in here.events] == [str(n) for n in range(30)]
         published = [event.payload for event in there.events if event.type_name == TESTED]
         assert [payload["RecipeName"] for payload in published] == [str(number) for number in range(30)]
+
+
+async def test_a_broker_that_goes_and_comes_back_is_told_as_disconnected_and_connected() -> None:
+    """But a transport to which machines can connect stays connected meanwhile."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    amqp = AMQPConfig(host="127.0.0.1", port=port, publish="a", protocol="amqp1")
+    retry = RetryConfig(initial_delay=0.01, max_delay=0.05)
+    alone = CFXTransport(CFXConfig(endpoint=EndpointConfig(cfx_handle=HERE), amqp=amqp, retry=retry))
+    listens = EndpointConfig(cfx_handle="//Acme/C", listen=LISTENS)
+    both = CFXTransport(CFXConfig(endpoint=listens, amqp=amqp, retry=retry), "both")
+    up, down = EventType.TRANSPORT_CONNECTED, EventType.TRANSPORT_DISCONNECTED
+    told: list[EventType] = []
+
+    async def tell(event: Event) -> None:
+        if event.payload["transport"] == alone.name:
+            told.append(event.event_type)
+
+    async with AsyncEventBus() as bus:
+        bus.subscribe(tell, event_types=[up, down])
+        for transport in (alone, both):
+            bus.register_transport(transport)
+        peer = EndpointConfig(cfx_handle="//Acme/B", listen=f"amqp://127.0.0.1:{port}")
+        for life in (1, 2):
+            async with station(CFXTransport(CFXConfig(endpoint=peer), "peer")):
+                await until(lambda: alone.is_connected)
+            await until(lambda: not alone.is_connected)
+            await until(lambda life=life: told == [up, down] * life)
+            assert both.is_connected

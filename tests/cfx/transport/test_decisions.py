@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pywats_cfx import AMQPConfig, CFXConfig, EndpointConfig
+from pywats_cfx import AMQPConfig, CFXConfig, CFXTransport, EndpointConfig
+from pywats_cfx.amqp1 import ClientConfig
 from pywats_cfx.transport._clocks import Clocks
 from pywats_cfx.transport._presence import Presence
 from pywats_cfx.transport._repeats import Repeats
@@ -165,11 +166,37 @@ def test_a_productive_machine_without_results_is_told_of_once() -> None:
         ),
         (lambda: EndpointConfig(cfx_handle="a", listen="amqps://x"), "needs tls_cert"),
         (lambda: EndpointConfig(cfx_handle="a", heartbeat=0), "heartbeat must be more than 0 seconds"),
-        (lambda: AMQPConfig(host=""), "host must be a name or an address"),
+        (lambda: AMQPConfig(host=""), "host must not be empty"),
         (lambda: AMQPConfig(port=0), "port must be between 1 and 65535, not 0"),
         (lambda: AMQPConfig(subscribe="queue"), "subscribe must be a tuple of texts"),
         (lambda: AMQPConfig(protocol="mqtt"), "protocol must be"),
         (lambda: AMQPConfig(prefetch=0), "prefetch must be at least 1"),
+        (lambda: AMQPConfig(prefetch=65_536), "prefetch must be at most 65535"),
+        (
+            lambda: AMQPConfig(host="broker:5672"),
+            "host must be a name or an address alone, not 'broker:5672'",
+        ),
+        (lambda: AMQPConfig(username=5), "username must be a str or None, not int"),
+        (lambda: AMQPConfig(virtual_host=None), "virtual_host must be a str, not NoneType"),
+        (lambda: AMQPConfig(use_ssl="no"), "use_ssl must be True or False, not 'no'"),
+        (lambda: AMQPConfig(ssl_key_path="k.pem"), "ssl_key_path needs ssl_cert_path"),
+        (lambda: AMQPConfig(subscribe=("",)), "subscribe must be a tuple of texts, none of them empty"),
+        (lambda: AMQPConfig(topics=()), "topics must not be empty"),
+        (lambda: AMQPConfig(queue=""), "queue must not be empty"),
+        (lambda: AMQPConfig(protocol="amqp091", subscribe=("a",)), "subscribe is of AMQP 1.0"),
+        (lambda: AMQPConfig(protocol="amqp091", publish="/queue/a"), "publish must be /exchange/NAME"),
+        (lambda: EndpointConfig(cfx_handle=5), "cfx_handle must be a str, not int"),
+        (lambda: EndpointConfig(cfx_handle="a", anonymous="no"), "anonymous must be True or False"),
+        (lambda: EndpointConfig(cfx_handle="a", anonymous=False), "nobody could log in"),
+        (lambda: EndpointConfig(cfx_handle="a", users={"m": ""}), "users\\['m'\\] must not be empty"),
+        (lambda: EndpointConfig(cfx_handle="a", users=["m"]), "users must be a mapping"),
+        (lambda: EndpointConfig(cfx_handle="a", addresses="abc"), "addresses must be a tuple of texts"),
+        (lambda: EndpointConfig(cfx_handle="a", tls_client_ca="ca.pem"), "tls_client_ca needs tls_cert"),
+        (lambda: EndpointConfig(cfx_handle="a", number_of_lanes="x"), "number_of_lanes must be an int"),
+        (
+            lambda: CFXConfig(endpoint=EndpointConfig(**HERE), fail_open="no"),
+            "fail_open must be True or False",
+        ),
         (lambda: CFXConfig(endpoint=EndpointConfig(cfx_handle="a")), "neither listens nor connects"),
         (
             lambda: CFXConfig(endpoint=EndpointConfig(**HERE), repeat_window=0),
@@ -197,9 +224,41 @@ def test_secrets_are_not_shown() -> None:
     assert config.amqp.url == "amqp://user:secret2@localhost:5672"
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: AMQPConfig(host="amqp://user:secret@broker"),
+        lambda: AMQPConfig(password={"secret": 1}),
+        lambda: EndpointConfig(cfx_handle="a", listen="amqp://user:secret@0.0.0.0:5672"),
+        lambda: EndpointConfig(cfx_handle="a", users={"machine": ["secret"]}),
+        lambda: EndpointConfig(cfx_handle="a", users="machine:secret"),
+        lambda: CFXConfig(endpoint=EndpointConfig(**HERE), amqp={"password": "secret"}),
+        lambda: CFXConfig(endpoint={"users": {"machine": "secret"}}),
+        lambda: CFXTransport({"amqp": {"password": "secret"}}),
+    ],
+)
+def test_no_secret_is_in_an_error_nor_where_peers_are_told_of_it(make: Any) -> None:
+    with pytest.raises((TypeError, ValueError)) as refused:
+        make()
+    assert "secret" not in str(refused.value)
+
+
+def test_an_address_of_ipv6_is_one_in_the_url() -> None:
+    assert AMQPConfig(host="::1").url == "amqp://[::1]:5672"
+    assert ClientConfig(url=AMQPConfig(host="::1").url, container="a").host == "::1"
+
+
 def test_it_is_read_from_nested_mappings() -> None:
     config = CFXConfig.from_dict(
-        {"endpoint": HERE, "amqp": {"host": "broker", "use_ssl": True}, "fail_open": True}
+        {
+            "endpoint": {**HERE, "addresses": ["here"]},
+            "amqp": {"host": "broker", "use_ssl": True, "subscribe": ["a", "b"]},
+            "exchange": None,
+            "fail_open": True,
+        }
     )
     assert config.amqp is not None
     assert (config.amqp.url, config.fail_open) == ("amqps://broker:5671", True)
+    assert (config.amqp.subscribe, config.endpoint.addresses) == (("a", "b"), ("here",))
+    with pytest.raises(TypeError, match="endpoint"):
+        CFXConfig.from_dict({"amqp": {}})

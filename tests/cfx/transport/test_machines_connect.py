@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import trio
 import trio.testing
 
 from pywats_cfx import (
+    AMQPConfig,
     CFXConfig,
     CFXTransport,
     EndpointConfig,
@@ -41,7 +43,7 @@ from pywats_cfx.messages.informationsystem.unitvalidation import ValidateUnitsRe
 from pywats_cfx.messages.maintenance import GetResourceSetupRequest
 from pywats_cfx.samples import envelope_of as sample
 from pywats_cfx.transport._mail import mail_of
-from pywats_events import AsyncEventBus, Event, EventType
+from pywats_events import AsyncEventBus, Event, EventBus, EventType
 from pywats_events.errors import BusStopped
 from support.cfx import Held, envelope_of
 
@@ -80,6 +82,16 @@ class Endpoint:
 
     def letters(self) -> list[Any]:
         return list(self.bus.error_policy.dead_letter_queue.get_entries())
+
+    def system_events(self, name: str) -> list[Event]:
+        """Those of one name, from now on."""
+        found: list[Event] = []
+
+        async def keep(event: Event) -> None:
+            found.append(event)
+
+        self.bus.subscribe(keep, event_types=[EventType(name)], name=name)
+        return found
 
     @asynccontextmanager
     async def machine(self) -> AsyncIterator[Connection]:
@@ -135,7 +147,7 @@ async def test_a_batch_is_accepted_as_a_whole() -> None:
         ]
 
 
-@pytest.mark.parametrize("data", [b"garbage", b"{}", b"\x1f\x8bbroken", b"[1,2]", b""])
+@pytest.mark.parametrize("data", [b"garbage", b"{}", b"\x1f\x8bbroken", b"[1,2", b"[1]", b""])
 async def test_what_is_no_message_is_accepted_and_kept_as_a_dead_letter_with_its_bytes(data: bytes) -> None:
     async with endpoint() as here, here.machine() as machine:
         sender = await machine.open_sender("a")
@@ -143,6 +155,19 @@ async def test_what_is_no_message_is_accepted_and_kept_as_a_dead_letter_with_its
         await until(here.letters)
         assert here.letters()[0].raw == data
         assert await sender.send(mail_of(sample("fault_temp"))) is Outcome.ACCEPTED
+        assert len(here.seen.events) == 1
+
+
+async def test_what_is_no_message_in_a_batch_is_a_dead_letter_of_its_own_bytes_not_of_the_batch_s() -> None:
+    good = encode(sample("fault_temp"))
+    async with endpoint() as here, here.machine() as machine:
+        sender = await machine.open_sender("a")
+        batch = b"[7," + good + b',{"x": 1}]'
+        assert await sender.send(raw(batch)) is Outcome.ACCEPTED
+        await until(lambda: len(here.letters()) == 2)
+        letters = {letter.raw: str(letter.error) for letter in here.letters()}
+        assert set(letters) == {b"7", b'{"x": 1}'}
+        assert "[2]: an envelope without MessageName" in letters[b'{"x": 1}']
         assert len(here.seen.events) == 1
 
 
@@ -279,8 +304,8 @@ async def test_who_it_is_is_answered_from_the_configuration() -> None:
         assert other.RequestResult.Result == "Failed"
 
 
-@pytest.mark.parametrize("plain", [False, True])
-async def test_a_handler_answers_a_request(plain: bool) -> None:
+@pytest.mark.parametrize("kind", ["plain", "async", "object", "partial"])
+async def test_a_handler_answers_a_request(kind: str) -> None:
     def answer(request: ValidateUnitsRequest) -> ValidateUnitsResponse:
         response = ValidateUnitsResponse()
         response.PrimaryResult.UniqueIdentifier = request.PrimaryIdentifier
@@ -289,8 +314,19 @@ async def test_a_handler_answers_a_request(plain: bool) -> None:
     async def answer_async(request: ValidateUnitsRequest) -> ValidateUnitsResponse:
         return answer(request)
 
+    class Answers:
+        async def __call__(self, request: ValidateUnitsRequest) -> ValidateUnitsResponse:
+            return answer(request)
+
+    handlers: dict[str, Callable[[ValidateUnitsRequest], Any]] = {
+        "plain": answer,
+        "async": answer_async,
+        "object": Answers(),
+        "partial": functools.partial(answer_async),
+    }
+
     def prepare(transport: CFXTransport) -> None:
-        transport.on_request(ValidateUnitsRequest)(answer if plain else answer_async)
+        transport.on_request(ValidateUnitsRequest)(handlers[kind])
 
     async with endpoint(prepare) as here:
         response = await here.transport.request(here.uri, HERE, ValidateUnitsRequest(PrimaryIdentifier="SN1"))
@@ -359,6 +395,47 @@ async def test_a_machine_that_only_asks_is_not_silent() -> None:
         await here.seen.wait_for(3)
         states = [event.payload.new_state for event in here.seen.events[1:3]]
         assert states == ["offline", "online"]
+
+
+async def test_a_clock_that_is_off_is_one_system_event_and_in_the_statistics_and_its_time_stays() -> None:
+    ahead = "2999-01-01T00:00:00+00:00"
+    async with endpoint() as here, here.machine() as machine:
+        news = here.system_events("system.cfx_clock_off")
+        sender = await machine.open_sender("a")
+        for number in range(3):
+            message = envelope_of(
+                "CFX.EndpointConnected", {}, UniqueID=str(number), Source="M1", TimeStamp=ahead
+            )
+            assert await sender.send(raw(message)) is Outcome.ACCEPTED
+        await until(lambda: news)
+        assert [event.payload["source"] for event in news] == ["M1"]
+        assert news[0].payload["seconds"] > 60
+        assert list(here.transport.get_stats()["clocks_off"]) == ["M1"]
+        assert {event.timestamp.year for event in here.seen.events} == {2999}
+        assert {event.received_at.year < 2999 for event in here.seen.events if event.received_at} == {True}
+
+
+async def test_a_productive_machine_that_sends_no_results_is_one_system_event() -> None:
+    async with endpoint(no_results_for=0.1) as here, here.machine() as machine:
+        news = here.system_events("system.cfx_no_results")
+        sender = await machine.open_sender("a")
+        for number, source in enumerate(("busy", "idle")):
+            state = {"OldState": "2000", "NewState": "1100" if source == "busy" else "2100"}
+            message = envelope_of(
+                "CFX.ResourcePerformance.StationStateChanged", state, UniqueID=str(number), Source=source
+            )
+            assert await sender.send(raw(message)) is Outcome.ACCEPTED
+        await until(lambda: news)
+        assert [(event.payload["source"], event.payload["seconds"]) for event in news] == [("busy", 0.1)]
+
+
+def test_what_is_sent_after_the_end_waits_for_the_next_life() -> None:
+    amqp = AMQPConfig(host="127.0.0.1", port=1, protocol="amqp1", publish="a")
+    transport = CFXTransport(CFXConfig(endpoint=EndpointConfig(cfx_handle=HERE), amqp=amqp))
+    with EventBus() as bus:
+        bus.register_transport(transport)
+    transport.send(UnitsTested())
+    assert transport.get_stats()["spooled"] == 1
 
 
 async def test_messages_are_told_apart_by_their_source_and_id_and_zeros_are_no_id() -> None:

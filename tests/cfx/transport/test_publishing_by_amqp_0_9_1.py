@@ -20,9 +20,10 @@ from pywats_cfx import (
     UnitsTested,
     decode,
 )
-from pywats_cfx.transport._rabbitmq import destination_of
+from pywats_cfx.config.addresses import destination_of
+from pywats_cfx.transport._rabbitmq import publisher_of
 from pywats_events import AsyncEventBus
-from pywats_rabbitmq import Binding, RabbitConfig, RabbitConsumer, RabbitDelivery
+from pywats_rabbitmq import Binding, RabbitConfig, RabbitConsumer, RabbitDelivery, RabbitPublisher
 from pywats_supervision import ChildSpec, Supervisor
 from pywats_supervision.policies import Backoff
 from support.rabbitmq import RabbitServer
@@ -190,6 +191,31 @@ async def test_what_it_publishes_does_not_come_back_to_it(mortal: RabbitServer) 
                 transport.send(UnitsTested(RecipeName="1"))
                 await until(reader.recipes)
                 assert transport.get_stats()["messages"] == 0
+
+
+async def test_an_exchange_that_is_missing_is_made_before_anything_is_published_to_it(
+    mortal: RabbitServer,
+) -> None:
+    endpoint = EndpointConfig(cfx_handle="//Acme/First", heartbeat=60)
+    amqp = AMQPConfig(
+        host="127.0.0.1", port=mortal.port, username="guest", password="guest", protocol="amqp091"
+    )
+    exchange = ExchangeConfig(exchange_name="not-there-yet")
+    transport = CFXTransport(CFXConfig(endpoint=endpoint, amqp=amqp, exchange=exchange))
+    errors: list[Exception] = []
+    transport.on_error(errors.append)
+    with trio.fail_after(30):
+        async with AsyncEventBus() as bus:
+            bus.register_transport(transport)
+            transport.send(UnitsTested(RecipeName="1"))
+            await until(lambda: transport.is_connected and not transport.get_stats()["spooled"])
+    assert errors == []
+
+
+def test_files_of_tls_are_for_requests_only_where_the_broker_is_spoken_with_in_clear() -> None:
+    amqp = AMQPConfig(protocol="amqp091", ssl_ca_path="ca.pem")
+    config = CFXConfig(endpoint=EndpointConfig(cfx_handle=HERE), amqp=amqp)
+    assert isinstance(publisher_of(AsyncioBridge(), config, amqp), RabbitPublisher)
 
 
 @pytest.mark.parametrize(

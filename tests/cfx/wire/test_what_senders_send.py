@@ -102,6 +102,17 @@ def test_a_polymorphic_object_is_known_by_its_type_else_by_its_fields(
     assert encode(decode(data)) == data
 
 
+def test_a_place_for_several_classes_within_another_is_read_by_its_type() -> None:
+    place = {"$type": "CFX.Structures.UnitInfo, CFX", "UnitIdentifier": "SN1"}
+    symptom = {"ComponentsOfInterest": [{"ReferenceDesignator": "R1", "UnitPosition": place}]}
+    envelope = decode(envelope_of(TESTED, {"TestedUnits": [{"Tests": [{"SymptomsFound": [symptom]}]}]}))
+    assert envelope.regular
+    body: Any = envelope.MessageBody
+    component = body.TestedUnits[0].Tests[0].SymptomsFound[0].ComponentsOfInterest[0]
+    assert type(component.UnitPosition) is structures.UnitInfo
+    assert component.UnitPosition.UnitIdentifier == "SN1"
+
+
 @pytest.mark.parametrize(
     ("sent", "kind"),
     [
@@ -316,6 +327,17 @@ def test_a_gzip_bomb_is_not_unpacked() -> None:
         decode(bomb, max_message=1_000_000)
     with pytest.raises(CFXDecodeError, match="2000 bytes, 1000 are allowed"):
         decode(b" " * 2000, max_message=1000)
+
+
+def test_a_bare_nan_in_a_batch_costs_no_message() -> None:
+    good = '{"MessageName":"CFX.Heartbeat","MessageBody":{"CFXHandle":"\u00e9 , ]"}}'.encode()
+    bare = b'{"MessageName":"A.B","MessageBody":{"x":NaN,"y":[-Infinity]}}'
+    one, other, last = decode_batch(b"[ " + good + b" ,\n" + bare + b"," + good + b" ]")
+    assert (one.raw, other.raw, last.raw) == (good, bare, good)
+    assert encode(other) == bare
+    for broken in (b",]", b"", b"] x"):
+        with pytest.raises(CFXDecodeError, match=r"no JSON array of messages: no JSON: .* at character"):
+            decode_each(b"[" + bare + broken)
 
 
 def test_a_batch_has_a_bound() -> None:
