@@ -65,7 +65,7 @@ class Folder:
         self._hand = str(config.state_path / "hand")
         self._done = str(config.done_path)
         self._failed = str(config.failed_path)
-        self._lock: int | None = None
+        self._locks: list[int] = []
         self._identity: tuple[int, int] | None = None
         self._ledger: Ledger | None = None
         self._names_in_hand: set[str] = set()
@@ -81,6 +81,7 @@ class Folder:
             FolderInUse: if another watcher has it.
         """
         config = self._config
+        self.close()  # of an earlier life, a step of which was left behind and is over now
         try:
             found = os.stat(self._path)
             if not stat.S_ISDIR(found.st_mode):
@@ -91,7 +92,7 @@ class Folder:
                     raise FolderLost(
                         f"{place} is not on the file system of {self._path}: files cannot be moved there"
                     )
-            self._lock = lock(config.state_path / "lock")
+            self._locks.append(lock(config.state_path / "lock"))
             self._ledger = Ledger(config.state_path / "ledger", config.remember)
             self._names_in_hand = set(os.listdir(self._hand))
             self._longest = min(longest_name(self._done), longest_name(self._failed))
@@ -103,10 +104,9 @@ class Folder:
         self._identity = (found.st_dev, found.st_ino)
 
     def close(self) -> None:
-        """Let others have it."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let others have it; once is enough, and several threads may."""
+        with suppress(IndexError):
+            os.close(self._locks.pop())
 
     def check(self) -> None:
         """Raise FolderLost unless the folder is there, and still the one that was opened."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from pywats_actors.blocking import Blocking
+from pywats_files._disk import Disk
 from pywats_files._folder import Folder
 from pywats_files._open_files import OpenFile, OpenFiles
 from pywats_files._telling import Trouble
@@ -35,7 +35,7 @@ class Putting:
         self,
         folder: Folder,
         files: OpenFiles,
-        disk: Blocking,
+        disk: Disk,
         *,
         retry_after: float,
         gone: Callable[[OpenFile, Trouble | None], object],

@@ -14,6 +14,7 @@ from pywats_events import Event
 from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
 from pywats_files._decisions import Seen, Stability, batches
+from pywats_files._disk import Disk
 from pywats_files._folder import Folder, Sight
 from pywats_files._open_files import OpenFile, OpenFiles
 from pywats_files._reading import Content, Later, Pages, Reader, Taken, told
@@ -88,7 +89,7 @@ class Taking:
         config: FolderConfig,
         folder: Folder,
         files: OpenFiles,
-        disk: Blocking,
+        disk: Disk,
         *,
         publish: Callable[[Event], Awaitable[Receipt]],
         tell: Callable[[Trouble], object],
