@@ -74,15 +74,6 @@ class FileWatcher(BaseTransport):
         self._disk = Disk(self._folder)
         self._told = Told(name, self._announce_trouble)
         self._backlog = Backlog(name)
-        self._taking = Taking(
-            config,
-            self._folder,
-            self._files,
-            self._disk,
-            publish=self.publish_event_async,
-            tell=self._told.tell,
-            backlog=self._backlog,
-        )
         self._putting = Putting(
             self._folder,
             self._files,
@@ -90,6 +81,16 @@ class FileWatcher(BaseTransport):
             retry_after=config.retry_after,
             gone=self._gone,
             tell=self._told.tell,
+        )
+        self._taking = Taking(
+            config,
+            self._folder,
+            self._files,
+            self._disk,
+            self._putting,
+            publish=self.publish_event_async,
+            tell=self._told.tell,
+            backlog=self._backlog,
         )
         self._done = self._failed = 0
 
