@@ -1,21 +1,23 @@
 """The folder on the disk: every file operation of a watcher, in the order in which a crash loses nothing.
 
-A file goes from the folder to `hand` by one rename, and from there to `done` or `failed` by another;
-what a crash leaves in hand is found there by the next life. Nothing of a file is ever written, and
-nothing is removed but markers. All of it blocks, and is called from a worker thread, by one at a time:
-a file system moves one file at a time between folders, and two threads only wait for each other.
+A file that is done soon goes from the folder to `done` by one rename. Any other goes to `hand` by one
+and from there to `done` or `failed` by another; what a crash leaves in hand is found there by the next
+life. Nothing of a file is ever written, and nothing is removed but markers. All of it blocks, and is
+called from a worker thread, by one at a time: a file system moves one file at a time between folders,
+and two threads only wait for each other.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pywats_files._decisions import Patterns, Seen, free_name, is_marked, oldest
 from pywats_files._ledger import Ledger
+from pywats_files._moves import Moves
 from pywats_files._platform import READING, WINDOWS, is_being_written, length_of, lock, longest_name
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
@@ -23,6 +25,8 @@ from pywats_files.errors import FileChanged, FolderInUse, FolderLost
 
 __all__ = ["Folder", "NotNow", "Sight", "check_unchanged", "seen_of"]
 
+CHANGED: Final = "it was written to after it was taken; it is read again"
+NO_LINKS: Final = {"follow_symlinks": False} if os.access in os.supports_follow_symlinks else {}
 ERROR: Final = ".error.txt"
 """What is added to the name of a failed file for that of the one that says why."""
 
@@ -65,7 +69,8 @@ class Folder:
         self._hand = str(config.state_path / "hand")
         self._done = str(config.done_path)
         self._failed = str(config.failed_path)
-        self._lock: int | None = None
+        self._locks: list[int] = []
+        self._moves: Moves | None = None
         self._identity: tuple[int, int] | None = None
         self._ledger: Ledger | None = None
         self._names_in_hand: set[str] = set()
@@ -81,6 +86,7 @@ class Folder:
             FolderInUse: if another watcher has it.
         """
         config = self._config
+        self.close()  # of an earlier life, a step of which was left behind and is over now
         try:
             found = os.stat(self._path)
             if not stat.S_ISDIR(found.st_mode):
@@ -91,10 +97,12 @@ class Folder:
                     raise FolderLost(
                         f"{place} is not on the file system of {self._path}: files cannot be moved there"
                     )
-            self._lock = lock(config.state_path / "lock")
+            self._locks.append(lock(config.state_path / "lock"))
             self._ledger = Ledger(config.state_path / "ledger", config.remember)
-            self._names_in_hand = set(os.listdir(self._hand))
             self._longest = min(longest_name(self._done), longest_name(self._failed))
+            self._moves = Moves(config.state_path / "moves")
+            self._make_good()
+            self._names_in_hand = set(os.listdir(self._hand))
         except BlockingIOError as error:
             raise FolderInUse(f"another watcher has the folder {self._path}") from error
         except OSError as error:
@@ -103,10 +111,9 @@ class Folder:
         self._identity = (found.st_dev, found.st_ino)
 
     def close(self) -> None:
-        """Let others have it."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let others have it; once is enough, and several threads may."""
+        with suppress(IndexError):
+            os.close(self._locks.pop())
 
     def check(self) -> None:
         """Raise FolderLost unless the folder is there, and still the one that was opened."""
@@ -173,41 +180,66 @@ class Folder:
 
     # Taking
 
-    def claim(self, seen: Seen) -> tuple[int, Seen]:
-        """Move a file into hand, if it is finished.
+    def open_seen(self, seen: Seen) -> int:
+        """Open a file where it is, if it is finished; it stays there.
 
         Returns:
-            Its open descriptor, and the file.
+            Its descriptor.
 
         Raises:
             NotNow: if it is not what was seen, or its writer still has it open.
-            OSError: if it cannot be opened or moved; it is where it was.
+            OSError: if it cannot be opened.
         """
         name = seen.name
-        place, hand = f"{self._path}/{name}", f"{self._hand}/{name}"
         if name in self._names_in_hand:
             raise NotNow(None)  # an earlier file of that name is being worked on
-        descriptor = os.open(place, READING)
+        descriptor = os.open(f"{self._path}/{name}", READING)
         try:
             found = os.fstat(descriptor)
             if seen_of(name, found) != seen or not stat.S_ISREG(found.st_mode):
                 raise NotNow(None)
             if is_being_written(descriptor):
                 raise NotNow(_held(name))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def claim(self, seen: Seen) -> int:
+        """Move a file into hand, if it is finished.
+
+        Returns:
+            Its open descriptor.
+
+        Raises:
+            NotNow: if it is not what was seen, or its writer still has it open.
+            OSError: if it cannot be opened or moved; it is where it was.
+        """
+        descriptor = self.open_seen(seen)
+        try:
             if WINDOWS:
                 os.close(descriptor)  # an open file cannot be renamed there
                 descriptor = -1
-            os.rename(place, hand)
-            self._names_in_hand.add(name)
+            self.take_into_hand(seen.name)
             if WINDOWS:
-                descriptor = os.open(hand, READING)
+                descriptor = os.open(f"{self._hand}/{seen.name}", READING)
         except BaseException:
             if descriptor != -1:
                 os.close(descriptor)
             raise
         if self._config.finished == "marker":
-            _remove(place + self._config.marker)
-        return descriptor, seen
+            _remove(f"{self._path}/{seen.name}{self._config.marker}")
+        return descriptor
+
+    def take_into_hand(self, name: str) -> None:
+        """Move a file into hand, whatever is there under its name now: `put_aside` looks what it is.
+
+        Raises:
+            OSError: if it cannot be moved; it is where it was.
+        """
+        if name not in self._names_in_hand:
+            os.rename(f"{self._path}/{name}", f"{self._hand}/{name}")
+            self._names_in_hand.add(name)
 
     def reopen(self, name: str) -> tuple[int, Seen]:
         """Open a file that is in hand already.
@@ -230,9 +262,9 @@ class Folder:
             os.close(descriptor)
             raise
 
-    def path_in_hand(self, name: str) -> str:
-        """Where a file is while it is in hand."""
-        return f"{self._hand}/{name}"
+    def path_of(self, name: str) -> str:
+        """Where a file is now that is being worked on."""
+        return f"{self._hand if name in self._names_in_hand else self._path}/{name}"
 
     # Putting aside
 
@@ -250,16 +282,48 @@ class Folder:
         assert self._ledger is not None
         return digest in self._ledger
 
-    def put_aside(self, seen: Seen, error: str | None) -> None:
-        """Move a file out of hand: to `done`, or with an error to `failed`, the error beside it.
+    def put_aside_all(self, files: Sequence[tuple[Seen, str | None]]) -> list[OSError | FileChanged | None]:
+        """Move files to `done`, or with an error to `failed`, the error beside it.
+
+        A file that is still in the folder goes to `done` by one rename. What was moved is looked at
+        after that, for somebody may have put another file under its name just before: that one goes
+        into hand. Which are moved so is written down first, so that a crash in between is made good.
+
+        Args:
+            files: as they were read, each with what is wrong with it.
+
+        Returns:
+            For each, why it is not put aside, and is in hand: it is another than was read, or cannot
+            be moved.
 
         Raises:
-            FileChanged: if it was written to since it was read; it is still in hand.
-            OSError: if it cannot be moved; likewise.
+            OSError: if it cannot be written down; none is moved.
         """
+        assert self._moves is not None
+        direct = [seen for seen, error in files if error is None and seen.name not in self._names_in_hand]
+        if direct:
+            self._moves.begin(direct)
+        fates = [self._tried(seen, error) for seen, error in files]
+        if direct:
+            self._moves.end()
+        return fates
+
+    def _tried(self, seen: Seen, error: str | None) -> OSError | FileChanged | None:
+        try:
+            self._put_aside(seen, error)
+        except FileChanged as changed:
+            return changed
+        except OSError as trouble:
+            return trouble
+        return None
+
+    def _put_aside(self, seen: Seen, error: str | None) -> None:
         name = seen.name
+        if error is None and name not in self._names_in_hand and self._moved_to_done(seen):
+            return
         hand = f"{self._hand}/{name}"
         try:
+            self.take_into_hand(name)
             found = os.stat(hand, follow_symlinks=False)
         except FileNotFoundError:
             self.check()
@@ -271,6 +335,39 @@ class Folder:
         else:
             self._put_to_failed(hand, name, error)
         self._names_in_hand.discard(name)
+
+    def _moved_to_done(self, seen: Seen) -> bool:
+        """Move a file from the folder to `done`, unless its name is taken there, or it cannot be moved."""
+        name = seen.name
+        target = f"{self._done}/{name}"
+        if os.access(target, os.F_OK, **NO_LINKS):
+            return False
+        try:
+            os.rename(f"{self._path}/{name}", target)
+        except OSError:
+            return False
+        try:
+            moved = os.stat(target, follow_symlinks=False)
+        except FileNotFoundError:
+            return True  # somebody has fetched it from there already
+        if seen_of(name, moved) != seen:
+            os.rename(target, f"{self._hand}/{name}")
+            self._names_in_hand.add(name)
+            raise FileChanged(CHANGED)
+        return True
+
+    def _make_good(self) -> None:
+        """Take into hand what an earlier life moved to `done` just before its end without having read it."""
+        assert self._moves is not None
+        for seen in self._moves.left():
+            target = f"{self._done}/{seen.name}"
+            try:
+                found = os.stat(target, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if seen_of(seen.name, found) != seen:
+                os.rename(target, self._free(self._hand, seen.name))
+        self._moves.end()
 
     def _put_to_failed(self, hand: str, name: str, error: str) -> None:
         target = self._free(self._failed, name, beside=ERROR)
@@ -312,7 +409,7 @@ def seen_of(name: str, found: os.stat_result) -> Seen:
 def check_unchanged(seen: Seen, found: os.stat_result) -> None:
     """Raise FileChanged if a file in hand is not what it was: whoever has it open writes on."""
     if seen_of(seen.name, found) != seen:
-        raise FileChanged("it was written to after it was taken; it is read again")
+        raise FileChanged(CHANGED)
 
 
 def _held(name: str) -> Trouble:

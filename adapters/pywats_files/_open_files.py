@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
+from typing import Final
 
 import trio
 
@@ -17,6 +18,10 @@ from pywats_files._decisions import Seen
 __all__ = ["OpenFile", "OpenFiles"]
 
 
+LATE: Final = 0.1
+"""Seconds until a file whose events are not secured is taken into hand."""
+
+
 class OpenFile:
     """A file in hand.
 
@@ -24,6 +29,7 @@ class OpenFile:
         seen: the file.
         digest: of its content.
         error: what is wrong with it; None for nothing.
+        in_hand: whether it is in hand; else it is where it was.
         published: how many of its events are in the bus.
         complete: whether all are.
         ended: whether all are secured.
@@ -39,16 +45,20 @@ class OpenFile:
         "digest",
         "ended",
         "error",
+        "in_hand",
         "published",
         "seen",
         "stuck",
         "twins",
     )
 
-    def __init__(self, seen: Seen, digest: bytes, done: Callable[[OpenFile, bool], object]) -> None:
+    def __init__(
+        self, seen: Seen, digest: bytes, done: Callable[[OpenFile, bool], object], *, in_hand: bool = True
+    ) -> None:
         self.seen = seen
         self.digest = digest
         self.error: str | None = None
+        self.in_hand = in_hand
         self.published = 0
         self.complete = False
         self.ended = False
@@ -91,9 +101,12 @@ class OpenFiles:
         self.stuck: int = 0
         self._by_name: dict[str, OpenFile] = {}
         self._by_digest: dict[bytes, OpenFile] = {}
+        self._unsecured = 0
         self._due: list[OpenFile] = []
         self._later: deque[tuple[float, OpenFile]] = deque()
+        self._loose: deque[tuple[float, OpenFile]] = deque()
         self._change = trio.Event()
+        self._all_secured = trio.Event()
 
     def changed(self) -> None:
         """Wake those that wait for a change."""
@@ -109,15 +122,32 @@ class OpenFiles:
         await self._change.wait()
 
     async def wait_due(self) -> None:
-        """Wait until there is something to put aside.
+        """Wait until there is something to put aside, or to take into hand.
 
         Cancelled: nothing has happened.
         """
         while not self._due:
-            with trio.move_on_at(self._later[0][0] if self._later else inf):
+            at = min(self._later[0][0] if self._later else inf, self._next_late())
+            if at <= trio.current_time():
+                break
+            with trio.move_on_at(at):
                 await self.wait_changed()
-            while self._later and self._later[0][0] <= trio.current_time():
-                self._due.append(self._later.popleft()[1])
+        while self._later and self._later[0][0] <= trio.current_time():
+            self._due.append(self._later.popleft()[1])
+
+    async def wait_secured(self) -> None:
+        """Wait until all whose events are published are secured.
+
+        Cancelled: nothing has happened.
+        """
+        if self._unsecured:
+            self._all_secured = trio.Event()
+            await self._all_secured.wait()
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to put aside."""
+        return bool(self._due)
 
     def take_due(self, most: int) -> list[OpenFile]:
         """Some of those that are to be put aside; they are not due any more."""
@@ -127,6 +157,27 @@ class OpenFiles:
     def put_back(self, files: Iterable[OpenFile]) -> None:
         """They are due again: nobody came to put them aside."""
         self._due.extend(files)
+
+    def take_late(self) -> list[OpenFile]:
+        """Those whose events have not been secured for so long that they are to be taken into hand."""
+        late = []
+        while self._next_late() <= trio.current_time():
+            late.append(self._loose.popleft()[1])
+        return late
+
+    def _next_late(self) -> float:
+        """When the next is late."""
+        while self._loose:
+            at, file = self._loose[0]
+            if not file.in_hand and not file.ended and self._by_name.get(file.seen.name) is file:
+                return at
+            self._loose.popleft()
+        return inf
+
+    def put_late(self, files: Iterable[OpenFile], until: float) -> None:
+        """They could not be taken into hand: they are to be at a later time."""
+        self._loose.extendleft((until, file) for file in files)
+        self.changed()
 
     def put_off(self, file: OpenFile, until: float) -> None:
         """It could not be put aside: it is due again at a time no earlier than that of those before."""
@@ -146,25 +197,39 @@ class OpenFiles:
         """Whether there are any whose events are all published, and that are not put aside, nor stuck."""
         return any(file.complete and not file.stuck for file in self._by_name.values())
 
-    def open_at_end(self, seen: Seen, error: str | None) -> None:
+    def is_open(self, name: str) -> Seen | None:
+        """The file of a name that is not to be taken again, if there is one."""
+        file = self._by_name.get(name)
+        return file.seen if file is not None and file.complete else None
+
+    def open_at_end(self, seen: Seen, error: str | None, *, in_hand: bool = True) -> None:
         """A file that has no events to be published: it is to be put aside at once."""
-        file = self._by_name[seen.name] = OpenFile(seen, b"", self._end)
+        file = self._by_name[seen.name] = OpenFile(seen, b"", self._end, in_hand=in_hand)
+        self.close(file, error)
+
+    def close(self, file: OpenFile, error: str | None) -> None:
+        """All of a file's events are in the bus, or as many as there will be, with what is wrong with it."""
+        self._unsecured += 1
         file.close(error)
 
-    def open(self, seen: Seen, digest: bytes) -> OpenFile | None:
+    def open(self, seen: Seen, digest: bytes, *, in_hand: bool = True) -> OpenFile | None:
         """Begin with a file, or go on with it.
 
         Args:
             seen: the file.
             digest: of its content.
+            in_hand: whether it is in hand; if not, it is late after a while.
 
         Returns:
             None if it is the twin of one whose events are under way, or secured: nothing is to be done.
         """
         before = self._by_name.get(seen.name)
         if before is not None and before.digest == digest:
+            before.in_hand = in_hand
             return before
-        file = self._by_name[seen.name] = OpenFile(seen, digest, self._end)
+        file = self._by_name[seen.name] = OpenFile(seen, digest, self._end, in_hand=in_hand)
+        if not in_hand:
+            self._loose.append((trio.current_time() + LATE, file))
         first = self._by_digest.setdefault(digest, file)
         if first is file:
             return file
@@ -192,7 +257,11 @@ class OpenFiles:
         self.changed()
 
     def _end(self, file: OpenFile, safe: bool) -> None:
-        """All its events are secured; or they were handed back, and it stays in hand for a later life."""
+        """All its events are secured; or they were handed back, and it stays where it is for a later life."""
+        if file.complete:
+            self._unsecured -= 1
+            if not self._unsecured:
+                self._all_secured.set()
         for each in (file, *file.twins):
             each.error = file.error
             if safe:

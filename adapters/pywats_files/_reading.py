@@ -1,6 +1,8 @@
-"""Reading: takes files into hand, and has them converted, in worker threads.
+"""Reading: opens files and has them converted, in worker threads.
 
-These are two steps because a converter may take its time: others use the disk meanwhile.
+A small file with a quick converter is read and converted where it is, in one step. The others are
+taken into hand and converted in a second step: a converter may take its time, and others use the
+disk meanwhile.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Later(NamedTuple):
 
 
 class Content(NamedTuple):
-    """A file in hand that is to be converted.
+    """A file in hand that is to be converted elsewhere.
 
     Attributes:
         seen: the file itself.
@@ -59,41 +61,45 @@ class Content(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A file in hand, converted.
+    """A file, converted.
 
     Attributes:
         seen: the file itself.
         digest: of its content.
         pages: its events, a page at a time; None if something is wrong with it, or its content is done.
         error: what is wrong with it.
+        in_hand: whether it is in hand; else it is where it was.
     """
 
     seen: Seen
     digest: bytes = b""
     pages: Pages | None = None
     error: str | None = None
+    in_hand: bool = True
 
 
 class Pages:
-    """The events of a file, read as they are asked for.
+    """The events of a file: of a small one all at once, those of a large one as they are asked for.
 
     Attributes:
-        first: the first page; for a small file it is all.
+        first: the first page.
         more: whether there may be others.
+
+    Raises:
+        Exception: what the converter raises.
     """
 
-    def __init__(self, stream: BinaryIO, events: Iterator[Event], most: int, *, whole: bool) -> None:
-        self._stream = stream
+    __slots__ = ("_events", "_room", "_stream", "first", "more")
+
+    def __init__(self, events: Iterator[Event], most: int, large: BinaryIO | None = None) -> None:
         self._events = events
         self._room = most
+        self._stream = large
         self.more = False
-        self.first: list[Event] = self.next() if not whole else self._all()
-
-    def _all(self) -> list[Event]:
-        events = list(islice(self._events, self._room + 1))
-        self._check(events)
-        self.close()
-        return events
+        if large is None:
+            self.first: list[Event] = _checked(list(islice(events, most + 1)), most)
+        else:
+            self.first = self.next()
 
     def next(self) -> list[Event]:
         """The next page; blocks.
@@ -101,25 +107,28 @@ class Pages:
         Raises:
             Exception: what the converter raises.
         """
-        events = list(islice(self._events, PAGE))
-        self._check(events)
+        events = _checked(list(islice(self._events, PAGE)), self._room)
         self._room -= len(events)
         self.more = len(events) == PAGE
         return events
 
-    def _check(self, events: list[Event]) -> None:
-        if len(events) > self._room:
-            raise FileRefused("it makes more events than are allowed (max_events)")
-        for event in events:
-            if event.__class__ is not Event:
-                raise FileRefused(f"its converter makes events, not {event!r}")
-
     def close(self) -> None:
         """Close the file."""
-        close = getattr(self._events, "close", None)
-        if close is not None:
-            close()
-        self._stream.close()
+        if self._stream is not None:
+            close = getattr(self._events, "close", None)
+            if close is not None:
+                close()
+            self._stream.close()
+
+
+def _checked(events: list[Event], most: int) -> list[Event]:
+    """The events of a converter, if they are events and no more than allowed."""
+    if len(events) > most:
+        raise FileRefused("it makes more events than are allowed (max_events)")
+    for event in events:
+        if event.__class__ is not Event:
+            raise FileRefused(f"its converter makes events, not {event!r}")
+    return events
 
 
 class Reader:
@@ -136,9 +145,13 @@ class Reader:
         self._patterns = Patterns(config)
         self._source = config.source_name
         self._place = str(config.path)
+        self._small = min(LARGE, config.max_file + 1) if config.finished != "marker" else 0
+        self._quick = {
+            pattern for pattern, convert in config.converters.items() if getattr(convert, "is_quick", False)
+        }
 
     def read(self, files: list[Seen], *, in_hand: bool = False) -> list[Content | Taken | Later]:
-        """Take files into hand and read those that are not large, in order; blocks.
+        """Read files that are not large, in order, and convert those whose converters are quick; blocks.
 
         Args:
             files: as they were seen.
@@ -151,7 +164,7 @@ class Reader:
         return [each for each in found if each is not None]
 
     def convert(self, found: list[Content | Taken | Later]) -> list[Taken | Later]:
-        """Convert what was read, in order; blocks.
+        """Convert what is not converted yet, in order; blocks.
 
         Raises:
             FolderLost: if the folder is away.
@@ -179,9 +192,16 @@ class Reader:
             return Later(name, Trouble("unreadable", name, str(error)))
 
     def _read(self, seen: Seen, in_hand: bool) -> Content | Taken:
-        descriptor, seen = self._folder.reopen(seen.name) if in_hand else self._folder.claim(seen)
+        name = seen.name
+        pattern = self._patterns.kind(name).pattern
+        stays = not in_hand and pattern in self._quick and seen.size < self._small
+        if in_hand:
+            descriptor, seen = self._folder.reopen(name)
+        elif stays:
+            descriptor = self._folder.open_seen(seen)
+        else:
+            descriptor = self._folder.claim(seen)
         try:
-            pattern = self._patterns.kind(seen.name).pattern
             if pattern is None:
                 return Taken(seen, error="no converter takes files of that name any more")
             allowed = self._config.max_file
@@ -193,52 +213,58 @@ class Reader:
             check_unchanged(seen, os.fstat(descriptor))
             if len(data) < seen.size:
                 raise FileChanged("it was cut short while it was read; it is read again")
-            return Content(seen, pattern, data)
         finally:
             os.close(descriptor)
+        content = Content(seen, pattern, data)
+        return self._convert(content, in_hand=not stays) if pattern in self._quick else content
 
-    def _convert(self, content: Content) -> Taken:
-        seen, pattern, data = content
+    def _convert(self, content: Content, *, in_hand: bool = True) -> Taken:
+        data = content.data
         if data is None:
-            return self._large(seen, pattern)
+            return self._large(content)
         digest = hashlib.blake2b(data, digest_size=16).digest()
-        return self._converted(seen, pattern, digest, io.BytesIO(data))
+        return self._converted(content, digest, io.BytesIO(data))._replace(in_hand=in_hand)
 
-    def _large(self, seen: Seen, pattern: str) -> Taken:
-        descriptor = os.open(self._folder.path_in_hand(seen.name), READING)
+    def _large(self, content: Content) -> Taken:
+        seen = content.seen
+        descriptor = os.open(self._folder.path_of(seen.name), READING)
         stream = open(descriptor, "rb")  # noqa: SIM115 - its pages are read later
         try:
-            digest = hashlib.blake2b(digest_size=16)
-            while data := stream.read(AT_ONCE):
-                digest.update(data)
+            digest = self._digest_of(stream)
             check_unchanged(seen, os.fstat(descriptor))
             stream.seek(0)
+            taken = self._converted(content, digest, stream)
         except BaseException:
             stream.close()
             raise
-        return self._converted(seen, pattern, digest.digest(), stream)
-
-    def _converted(self, seen: Seen, pattern: str, digest: bytes, stream: BinaryIO) -> Taken:
-        if self._folder.is_done(digest):
+        if taken.pages is None:
             stream.close()
+        return taken
+
+    def _converted(self, content: Content, digest: bytes, stream: BinaryIO) -> Taken:
+        seen = content.seen
+        if self._folder.is_done(digest):
             return Taken(seen, digest)
         try:
-            events = self._events(pattern, stream, seen, digest)
-            return Taken(
-                seen, digest, Pages(stream, events, self._config.max_events, whole=seen.size < LARGE)
-            )
+            events = self._events(content.pattern, stream, seen, digest)
+            pages = Pages(events, self._config.max_events, stream if content.data is None else None)
         except FileNotReady:
-            stream.close()
             raise
         except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with the error
-            stream.close()
             return Taken(seen, digest, error=told(error))
+        return Taken(seen, digest, pages)
+
+    def _digest_of(self, stream: BinaryIO) -> bytes:
+        digest = hashlib.blake2b(digest_size=16)
+        while data := stream.read(AT_ONCE):
+            digest.update(data)
+        return digest.digest()
 
     def _events(self, pattern: str, stream: BinaryIO, seen: Seen, digest: bytes) -> Iterator[Event]:
         convert = self._config.converters[pattern]
         info = FileInfo(
             name=seen.name,
-            path=self._folder.path_in_hand(seen.name),
+            path=self._folder.path_of(seen.name),
             source=self._source,
             size=seen.size,
             modified=EPOCH + timedelta(microseconds=seen.mtime_ns // 1000),

@@ -14,8 +14,10 @@ from pywats_events import Event
 from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
 from pywats_files._decisions import Seen, Stability, batches
+from pywats_files._disk import Disk
 from pywats_files._folder import Folder, Sight
 from pywats_files._open_files import OpenFile, OpenFiles
+from pywats_files._putting import Putting
 from pywats_files._reading import Content, Later, Pages, Reader, Taken, told
 from pywats_files._telling import Backlog, Trouble
 from pywats_files.config import FolderConfig
@@ -24,13 +26,16 @@ __all__ = ["Taking"]
 
 MANY: Final = 10_000
 """Files that one look tells of, the oldest first; the others are seen by the next."""
-BATCH: Final = 64
+BATCH: Final = 128
 """Files taken by one visit to a thread."""
 BATCH_BYTES: Final = 4 * 1024 * 1024
 MANY_TO_TAKE: Final = 64
 """Files of one look from which on the system is not heeded meanwhile: it tells of each file twice."""
 MANY_STUCK: Final = 10_000
 """Files that cannot be put aside from which on no more are taken."""
+SETTLING: Final = 0.003
+"""Seconds that the events of a batch have to be secured before the disk is used again: two threads that both
+compute only hinder each other."""
 SOON: Final = 0.5
 """Seconds until a file is looked at again that changed, or was closed, under our eyes."""
 
@@ -68,7 +73,8 @@ class Taking:
         config: of the watcher.
         folder: where they are.
         files: those in hand.
-        disk: where files are moved, by one at a time.
+        disk: where the folder is looked at.
+        putting: goes to the disk for what is due, and takes our errands along.
         publish: hands an event to the bus; waits at its door.
         tell: told what is wrong with a file.
         backlog: told how far it is.
@@ -88,7 +94,8 @@ class Taking:
         config: FolderConfig,
         folder: Folder,
         files: OpenFiles,
-        disk: Blocking,
+        disk: Disk,
+        putting: Putting,
         *,
         publish: Callable[[Event], Awaitable[Receipt]],
         tell: Callable[[Trouble], object],
@@ -107,6 +114,7 @@ class Taking:
         self._fetched = 0
         self._refused = False
         self._disk = disk
+        self._putting = putting
         self.converting: Blocking = Blocking(1)
         self.closing = False
         self.rush: Rush = Rush()
@@ -130,14 +138,21 @@ class Taking:
                 self._tell(trouble)
             if self._held:
                 self._held.intersection_update(seen.name for seen in (*sight.in_hand, *sight.waiting))
-            in_hand, waiting = self._not_again(sight.in_hand), self._not_again(sight.waiting)
+            in_hand, waiting = self._not_again(sight.in_hand), self._not_open(self._not_again(sight.waiting))
             due = inf
             if self._config.finished == "stable":
                 waiting, due = self._stability.stable(waiting, trio.current_time())
             before = self.files_taken
             self.rush.tell(len(in_hand) + len(waiting) >= MANY_TO_TAKE)
-            for files, held in ((in_hand, True), (waiting, False)):
-                await self._take_all(files, in_hand=held)
+            self._putting.in_company = True
+            try:
+                for files, held in ((in_hand, True), (waiting, False)):
+                    for batch in batches(files, most_files=BATCH, most_bytes=BATCH_BYTES):
+                        await self._take(batch, in_hand=held)
+                if self._files.due:
+                    await self._putting.visit(lambda: None)
+            finally:
+                self._putting.in_company = False
             if self.files_taken == before:
                 self.rush.tell(False)
                 look_at = trio.current_time() + self._config.poll_interval
@@ -169,53 +184,48 @@ class Taking:
         while self.closing or len(files) - files.stuck >= most or files.stuck >= max(most, MANY_STUCK):
             await self._files.wait_changed()
 
-    async def _take_all(self, files: list[Seen], *, in_hand: bool) -> None:
-        """Take files in order: while one batch is published, the thread reads the next."""
-        if not files:
-            return
-        send, receive = trio.open_memory_channel[list[Taken | Later]](0)
-        unpublished: dict[int, list[Taken | Later]] = {}
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._fetch, files, in_hand, send, unpublished)
-                async for found in receive:
-                    await self._publish_all(found)
-                    del unpublished[id(found)]
-        finally:
-            for found in unpublished.values():
-                for taken in found:
-                    if isinstance(taken, Taken) and taken.pages is not None:
-                        taken.pages.close()
+    def _not_open(self, files: list[Seen]) -> list[Seen]:
+        """Without those that are being worked on where they are, and those whose namesakes are."""
+        if not self._files:
+            return files
+        free = []
+        for seen in files:
+            known = self._files.is_open(seen.name)
+            if known is None:
+                free.append(seen)
+            elif known != seen:
+                self.put_off(Later(seen.name))
+        return free
 
-    async def _fetch(
-        self,
-        files: list[Seen],
-        in_hand: bool,
-        send: trio.MemorySendChannel[list[Taken | Later]],
-        unpublished: dict[int, list[Taken | Later]],
-    ) -> None:
-        async with send:
-            for batch in batches(files, most_files=BATCH, most_bytes=BATCH_BYTES):
-                await self._wait_room()
-                self._fetched += len(batch)
-                read: list[Content | Taken | Later] = await self._disk.run(
-                    partial(self._reader.read, batch, in_hand=in_hand)
-                )
-                found = await self.converting.run(self._reader.convert, read)
-                self._fetched += len(found) - len(batch)
-                unpublished[id(found)] = found
-                await send.send(found)
+    async def _take(self, batch: list[Seen], *, in_hand: bool) -> None:
+        """Take files in order, and give their events the time to be secured before the disk is used again."""
+        await self._wait_room()
+        self._fetched += len(batch)
+        read: list[Content | Taken | Later] = await self._putting.visit(
+            partial(self._reader.read, batch, in_hand=in_hand)
+        )
+        if any(isinstance(each, Content) for each in read):
+            found = await self.converting.run(self._reader.convert, read)
+        else:
+            found = [each for each in read if not isinstance(each, Content)]
+        self._fetched += len(found) - len(batch)
+        await self._publish_all(found)
+        with trio.move_on_after(SETTLING):
+            await self._files.wait_secured()
 
     async def _publish_all(self, found: list[Taken | Later]) -> None:
-        for taken in found:
-            if isinstance(taken, Later):
-                self.put_off(taken)
-            else:
-                self.files_taken += 1
-                await self._publish(taken)
-                if taken.pages is not None:
-                    taken.pages.close()
-            self._fetched -= 1
+        try:
+            for each in found:
+                if isinstance(each, Later):
+                    self.put_off(each)
+                else:
+                    self.files_taken += 1
+                    await self._publish(each)
+                self._fetched -= 1
+        finally:
+            for each in found:
+                if isinstance(each, Taken) and each.pages is not None:
+                    each.pages.close()
         self._backlog.worked_off(len(found), trio.current_time())
         self._files.changed()
 
@@ -234,13 +244,13 @@ class Taking:
         """Publish a file's events; those that an earlier life has published are left out."""
         if taken.pages is None or self._folder.is_done(taken.digest):
             self.repeats += taken.error is None
-            self._files.open_at_end(taken.seen, taken.error)
+            self._files.open_at_end(taken.seen, taken.error, in_hand=taken.in_hand)
             return
-        file = self._files.open(taken.seen, taken.digest)
+        file = self._files.open(taken.seen, taken.digest, in_hand=taken.in_hand)
         if file is None:
             self.repeats += 1
         else:
-            file.close(await self._give_all(taken.pages, file))
+            self._files.close(file, await self._give_all(taken.pages, file))
 
     async def _give_all(self, pages: Pages, file: OpenFile) -> str | None:
         """Publish page after page; what is wrong with a later one, if anything is."""

@@ -133,6 +133,12 @@ Convert = Callable[[BinaryIO, FileInfo], Iterable[Event]]
 C = TypeVar("C", bound=Callable[..., Any])
 
 
+def _quick(convert: C) -> C:
+    """Say that a converter only computes: it is called where the file is read."""
+    convert.is_quick = True  # type: ignore[attr-defined]
+    return convert
+
+
 def keeps_ids(convert: C) -> C:
     """Say that the events of a converter have ids of their own, which the same content gives again.
 
@@ -149,6 +155,7 @@ def keeps_ids(convert: C) -> C:
     return convert
 
 
+@_quick
 @keeps_ids
 def json_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
     """A JSON file with one event, as `Event.to_json` writes it, or a list of them."""
@@ -160,6 +167,7 @@ def json_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
         yield _event_of(value, 0, info, "the file")
 
 
+@_quick
 @keeps_ids
 def json_line_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
     """A file with one JSON event on each line; read line by line."""
@@ -168,6 +176,7 @@ def json_line_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
         yield _event_of(_decoded(line, where), number, info, where)
 
 
+@_quick
 @keeps_ids
 def wsjf_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
     """A WATS report as JSON (WSJF), which is passed on as it is; its id is that of its event.
@@ -188,9 +197,28 @@ def _decoded(data: bytes, where: str) -> Any:
         raise FileRefused(f"{where} is no JSON: {error}") from error
 
 
+PLAIN: Final = frozenset({"event_type", "payload", "source"})
+"""The fields of an event that says of itself what most testers say."""
+
+
 def _event_of(value: Any, index: int, info: FileInfo, where: str) -> Event:
     if not isinstance(value, dict):
         raise FileRefused(f"{where} must be an event, which is an object, not {type(value).__name__}")
+    try:
+        if PLAIN.issuperset(value) and value.get("event_type") and value.get("payload") is not None:
+            return info.event(
+                value["event_type"],
+                value["payload"],
+                index,
+                **({"source": value["source"]} if value.get("source") else {}),
+            )
+        return Event.from_dict(_completed(value, index, info))
+    except Exception as error:
+        raise FileRefused(f"{where} is no event: {error}") from error
+
+
+def _completed(value: dict[str, Any], index: int, info: FileInfo) -> dict[str, Any]:
+    """What is said of an event, with what its file says."""
     older = value.get("metadata")
     said = {**older, **value} if isinstance(older, dict) else value
     fields = dict(value)
@@ -204,10 +232,7 @@ def _event_of(value: Any, index: int, info: FileInfo, where: str) -> Event:
         fields["received_at"] = info.received_at
     custom = said.get("custom")
     fields["custom"] = {**custom, **info.custom} if isinstance(custom, dict) and custom else info.custom
-    try:
-        return Event.from_dict(fields)
-    except Exception as error:
-        raise FileRefused(f"{where} is no event: {error}") from error
+    return fields
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -283,7 +308,7 @@ def csv_events(
         finally:
             text.detach()
 
-    return convert
+    return convert if make is not None else _quick(convert)
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import trio
 
-from pywats_actors.blocking import Blocking
 from pywats_events.checks import Finding
 from pywats_events.transports import BaseTransport, TransportState
 from pywats_files._checking import findings
+from pywats_files._disk import Disk
 from pywats_files._folder import Folder
 from pywats_files._open_files import OpenFile, OpenFiles
 from pywats_files._putting import Putting
@@ -71,18 +71,9 @@ class FileWatcher(BaseTransport):
         self._path = str(config.path)
         self._folder = Folder(config)
         self._files = OpenFiles()
-        self._disk = Blocking(1)
+        self._disk = Disk(self._folder)
         self._told = Told(name, self._announce_trouble)
         self._backlog = Backlog(name)
-        self._taking = Taking(
-            config,
-            self._folder,
-            self._files,
-            self._disk,
-            publish=self.publish_event_async,
-            tell=self._told.tell,
-            backlog=self._backlog,
-        )
         self._putting = Putting(
             self._folder,
             self._files,
@@ -90,6 +81,16 @@ class FileWatcher(BaseTransport):
             retry_after=config.retry_after,
             gone=self._gone,
             tell=self._told.tell,
+        )
+        self._taking = Taking(
+            config,
+            self._folder,
+            self._files,
+            self._disk,
+            self._putting,
+            publish=self.publish_event_async,
+            tell=self._told.tell,
+            backlog=self._backlog,
         )
         self._done = self._failed = 0
 
@@ -111,13 +112,15 @@ class FileWatcher(BaseTransport):
         Cancelled: the disk is waited for.
         """
         self._taking.open_again()
-        await self._disk.run(self._folder.open)
+        await self._disk.enter()
 
     async def stop_async(self) -> None:
-        """Let others have the folder."""
+        """Let others have the folder.
+
+        Cancelled: they have it all the same, when the disk has answered.
+        """
         self._set_state(TransportState.DISCONNECTED)
-        if not self._disk.abandoned and not self._taking.converting.abandoned:
-            await self._disk.run(self._folder.close)
+        await self._disk.leave()
 
     async def before_stop(self) -> None:
         """Take no more files, and put aside those in hand.

@@ -1,7 +1,7 @@
 """Files from a folder to a bus and on to `done`, against reading, decoding and renaming them in a plain loop.
 
-Guards the turns that `pywats_files._taking` and `_putting` take at the disk. Both loops work on the same file
-system, on files that were just written; what ours does more is told in `docs/performance.md`.
+Guards the visits that `pywats_files._taking` and `_putting` make to the disk. Both loops work on the same
+file system, on files that were just written; what ours does more is told in `docs/performance.md`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ OPERATIONS = (
     "listdir",
     "makedirs",
     "close",
+    "access",
 )
 
 
@@ -81,7 +82,7 @@ class Station:
                         self.stored.setdefault(event.id, event.payload["unit_id"])
                 if each.error is None:
                     folder.remember([each.digest])
-                folder.put_aside(each.seen, each.error)
+                assert folder.put_aside_all([(each.seen, each.error)]) == [None]
         finally:
             folder.close()
 
@@ -122,3 +123,36 @@ def test_after_a_kill_before_any_file_operation_the_next_life_does_the_rest_once
         assert sorted(os.listdir(place)) == [".pywats", "done", "failed"], operations
         step += 1
     assert step > 30
+
+
+def test_a_file_that_was_put_under_the_name_of_one_that_is_put_aside_is_taken_by_the_next_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the process ends right after the move or not; the old file is gone, as by its writer's will."""
+    for killed in (False, True):
+        place = tmp_path / str(killed)
+        place.mkdir()
+        drop_all(place, None)
+        station = Station(FolderConfig(folder=place, finished="renamed"))
+        real = os.rename
+
+        def swap_and_move(source: Any, target: Any, place: Path = place, killed: bool = killed) -> None:
+            if str(target).endswith("done/b.json"):
+                (place / "new.part").write_text(
+                    '{"event_type": "test.result", "payload": {"unit_id": "new"}}'
+                )
+                real(place / "new.part", place / "b.json")  # noqa: B023 - called in this turn
+                real(source, target)  # noqa: B023 - called in this turn
+                monkeypatch.undo()
+                if killed:
+                    raise Killed
+            else:
+                real(source, target)  # noqa: B023 - called in this turn
+
+        monkeypatch.setattr(os, "rename", swap_and_move)
+        with pytest.raises(Killed if killed else AssertionError):
+            station.live()
+        station.live()
+        assert sorted(station.stored.values()) == ["new", "one", "two"]
+        assert sorted(os.listdir(place / "done")) == ["a.json", "b.json", "d.json"]
+        assert sorted(os.listdir(place)) == [".pywats", "done", "failed"]

@@ -159,3 +159,24 @@ async def test_ten_thousand_files_waiting_are_worked_off_in_order_of_time_with_a
     assert events.units == list(range(count))
     assert most < 100 + 3 * 64
     assert "10000 files are waiting" in caplog.text
+
+
+async def test_a_file_whose_event_is_not_settled_soon_is_taken_into_hand_and_a_namesake_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    units, gate = list[str](), trio.Event()
+
+    async def handle(event: Any) -> None:
+        units.append(event.payload["unit_id"])
+        await gate.wait()
+
+    async with running_async_bus() as bus:
+        bus.subscribe(handle, event_types=["test.result"])
+        bus.register_transport(FileWatcher(config_of(tmp_path)))
+        drop(tmp_path, "a.json", result("SN1"))
+        await until(lambda: names_in(tmp_path / ".pywats" / "hand") == ["a.json"])
+        assert names_in(tmp_path) == ["done", "failed"]
+        drop(tmp_path, "a.json", result("SN2"))
+        gate.set()
+        await until(lambda: names_in(tmp_path / "done") == ["a-2.json", "a.json"])
+    assert units == ["SN1", "SN2"]

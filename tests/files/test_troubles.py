@@ -189,13 +189,25 @@ async def test_a_name_without_room_for_its_marker_is_told_and_left(tmp_path: Pat
     assert long in names_in(tmp_path)
 
 
+def where_it_is(folder: Path, name: str) -> Path:
+    """A file that is being worked on: in hand, or where it was dropped."""
+    hand = folder / ".pywats" / "hand" / name
+    return hand if hand.exists() else folder / name
+
+
+def read_again(reader: Reader, folder: Folder) -> Any:
+    """What is read at the next look."""
+    sight = folder.look(frozenset(), 1)
+    return reader.read(sight.in_hand, in_hand=True) + reader.read(sight.waiting)
+
+
 @pytest.mark.parametrize("finished", ["renamed", "stable", "marker"])
 async def test_a_file_that_is_written_to_after_it_was_taken_is_read_again(
     tmp_path: Path, finished: str
 ) -> None:
     def rewrite(event: Any) -> None:
         if event.payload["unit_id"] == "SN0":
-            (tmp_path / ".pywats" / "hand" / "bad.json").write_text(
+            where_it_is(tmp_path, "bad.json").write_text(
                 '{"event_type": "test.result", "payload": {"unit_id": "SN0, whole"}}'
             )
 
@@ -249,7 +261,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again_before_anything_is_pub
     def growing(descriptor: int) -> os.stat_result:
         calls.append(descriptor)
         if len(calls) == 2:  # the first was to take it, this one is to see whether it has changed since
-            with open(tmp_path / ".pywats" / "hand" / "log.jsonl", "ab") as writer:
+            with open(where_it_is(tmp_path, "log.jsonl"), "ab") as writer:
                 writer.write(text[: text.index(b"\n") + 1])
         return real(descriptor)
 
@@ -259,8 +271,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again_before_anything_is_pub
     assert isinstance(later, Later)
     assert later.trouble is not None
     assert later.trouble.kind == "changed"
-    (again,) = folder.look(frozenset(), 1).in_hand
-    (taken,) = reader.convert(reader.read([again], in_hand=True))
+    (taken,) = reader.convert(read_again(reader, folder))
     assert isinstance(taken, Taken)
     assert taken.pages is not None
     taken.pages.close()
@@ -282,7 +293,7 @@ def test_a_file_of_which_the_disk_gives_less_than_there_is_is_read_again(
     assert isinstance(later, Later)
     assert later.trouble is not None
     assert later.trouble.kind == "changed"
-    (taken,) = reader.convert(reader.read(folder.look(frozenset(), 1).in_hand, in_hand=True))
+    (taken,) = reader.convert(read_again(reader, folder))
     assert isinstance(taken, Taken)
     assert taken.error is None
     folder.close()
@@ -354,7 +365,7 @@ async def test_a_folder_that_is_replaced_by_another_is_told_and_what_was_in_hand
         await until(lambda: troubles.all)
         gate.set()
         await until(lambda: names_in(folder / "done") == ["b.json"])
-        assert names_in(old / ".pywats" / "hand") == ["a.json"]
+        assert where_it_is(old, "a.json").exists()
         folder.rename(new)
         old.rename(folder)
         await until(lambda: names_in(folder / "done") == ["a.json"])

@@ -45,4 +45,5 @@ def envelopes_in_files(
             yield from makes.convert(envelope, info.received_at)
 
     convert.keeps_ids = True  # type: ignore[attr-defined]
+    convert.is_quick = True  # type: ignore[attr-defined]
     return convert
