@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, final
 
-from pywats_supervision._shell import Shell
+from pywats_supervision._calls import Calls
 from pywats_supervision.core.decide import Decider
 from pywats_supervision.core.dynamic import DynamicDecider
 from pywats_supervision.core.intensity import Intensity, checked_intensity
@@ -16,7 +16,7 @@ __all__ = ["DynamicSupervisor"]
 
 
 @final
-class DynamicSupervisor(Shell):
+class DynamicSupervisor(Calls):
     """Supervises children that are started one by one, and stops them all at once.
 
     A child that has ended for good is forgotten. 100,000 children cost time linear in their number.

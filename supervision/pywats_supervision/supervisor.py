@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, final
 
-from pywats_supervision._shell import Shell
+from pywats_supervision._calls import Calls
 from pywats_supervision.core.decide import Decider
 from pywats_supervision.core.intensity import Intensity, checked_intensity
 from pywats_supervision.core.spec import (
@@ -23,7 +23,7 @@ __all__ = ["Supervisor"]
 
 
 @final
-class Supervisor(Shell):
+class Supervisor(Calls):
     """Starts children in order, restarts those that fail, stops them in reverse.
 
     Example:

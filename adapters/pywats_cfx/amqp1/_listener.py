@@ -114,6 +114,7 @@ class Listener:
         self._takes = takes
         self._gives = gives
         self._connections: set[Connection] = set()
+        self._accepting: trio.CancelScope | None = None
         self._coming = 0
         self._accepted = self._turned_away = self._failed = self._deliveries = 0
 
@@ -133,8 +134,11 @@ class Listener:
             for other in listeners[1:]:
                 await other.aclose()
             listeners = listeners[:1]
-        task_status.started(port)
-        await trio.serve_listeners(self._take, listeners)
+        async with trio.open_nursery() as carrying:
+            with trio.CancelScope() as self._accepting:
+                task_status.started(port)
+                await trio.serve_listeners(self._take, listeners, handler_nursery=carrying)
+            await trio.sleep_forever()  # those that are being closed have their time
 
     def statistics(self) -> ListenerStatistics:
         """What it has seen."""
@@ -150,8 +154,12 @@ class Listener:
     async def close_connections(self) -> None:
         """Say goodbye to all peers, and wait until they have said it too, or for two seconds.
 
+        No more are accepted: one that is told goodbye may come back at once.
+
         Cancelled: some may not have been told.
         """
+        if self._accepting is not None:
+            self._accepting.cancel()
         async with trio.open_nursery() as nursery:
             for connection in list(self._connections):
                 nursery.start_soon(connection.close)

@@ -263,6 +263,17 @@ async def test_the_block_is_cancelled_when_the_connection_is_lost() -> None:
                 await trio.sleep_forever()
 
 
+async def test_who_is_told_goodbye_cannot_come_back_at_once() -> None:
+    async with listening() as place:
+        with pytest.raises(ConnectionLost, match="closed the connection"):
+            async with connect(place.client()):
+                await place.listener.close_connections()
+                await trio.sleep_forever()
+        with pytest.raises(ConnectionLost, match="is not there"):
+            async with connect(place.client()):
+                pytest.fail("it connected")
+
+
 async def test_nobody_there_is_a_lost_connection_that_says_what_to_check() -> None:
     async with listening() as place:
         config = place.client()

@@ -118,7 +118,7 @@ async def test_it_speaks_rabbitmq_s_own_protocol_where_that_is_all(
 
 @pytest.mark.parametrize("exchange", [None, ExchangeConfig(exchange_name="floor")])
 async def test_a_rabbitmq_with_both_protocols_gets_a_queue_declared_where_nothing_is_subscribed_to(
-    amqp1_broker: RabbitMQ, exchange: ExchangeConfig | None
+    amqp1_broker: RabbitServer, exchange: ExchangeConfig | None
 ) -> None:
     async with station(amqp(amqp1_broker), exchange) as (_, events):
         async with connect(ClientConfig(url=amqp1_broker.url, container="//m")) as machine:
