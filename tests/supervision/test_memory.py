@@ -96,7 +96,8 @@ def test_thousands_of_restarts_leave_the_memory_flat(shape: str, decided: str) -
     async def crash() -> None:
         async with running(tree):
             await settled()
-            assert await _grown_by(lambda: child.crash(number)) < 10 * number
+            # Less for each than any object takes; what Python itself keeps once is some 20 kB.
+            assert await _grown_by(lambda: child.crash(number)) < 30 * number
 
     trio.run(crash)
 
