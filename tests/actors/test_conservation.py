@@ -27,9 +27,11 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
-        self.concurrency = self.chance.choice([1, 1, 2, 4])
-        self.keyed = self.chance.random() < 0.5
-        self.ordered = self.concurrency == 1 and not self.keyed and self.chance.random() < 0.3
+        self.hibernates = seed % 4 == 0
+        self.concurrency = 1 if self.hibernates else self.chance.choice([1, 1, 2, 4])
+        self.keyed = not self.hibernates and self.chance.random() < 0.5
+        alone = self.concurrency == 1 and not self.keyed
+        self.ordered = self.hibernates or (alone and self.chance.random() < 0.3)
         self.breaker = self.chance.random() < 0.5
         self.done: Counter[tuple[int, int]] = Counter()
         self.in_order: dict[int, list[int]] = defaultdict(list)
@@ -38,7 +40,7 @@ class World:
         self.most_active = 0
         self.ref: ActorRef[tuple[int, int]] = ActorRef(
             "unreliable",
-            lambda: Unreliable(self),
+            Unreliable(self) if self.hibernates else lambda: Starting(self),
             concurrency=self.concurrency,
             order_by=(lambda message: message[0]) if self.keyed else None,
             ordered=self.ordered,
@@ -46,7 +48,7 @@ class World:
             capacity=self.chance.choice([1, 3, 16, 1024]),
             dead_letters=self.dead.append,
         )
-        self.supervisor = Supervisor([self.ref.spec(policy=Backoff())])
+        self.supervisor = Supervisor([self.ref.spec(policy=None if self.hibernates else Backoff())])
 
     def policy(self) -> RestartPolicy[Any]:
         choose = self.chance.choice
@@ -73,6 +75,9 @@ class World:
         for _ in range(6):
             await trio.sleep(self.chance.random() * 5)
             try:
+                if self.hibernates and self.chance.random() < 0.5:
+                    await self.supervisor.stop_child("unreliable")
+                    await trio.sleep(self.chance.random())
                 await self.supervisor.restart_child("unreliable")
             except (NotRunning, ChildStopped):
                 return
@@ -93,10 +98,6 @@ class Unreliable(Actor[tuple[int, int]]):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def on_start(self) -> None:
-        if self.world.chance.random() < 0.05:
-            raise RuntimeError("on_start")
-
     async def receive(self, message: tuple[int, int]) -> None:
         world, chance = self.world, self.world.chance
         world.active += 1
@@ -115,6 +116,12 @@ class Unreliable(Actor[tuple[int, int]]):
             world.in_order[message[0]].append(message[1])
         finally:
             world.active -= 1
+
+
+class Starting(Unreliable):
+    async def on_start(self) -> None:
+        if self.world.chance.random() < 0.05:
+            raise RuntimeError("on_start")
 
 
 @pytest.mark.parametrize("seed", range(80))
