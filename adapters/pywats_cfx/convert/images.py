@@ -8,11 +8,14 @@ from base64 import b64decode
 from collections.abc import Iterator
 from typing import Final
 
-from pywats_cfx.convert.letter import present, rest
+from pywats_cfx.convert.letter import Rest, present
 from pywats_cfx.messages import structures as s
 from pywats_events.models.result_events import TestAttachment
 
 __all__ = ["images_of"]
+
+
+_rest_of_image: Final = Rest("MimeType", "ImageData", "ImageURL")
 
 
 def images_of(defect: s.Defect) -> Iterator[TestAttachment]:
@@ -21,7 +24,7 @@ def images_of(defect: s.Defect) -> Iterator[TestAttachment]:
         kind = image.MimeType or "application/octet-stream"
         ending = kind.rpartition("/")[2].partition("+")[0].partition(";")[0] or "bin"
         name = f"{defect.DefectCode or 'defect'}-{number}.{ending}"
-        custom = rest(image, "MimeType", "ImageData", "ImageURL")
+        custom = _rest_of_image(image)
         try:
             data = b64decode(image.ImageData, validate=True) if image.ImageData else None
         except (binascii.Error, ValueError):

@@ -29,8 +29,10 @@ __all__ = [
     "position_of",
     "present",
     "real_number",
+    "real_or_kept",
     "rest",
     "whole_number",
+    "whole_or_kept",
     "word",
 ]
 
@@ -273,6 +275,16 @@ def kept(custom: dict[str, Any], name: str, sent: object, read: T | None) -> T |
     if read is None and sent is not None and sent != "":
         custom[name] = sent
     return read
+
+
+def whole_or_kept(custom: dict[str, Any], name: str, sent: Any) -> int | None:
+    """A whole number of a field, as `kept`."""
+    return sent if sent is None or sent.__class__ is int else kept(custom, name, sent, whole_number(sent))
+
+
+def real_or_kept(custom: dict[str, Any], name: str, sent: Any) -> float | None:
+    """A number of a field, as `kept`."""
+    return sent if sent is None or sent.__class__ is float else kept(custom, name, sent, real_number(sent))
 
 
 class Rest:

@@ -7,11 +7,10 @@ handed on as it was sent, without limits to compare it with.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isnan
 from typing import Any, Final, TypeAlias
 
 from pywats_cfx.convert._units import converted
-from pywats_cfx.convert.letter import Letter, Rest, kept, nullable, real_number, rest
+from pywats_cfx.convert.letter import Letter, Rest, kept, real_number, real_or_kept, rest
 from pywats_cfx.messages import structures as s
 from pywats_cfx.messages.structures.coating import CoatingMeasurement
 from pywats_cfx.messages.structures.pcbinspection import OffsetMeasurement
@@ -174,7 +173,7 @@ def _single(measurement: Any, name: str, *numbers: tuple[str, str], **fields: An
     custom = _rest(measurement)
     for field, sent in numbers:
         number = getattr(measurement, sent)
-        fields[field] = kept(custom, sent, number, real_number(number))
+        fields[field] = real_or_kept(custom, sent, number)
     status = RESULTS.get(measurement.Result) or _no_result(measurement, custom)
     return TestMeasurement.of_ready(name, status=status, custom_data=custom, **fields)
 
@@ -186,8 +185,8 @@ def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
     if measurement.Sequence:
         custom["Sequence"] = measurement.Sequence
     status = RESULTS.get(measurement.Result) or _no_result(measurement, custom)
-    measured = nullable(measurement.MeasuredValue)
-    if measured is None:
+    measured: Any = measurement.MeasuredValue
+    if measured is None:  # not as the standard has it
         return TestMeasurement.of_ready(name, status=status, comp_op="LOG", custom_data=custom)
     sent, expected = measured.Value, measured.ExpectedValue
     least, greatest = measured.MinimumAcceptableValue, measured.MaximumAcceptableValue
@@ -196,10 +195,9 @@ def numeric(measurement: s.NumericMeasurement, number: int) -> TestMeasurement:
     low_unit = measured.MinimumAcceptableValueUnits or shared
     high_unit = measured.MaximumAcceptableValueUnits or shared
     into = (low_unit if least is not None else high_unit if greatest is not None else None) or unit
-    value = _in_unit(sent, unit, into)
-    low = (
-        least if least.__class__ is float else real_number(least)
-    )  # the unit of all is that of the lower limit
+    value = sent if sent.__class__ is float and unit == into else _in_unit(sent, unit, into)
+    # The unit of all is that of the lower limit.
+    low = least if least.__class__ is float else real_number(least)
     high = None if greatest is None else _in_unit(greatest, high_unit, into)
     nominal = None if expected is None else _in_unit(expected, shared, into)
     if (
@@ -281,7 +279,7 @@ def _axes(
         axis: getattr(measurement, axis) for axis in axes if getattr(measurement, axis, None) is not None
     }
     for axis, value in found.items():
-        kept(custom, axis, value, real_number(value))
+        real_or_kept(custom, axis, value)
     for axis, expected in nominal.items():
         value = getattr(measurement, expected)
         kept(custom, expected, value, real_number(value) if axis in found else None)
@@ -308,6 +306,6 @@ def outside_limits(measurement: TestMeasurement) -> bool:
     if low is None and high is None:
         return False
     value = measurement.value
-    if value.__class__ is not float or measurement.status is not PASS or measurement.is_within_limits():
+    if value.__class__ is not float or measurement.status is not PASS:
         return False
-    return not isnan(value)
+    return not measurement.is_within_limits()

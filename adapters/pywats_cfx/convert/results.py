@@ -7,10 +7,11 @@ contradicts itself, that is said in `conflicts`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
+from pywats_cfx.convert.context import Position
 from pywats_cfx.convert.images import images_of
 from pywats_cfx.convert.letter import (
     Letter,
@@ -20,9 +21,9 @@ from pywats_cfx.convert.letter import (
     nullable,
     position_of,
     present,
-    real_number,
-    rest,
+    real_or_kept,
     whole_number,
+    whole_or_kept,
     word,
 )
 from pywats_cfx.convert.measurements import (
@@ -79,6 +80,7 @@ _rest_of_message: Final = Rest(
     "SamplingInformation",
 )
 _rest_of_operator: Final = Rest("OperatorIdentifier")
+_rest_of_structure: Final = Rest()
 _rest_of_unit: Final = Rest(
     "UnitIdentifier", "UnitPositionNumber", "OverallResult", "Tests", "Inspections", "Verification"
 )
@@ -116,7 +118,7 @@ class _Common:
             self.custom["Tester" if isinstance(message, UnitsTested) else "Inspector"] = about
         sampling = nullable(message.SamplingInformation)
         if sampling is not None and sampling.SamplingMethod != "NoSampling":
-            self.custom["SamplingInformation"] = rest(sampling)
+            self.custom["SamplingInformation"] = _rest_of_structure(sampling)
 
     def events(
         self, kind: EventType, units: list[Unit] | list[s.TestedUnit] | list[s.InspectedUnit], panel: Any
@@ -126,21 +128,26 @@ class _Common:
         places = [(unit.UnitIdentifier, position_of(unit.UnitPositionNumber)) for _, unit in there]
         panels = self.letter.panels(places, self.work)
         several = len(there) > 1
-        events = [self._event(kind, unit, index, panels, several) for index, unit in there]
-        if len(set(places)) < len(places):
+        events = [
+            self._event(kind, unit, index, position, unit.UnitIdentifier in panels, several)
+            for (index, unit), (_, position) in zip(there, places, strict=True)
+        ]
+        if several and len(set(places)) < len(places):
             _say_who_is_there_twice(events, places)
         if panel is not None:
-            events.append(self._event(kind, panel, -1, set(), several=False))
+            events.append(self._event(kind, panel, -1, None, on_panel=False, several=False))
         return events
 
-    def _event(self, kind: EventType, unit: Any, index: int, panels: set[str], several: bool) -> Event:
-        position = position_of(getattr(unit, "UnitPositionNumber", None))
-        on_panel = unit.UnitIdentifier in panels and index >= 0
-        serial, panel = self.letter.unit(
-            unit.UnitIdentifier, position if index >= 0 else None, on_panel=on_panel
-        )
-        tests = unit.Tests if isinstance(unit, s.TestedUnit) else unit.Inspections
-        steps = [_step(step, number, self.letter) for number, step in enumerate(present(tests), 1)]
+    def _event(
+        self, kind: EventType, unit: Any, index: int, position: Position | None, on_panel: bool, several: bool
+    ) -> Event:
+        letter = self.letter
+        serial, panel = letter.unit(unit.UnitIdentifier, position, on_panel=on_panel)
+        if isinstance(unit, s.TestedUnit):
+            tests, verification = unit.Tests, None
+        else:
+            tests, verification = unit.Inspections, _verification(unit.Verification)
+        steps = [_step(step, number, letter) for number, step in enumerate(present(tests), 1)]
         start, said_by, end = self._times(steps)
         custom = self.custom.copy()
         if unit.UnitIdentifier:
@@ -166,13 +173,13 @@ class _Common:
             self.process,
             self.recipe_name,
             self.recipe_revision,
-            _verification(getattr(unit, "Verification", None)),
+            verification,
             _conflicts(unit.OverallResult, steps),
             custom_data=custom,
         )
-        if not self.letter.exact:
+        if not letter.exact:
             payload = payload.checked()
-        return self.letter.event(kind, payload, index, correlation_id=self.transaction)
+        return letter.event(kind, payload, index, correlation_id=self.transaction)
 
     def _times(self, steps: list[TestStep]) -> tuple[datetime, str, datetime]:
         """When it began, who says so, and when it ended."""
@@ -210,10 +217,21 @@ def _verification(said: str | None) -> str | None:
 BAD: Final = frozenset({TestResult.FAIL, TestResult.ERROR, TestResult.ABORTED})
 
 
+def _bad_and_outside(steps: list[TestStep]) -> tuple[list[str], list[str]]:
+    """The names of steps that did not pass, and of measurements outside their limits."""
+    bad, outside = [], []
+    for step in steps:
+        if step.status in BAD:
+            bad.append(step.name)
+        for measurement in step.measurements:
+            if outside_limits(measurement):
+                outside.append(measurement.name)  # noqa: PERF401 - a comprehension is a call, mostly for none
+    return bad, outside
+
+
 def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
     """Where the sender contradicts itself."""
-    bad = [step.name for step in steps if step.status in BAD]
-    outside = [one.name for step in steps for one in step.measurements if outside_limits(one)]
+    bad, outside = _bad_and_outside(steps)
     found = []
     if result is None or result == "Passed":
         if bad:
@@ -228,7 +246,7 @@ def _conflicts(result: str | None, steps: list[TestStep]) -> list[str]:
     return found
 
 
-def _say_who_is_there_twice(events: list[Event], places: list[tuple[str | None, int | str | None]]) -> None:
+def _say_who_is_there_twice(events: list[Event], places: list[tuple[str | None, Position | None]]) -> None:
     """Say of units of one identifier and position that they are, as they become runs of one serial number."""
     times = Counter(places)
     for event, place in zip(events, places, strict=True):
@@ -270,15 +288,15 @@ def _step(step: Step, number: int, letter: Letter) -> TestStep:  # HOT: tests/be
         kind,
         verification,
         issues,
-        [image for defect in defects for image in images_of(defect)] if defects else [],
+        [image for one in defects if one.DefectImages for image in images_of(one)] if defects else [],
         [_condition(one, letter) for one in present(conditions)] if conditions else [],
-        _comments(step.Comments, step.TestProcedure),
+        _comments(step.Comments, step.TestProcedure) if step.TestProcedure else step.Comments or None,
         custom_data=custom,
     )
 
 
-def _comments(comments: str | None, procedure: str | None) -> str | None:
-    return f"{comments}\n{procedure}" if comments and procedure else comments or procedure or None
+def _comments(comments: str | None, procedure: str) -> str:
+    return f"{comments}\n{procedure}" if comments else procedure
 
 
 _rest_of_step: Final = Rest(
@@ -332,44 +350,39 @@ def _each_once(measurements: list[s.Measurement]) -> Iterator[s.Measurement]:
             yield measurement
 
 
-def _designators(components: Iterable[s.AnyComponentDesignator | None]) -> list[str]:
-    return [one.ReferenceDesignator for one in components if one is not None and one.ReferenceDesignator]
+def _is_named_only(component: s.AnyComponentDesignator) -> bool:
+    """Whether no more is told of a component than its designator, as of most."""
+    if component.PartNumber or component.UnitPosition or not component.ReferenceDesignator:
+        return False
+    return component.__class__ is s.ComponentDesignator
 
 
-_rest_of_component: Final = Rest()
-
-
-def _parts(components: Iterable[s.AnyComponentDesignator | None]) -> list[dict[str, Any]] | None:
-    """What is told of components; None if that is no more than their designators."""
-    parts, more = [], False
-    for one in components:
-        if one is None:
-            continue
-        part = _rest_of_component(one)
-        if one.__class__ is not s.ComponentDesignator:
-            part["$type"] = one.__struct_config__.tag
-        more = more or len(part) > 1 or "ReferenceDesignator" not in part
-        parts.append(part)
-    return parts if more else None
+def _part(component: s.AnyComponentDesignator) -> dict[str, Any]:
+    """All that is told of a component."""
+    part = _rest_of_structure(component)
+    if component.__class__ is not s.ComponentDesignator:
+        part["$type"] = component.__struct_config__.tag
+    return part
 
 
 def _symptom(symptom: s.Symptom) -> TestIssue:
-    components, custom = symptom.ComponentsOfInterest or (), _rest_of_symptom(symptom)
-    parts = _parts(components)
-    if parts is not None:
-        custom["ComponentsOfInterest"] = parts
+    components, custom = present(symptom.ComponentsOfInterest), _rest_of_symptom(symptom)
+    for component in components:
+        if not _is_named_only(component):
+            custom["ComponentsOfInterest"] = [*map(_part, components)]
+            break
     return TestIssue.of_ready(
         "symptom",
         symptom.SymptomCode or "",
         symptom.SymptomCategory,
         symptom.Description,
-        _designators(components),
+        [one.ReferenceDesignator for one in components if one.ReferenceDesignator],
         symptom.Comments,
-        kept(custom, "Priority", symptom.Priority, whole_number(symptom.Priority)),
+        whole_or_kept(custom, "Priority", symptom.Priority),
         None,  # its confidence, and what became of it, are not in the message
         None,
         None,
-        None if symptom.RegionOfInterest is None else rest(symptom.RegionOfInterest),
+        None if symptom.RegionOfInterest is None else _rest_of_structure(symptom.RegionOfInterest),
         custom_data=custom,
     )
 
@@ -387,21 +400,21 @@ _rest_of_symptom: Final = Rest(
 
 
 def _defect(defect: s.Defect) -> TestIssue:
-    custom, parts = _rest_of_defect(defect), _parts([defect.ComponentOfInterest])
-    if parts is not None:
-        custom["ComponentOfInterest"] = parts[0]
+    component, custom = defect.ComponentOfInterest, _rest_of_defect(defect)
+    if component is not None and not _is_named_only(component):
+        custom["ComponentOfInterest"] = _part(component)
     return TestIssue.of_ready(
         "defect",
         defect.DefectCode or "",
         defect.DefectCategory,
         defect.Description,
-        _designators([defect.ComponentOfInterest]),
+        [component.ReferenceDesignator] if component is not None and component.ReferenceDesignator else [],
         defect.Comments,
-        kept(custom, "Priority", defect.Priority, whole_number(defect.Priority)),
-        kept(custom, "ConfidenceLevel", defect.ConfidenceLevel, real_number(defect.ConfidenceLevel)),
+        whole_or_kept(custom, "Priority", defect.Priority),
+        real_or_kept(custom, "ConfidenceLevel", defect.ConfidenceLevel),
         _verification(defect.Verification),
         defect.VerificationDetail,
-        None if defect.RegionOfInterest is None else rest(defect.RegionOfInterest),
+        None if defect.RegionOfInterest is None else _rest_of_structure(defect.RegionOfInterest),
         custom_data=custom,
     )
 
@@ -422,19 +435,20 @@ _rest_of_defect: Final = Rest(
 )
 
 
+_rest_of_condition: Final = Rest("MeanValue", "MinValue", "MaxValue")
 CONDITION_UNITS: Final = {"Temperature": "degC", "Humidity": "%RH"}
 
 
 def _condition(condition: s.EnvironmentalCondition, letter: Letter) -> TestCondition:
-    kind, custom = type(condition).__name__, rest(condition, "MeanValue", "MinValue", "MaxValue")
+    kind, custom = type(condition).__name__, _rest_of_condition(condition)
     if kind not in CONDITION_UNITS:  # the standard does not know it, and nobody its unit
         custom |= letter.unknown_of(condition)
         kind = str(custom.get("$type") or "Condition").partition(",")[0].rpartition(".")[2]
     return TestCondition(
         name=kind,
-        value=kept(custom, "MeanValue", condition.MeanValue, real_number(condition.MeanValue)),
+        value=real_or_kept(custom, "MeanValue", condition.MeanValue),
         unit=CONDITION_UNITS.get(kind, "?"),
-        minimum=kept(custom, "MinValue", condition.MinValue, real_number(condition.MinValue)),
-        maximum=kept(custom, "MaxValue", condition.MaxValue, real_number(condition.MaxValue)),
+        minimum=real_or_kept(custom, "MinValue", condition.MinValue),
+        maximum=real_or_kept(custom, "MaxValue", condition.MaxValue),
         custom_data=custom,
     )

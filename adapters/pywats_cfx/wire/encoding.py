@@ -152,14 +152,17 @@ def _plain_other(value: Any, path: str) -> str:
 def _plain_struct(value: CFXStructure, path: str, tagged: bool) -> dict[str, Any]:
     kind = type(value)
     tree: dict[str, Any] = {"$type": kind.__struct_config__.tag} if tagged else {}
-    several = places_for_several(kind)
+    several, computed, with_nulls = places_for_several(kind), kind.CFX_COMPUTED, not kind.CFX_OMIT_NULLS
     for name in kind.CFX_ORDER or kind.__struct_fields__:
         inner = getattr(value, name)
-        if name in kind.CFX_COMPUTED:
-            inner = len(getattr(value, kind.CFX_COMPUTED[name]) or ())
-        if inner is not None or not kind.CFX_OMIT_NULLS:
+        if name in computed:
+            inner = len(getattr(value, computed[name]) or ())
+        if inner is not None or with_nulls:
             known = inner is None or inner.__class__ in AS_IS
-            tree[name] = inner if known else plain(inner, f"{path}.{name}", tagged=name in several)
+            if known or (inner.__class__ is float and isfinite(inner)):
+                tree[name] = inner
+            else:
+                tree[name] = plain(inner, f"{path}.{name}", tagged=name in several)
     return tree
 
 
