@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from pywats_files._decisions import Patterns, Seen, free_name, is_marked, oldest
 from pywats_files._ledger import Ledger
 from pywats_files._moves import Moves
-from pywats_files._platform import READING, WINDOWS, is_being_written, length_of, lock, longest_name
+from pywats_files._platform import READING, WINDOWS, hold, length_of, lock, longest_name, move_to_free
 from pywats_files._telling import Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.errors import FileChanged, FolderInUse, FolderLost
@@ -26,7 +26,6 @@ from pywats_files.errors import FileChanged, FolderInUse, FolderLost
 __all__ = ["Folder", "NotNow", "Sight", "check_unchanged", "seen_of"]
 
 CHANGED: Final = "it was written to after it was taken; it is read again"
-NO_LINKS: Final = {"follow_symlinks": False} if os.access in os.supports_follow_symlinks else {}
 ERROR: Final = ".error.txt"
 """What is added to the name of a failed file for that of the one that says why."""
 
@@ -180,11 +179,11 @@ class Folder:
 
     # Taking
 
-    def open_seen(self, seen: Seen) -> int:
+    def open_seen(self, seen: Seen) -> tuple[int, bool]:
         """Open a file where it is, if it is finished; it stays there.
 
         Returns:
-            Its descriptor.
+            Its descriptor, and whether nobody can write to it before that is closed.
 
         Raises:
             NotNow: if it is not what was seen, or its writer still has it open.
@@ -195,27 +194,26 @@ class Folder:
             raise NotNow(None)  # an earlier file of that name is being worked on
         descriptor = os.open(f"{self._path}/{name}", READING)
         try:
+            held = _held(descriptor, name)
             found = os.fstat(descriptor)
             if seen_of(name, found) != seen or not stat.S_ISREG(found.st_mode):
                 raise NotNow(None)
-            if is_being_written(descriptor):
-                raise NotNow(_held(name))
         except BaseException:
             os.close(descriptor)
             raise
-        return descriptor
+        return descriptor, held
 
-    def claim(self, seen: Seen) -> int:
+    def claim(self, seen: Seen) -> tuple[int, bool]:
         """Move a file into hand, if it is finished.
 
         Returns:
-            Its open descriptor.
+            As `open_seen`.
 
         Raises:
             NotNow: if it is not what was seen, or its writer still has it open.
             OSError: if it cannot be opened or moved; it is where it was.
         """
-        descriptor = self.open_seen(seen)
+        descriptor, held = self.open_seen(seen)
         try:
             if WINDOWS:
                 os.close(descriptor)  # an open file cannot be renamed there
@@ -229,7 +227,7 @@ class Folder:
             raise
         if self._config.finished == "marker":
             _remove(f"{self._path}/{seen.name}{self._config.marker}")
-        return descriptor
+        return descriptor, held
 
     def take_into_hand(self, name: str) -> None:
         """Move a file into hand, whatever is there under its name now: `put_aside` looks what it is.
@@ -241,11 +239,11 @@ class Folder:
             os.rename(f"{self._path}/{name}", f"{self._hand}/{name}")
             self._names_in_hand.add(name)
 
-    def reopen(self, name: str) -> tuple[int, Seen]:
+    def reopen(self, name: str) -> tuple[int, bool, Seen]:
         """Open a file that is in hand already.
 
         Returns:
-            Its open descriptor, and the file as it is now.
+            As `open_seen`, and the file as it is now.
 
         Raises:
             NotNow: if somebody has it open for writing.
@@ -255,9 +253,8 @@ class Folder:
             _remove(f"{self._path}/{name}{self._config.marker}")
         descriptor = os.open(f"{self._hand}/{name}", READING)
         try:
-            if is_being_written(descriptor):
-                raise NotNow(_held(name))
-            return descriptor, seen_of(name, os.fstat(descriptor))
+            held = _held(descriptor, name)
+            return descriptor, held, seen_of(name, os.fstat(descriptor))
         except BaseException:
             os.close(descriptor)
             raise
@@ -340,10 +337,8 @@ class Folder:
         """Move a file from the folder to `done`, unless its name is taken there, or it cannot be moved."""
         name = seen.name
         target = f"{self._done}/{name}"
-        if os.access(target, os.F_OK, **NO_LINKS):
-            return False
         try:
-            os.rename(f"{self._path}/{name}", target)
+            move_to_free(f"{self._path}/{name}", target)
         except OSError:
             return False
         try:
@@ -412,8 +407,12 @@ def check_unchanged(seen: Seen, found: os.stat_result) -> None:
         raise FileChanged(CHANGED)
 
 
-def _held(name: str) -> Trouble:
-    return Trouble("held", name, "its writer still has it open")
+def _held(descriptor: int, name: str) -> bool:
+    """Hold a file, if that can be done; raises NotNow if it is being written."""
+    try:
+        return hold(descriptor)
+    except BlockingIOError:
+        raise NotNow(Trouble("held", name, "its writer still has it open")) from None
 
 
 def _not_a_file(found: os.stat_result) -> str | None:

@@ -1,9 +1,12 @@
-"""What only the operating system knows: who has a folder, and whether a file is still being written."""
+"""What only the operating system knows: who has a folder, who writes to a file, which name is free."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +15,7 @@ if sys.platform != "win32":
 else:
     import msvcrt
 
-__all__ = ["READING", "WINDOWS", "is_being_written", "length_of", "lock", "longest_name"]
+__all__ = ["READING", "WINDOWS", "hold", "length_of", "lock", "longest_name", "move_to_free"]
 
 WINDOWS: Final = sys.platform == "win32"
 READING: Final = (
@@ -64,11 +67,17 @@ def length_of(name: str) -> int:
     return len(name.encode("utf-16-le", "surrogatepass")) // 2 if WINDOWS else len(os.fsencode(name))
 
 
-def is_being_written(descriptor: int) -> bool:
-    """Whether somebody has the file open for writing, as far as the system tells.
+def hold(descriptor: int) -> bool:
+    """See to it that nobody writes to a file until its descriptor is closed, as far as the system can.
 
-    Linux tells it of files of one's own on a local disk, by refusing a lease. Windows refuses to
-    open or rename such a file, so there is nothing to ask. Elsewhere nobody knows.
+    Linux does it for files of one's own on a local disk, by a lease. Windows refuses to open or
+    rename a file that is being written, so there is nothing to ask. Elsewhere nobody knows.
+
+    Returns:
+        Whether it is so; if not, the file may change while it is read.
+
+    Raises:
+        BlockingIOError: if somebody has it open for writing.
     """
     if sys.platform != "linux":
         return False
@@ -77,12 +86,53 @@ def is_being_written(descriptor: int) -> bool:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, SIGNAL)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError:
-        return True
+        raise
     except OSError:
         return False  # not our file, or a file system without leases
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
+    return True
 
+
+def move_to_free(source: str, target: str) -> None:
+    """Rename a file, unless there is one under its new name.
+
+    Where the system cannot do both in one step, one that is put there in between is lost.
+
+    Raises:
+        FileExistsError: if the name is taken.
+        OSError: if it cannot be renamed.
+    """
+    if renameat2 is not None:
+        if not renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), NOREPLACE):
+            return
+        reason = ctypes.get_errno()
+        if reason not in UNKNOWN:
+            raise OSError(reason, os.strerror(reason), source, None, target)
+    elif WINDOWS:
+        os.rename(source, target)  # it never replaces there
+        return
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
+    os.rename(source, target)
+
+
+def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """The function of the C library (glibc 2.28), where there is one."""
+    if sys.platform != "linux":
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+        function.restype = ctypes.c_int
+    return function
+
+
+renameat2: Final = _renameat2()
+AT_FDCWD: Final = -100
+"""Says that a path is meant as it is everywhere (linux/fcntl.h)."""
+NOREPLACE: Final = 1
+"""RENAME_NOREPLACE (linux/fs.h)."""
+UNKNOWN: Final = {errno.ENOSYS, errno.EINVAL, errno.EPERM}
+"""What a kernel, a file system or a container says that does not have it, if it is not the truth."""
 
 if sys.platform == "linux":
     from signal import SIGURG

@@ -196,11 +196,11 @@ class Reader:
         pattern = self._patterns.kind(name).pattern
         stays = not in_hand and pattern in self._quick and seen.size < self._small
         if in_hand:
-            descriptor, seen = self._folder.reopen(name)
+            descriptor, held, seen = self._folder.reopen(name)
         elif stays:
-            descriptor = self._folder.open_seen(seen)
+            descriptor, held = self._folder.open_seen(seen)
         else:
-            descriptor = self._folder.claim(seen)
+            descriptor, held = self._folder.claim(seen)
         try:
             if pattern is None:
                 return Taken(seen, error="no converter takes files of that name any more")
@@ -210,7 +210,8 @@ class Reader:
             if seen.size >= LARGE:
                 return Content(seen, pattern, None)
             data = os.read(descriptor, seen.size)
-            check_unchanged(seen, os.fstat(descriptor))
+            if not held:
+                check_unchanged(seen, os.fstat(descriptor))
             if len(data) < seen.size:
                 raise FileChanged("it was cut short while it was read; it is read again")
         finally:
@@ -223,7 +224,7 @@ class Reader:
         if data is None:
             return self._large(content)
         digest = hashlib.blake2b(data, digest_size=16).digest()
-        return self._converted(content, digest, io.BytesIO(data))._replace(in_hand=in_hand)
+        return self._converted(content, digest, io.BytesIO(data), in_hand=in_hand)
 
     def _large(self, content: Content) -> Taken:
         seen = content.seen
@@ -241,18 +242,18 @@ class Reader:
             stream.close()
         return taken
 
-    def _converted(self, content: Content, digest: bytes, stream: BinaryIO) -> Taken:
+    def _converted(self, content: Content, digest: bytes, stream: BinaryIO, *, in_hand: bool = True) -> Taken:
         seen = content.seen
         if self._folder.is_done(digest):
-            return Taken(seen, digest)
+            return Taken(seen, digest, in_hand=in_hand)
         try:
             events = self._events(content.pattern, stream, seen, digest)
             pages = Pages(events, self._config.max_events, stream if content.data is None else None)
         except FileNotReady:
             raise
         except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with the error
-            return Taken(seen, digest, error=told(error))
-        return Taken(seen, digest, pages)
+            return Taken(seen, digest, error=told(error), in_hand=in_hand)
+        return Taken(seen, digest, pages, in_hand=in_hand)
 
     def _digest_of(self, stream: BinaryIO) -> bytes:
         digest = hashlib.blake2b(digest_size=16)

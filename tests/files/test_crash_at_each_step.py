@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pywats_files import FolderConfig
+from pywats_files import FolderConfig, _folder
 from pywats_files._folder import Folder
 from pywats_files._reading import Reader, Taken
 
@@ -29,7 +29,6 @@ OPERATIONS = (
     "listdir",
     "makedirs",
     "close",
-    "access",
 )
 
 
@@ -55,6 +54,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
         for name in OPERATIONS:
             patched.setattr(os, name, counted(name, getattr(os, name)))
         patched.setattr(builtins, "open", counted("open", builtins.open))
+        patched.setattr(_folder, "move_to_free", counted("move_to_free", _folder.move_to_free))
         yield done
 
 
@@ -134,14 +134,14 @@ def test_a_file_that_was_put_under_the_name_of_one_that_is_put_aside_is_taken_by
         place.mkdir()
         drop_all(place, None)
         station = Station(FolderConfig(folder=place, finished="renamed"))
-        real = os.rename
+        real = _folder.move_to_free
 
-        def swap_and_move(source: Any, target: Any, place: Path = place, killed: bool = killed) -> None:
-            if str(target).endswith("done/b.json"):
+        def swap_and_move(source: str, target: str, place: Path = place, killed: bool = killed) -> None:
+            if target.endswith("done/b.json"):
                 (place / "new.part").write_text(
                     '{"event_type": "test.result", "payload": {"unit_id": "new"}}'
                 )
-                real(place / "new.part", place / "b.json")  # noqa: B023 - called in this turn
+                os.rename(place / "new.part", place / "b.json")
                 real(source, target)  # noqa: B023 - called in this turn
                 monkeypatch.undo()
                 if killed:
@@ -149,7 +149,7 @@ def test_a_file_that_was_put_under_the_name_of_one_that_is_put_aside_is_taken_by
             else:
                 real(source, target)  # noqa: B023 - called in this turn
 
-        monkeypatch.setattr(os, "rename", swap_and_move)
+        monkeypatch.setattr(_folder, "move_to_free", swap_and_move)
         with pytest.raises(Killed if killed else AssertionError):
             station.live()
         station.live()

@@ -14,7 +14,7 @@ import trio
 
 from pywats_events import AsyncEventBus, EventType
 from pywats_events.testing import running_async_bus
-from pywats_files import FileWatcher, FolderInUse, FolderLost
+from pywats_files import FileWatcher, FolderInUse, FolderLost, _folder
 from pywats_files._folder import Folder
 from pywats_files._reading import Later, Reader, Taken
 from support.files import Collected, config_of, drop, names_in, result, until
@@ -116,6 +116,7 @@ async def test_a_full_disk_leaves_files_in_hand_and_moves_them_when_there_is_roo
         real(source, target)
 
     monkeypatch.setattr(os, "rename", guarded)
+    monkeypatch.setattr(_folder, "move_to_free", guarded)
     (trouble,) = await told(
         tmp_path,
         "stuck",
@@ -136,6 +137,7 @@ async def test_a_file_that_cannot_be_moved_holds_up_neither_the_others_nor_a_sto
         real(source, target)
 
     monkeypatch.setattr(os, "rename", guarded)
+    monkeypatch.setattr(_folder, "move_to_free", guarded)
     watcher = FileWatcher(config_of(tmp_path, retry_after=3600, in_flight=1))
     async with AsyncEventBus() as bus:
         bus.subscribe(Collected(), event_types=["test.result"])
@@ -256,6 +258,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again_before_anything_is_pub
     folder = Folder(config)
     folder.open()
     (seen,) = folder.look(frozenset(), 1).waiting
+    monkeypatch.setattr(_folder, "hold", lambda descriptor: False)  # as on a share, which knows no leases
     real, calls = os.fstat, list[int]()
 
     def growing(descriptor: int) -> os.stat_result:
@@ -275,6 +278,31 @@ def test_a_file_that_grows_while_it_is_read_is_read_again_before_anything_is_pub
     assert isinstance(taken, Taken)
     assert taken.pages is not None
     taken.pages.close()
+    folder.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a file")
+def test_nobody_writes_to_a_file_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_of(tmp_path)
+    drop(tmp_path, "a.json", result("SN1"))
+    folder = Folder(config)
+    folder.open()
+    reader = Reader(config, folder)
+    real, refused = os.read, list[str]()
+
+    def intruded(descriptor: int, size: int) -> bytes:
+        with pytest.raises(BlockingIOError):  # who does not say O_NONBLOCK waits until the file is read
+            os.open(tmp_path / "a.json", os.O_WRONLY | os.O_NONBLOCK)
+        refused.append("a.json")
+        return real(descriptor, size)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "read", intruded)
+        (taken,) = reader.read(folder.look(frozenset(), 1).waiting)
+    assert isinstance(taken, Taken)
+    assert taken.error is None
+    assert refused == ["a.json"]
+    os.close(os.open(tmp_path / "a.json", os.O_WRONLY | os.O_NONBLOCK))
     folder.close()
 
 

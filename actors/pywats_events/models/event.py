@@ -29,8 +29,14 @@ __all__ = ["Event", "EventMetadata"]
 
 T = TypeVar("T")
 
+_TEXT: Final = frozenset({str})
 _TEXT_OR_NONE: Final = frozenset({str, type(None)})
 _texts_of: Final = attrgetter("source_topic", "correlation_id", "causation_id", "trace", "type_name")
+
+
+def _is_plain(custom: object) -> bool:
+    """Whether it needs no closer look: as nearly all are made."""
+    return custom is None or (custom.__class__ is dict and _TEXT.issuperset(map(type, custom)))
 
 
 @final
@@ -128,7 +134,7 @@ class Event(msgspec.Struct, eq=False, frozen=True, weakref=True):
             raise EventValidationError("`id` of an event must not be empty; leave it out for a new one")
         if (
             self.source.__class__ is not str
-            or self.custom is not None
+            or not _is_plain(self.custom)
             or self.attempt != 1
             or not _TEXT_OR_NONE.issuperset(map(type, _texts_of(self)))
         ):
