@@ -196,9 +196,9 @@ class FileWatcher(BaseTransport):
 
     async def _while_heeding(self, over: trio.Event) -> None:
         """Runs when awatch waits for the first time, so after it has begun to watch."""
-        await trio.lowlevel.checkpoint()
-        self._taking.news.set()  # nobody tells of what happened before
         try:
+            await trio.lowlevel.checkpoint()
+            self._taking.news.set()  # nobody tells of what happened before
             await self._taking.rush.wait_begun()
         finally:
             over.set()  # a thread that waits for the system hears of no cancellation

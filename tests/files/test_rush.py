@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,3 +97,18 @@ async def test_a_converter_that_takes_its_time_does_not_keep_another_file_from_b
         finally:
             go_on.set()
         await until(lambda: names_in(tmp_path / "done") == ["a.json", "slow.json"])
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_whoever_is_stopped_as_the_system_begins_to_be_heeded_ends_at_once(
+    steps: int, tmp_path: Path
+) -> None:
+    """The system is asked in a thread, which hears of no cancellation and would answer after five seconds."""
+    watcher = FileWatcher(config_of(tmp_path, watch="notify"))
+    begun = time.monotonic()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watcher._heed_changes)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert time.monotonic() - begun < 2.5
