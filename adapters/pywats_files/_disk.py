@@ -54,9 +54,8 @@ class Disk:
         try:
             await self._threads.run(self._folder.close, although_cancelled=True)
         finally:
-            self._left = (
-                True  # before it is asked whether a thread is busy, which says so before it asks for this
-            )
+            # Before it is asked whether a thread is busy: that says so before it asks whether we left.
+            self._left = True
             if not self._busy:
                 self._folder.close()
 
