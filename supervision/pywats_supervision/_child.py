@@ -62,9 +62,9 @@ def hibernates(reports: Reports, child: Child, life: ChildContext, context: cont
         return False
     try:
         asleep = context.run(hibernate, life)
-    except BaseException as error:  # noqa: BLE001 - as in live()
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - as in live()
         reports.report_end(child, *sorted_out(error))
-        return True
+        return True  # noqa: ASYNC104 - no cancellation comes from a plain function
     if asleep:
         life.hibernate(context)
     return asleep
