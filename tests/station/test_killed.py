@@ -205,4 +205,7 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
     # And the store holds nothing that is not done.
     with closing(SQLiteDeadLetterQueue.open(tmp_path / "data", read_only=True)) as letters:
         assert list(letters) == []
-    assert (await Store(tmp_path / "data").open()).unsettled == 0
+    store = Store(tmp_path / "data")
+    opened = await store.open()
+    await store.close()
+    assert opened.unsettled == 0
