@@ -69,7 +69,8 @@ station = Station(
     ],
     handlers=[HandlerSpec(handler=ReportHandler(WATSClient.from_env(timeout=1.0)), drain_rate=float("inf"))],
     sources=[SourceProfile(process_codes={"*": 10}, part_number="P", revision="A")],
-    retry_policy=RetryPolicy(max_retries=3, initial_delay=0.02, max_delay=0.2),
+    # Each kill is an attempt of what was in hand, and may hit the same event as the last.
+    retry_policy=RetryPolicy(max_retries=1000, initial_delay=0.02, max_delay=0.2),
     breaker=CircuitBreaker(failure_threshold=3, reset_timeout=0.2, success_threshold=1),
     data=here / "data",
 )
