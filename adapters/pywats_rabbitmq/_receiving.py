@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from pywats_asyncio import Ack, AckWindow, Verdict
+from pywats_asyncio import Ack, AckWindow, Nack, Verdict
 from pywats_rabbitmq.config import RabbitConfig
 from pywats_rabbitmq.connection import (
     CLOSE_TIMEOUT,
@@ -61,6 +62,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
         self._gone = gone
         self._epoch = 0
         self._due = asyncio.Event()
+        self._unsent: deque[Ack | Nack] = deque()
         self._consumer_tag: str | None = None
         self._wanted = True
         self._finishing = False
@@ -79,6 +81,7 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
                 await declare(connection, config)
                 channel = await open_channel(connection)
             self._epoch = self._window.reopen()
+            self._unsent.clear()
             channel.closing.add_done_callback(self._closed)
             channel.on_consumer_cancel_callbacks.add(self._cancelled_by_broker)
             try:
@@ -143,11 +146,14 @@ class Receiving:  # HOT: tests/benchmarks/bench_rabbit.py
         self._asking = False
 
     async def _send(self, channel: AbstractChannel) -> None:
-        for frame in self._window.flush(last=self._finishing):
+        self._unsent += self._window.flush(last=self._finishing)
+        while self._unsent:
+            frame = self._unsent[0]  # stays there if this is cancelled, which it is before it is written
             if isinstance(frame, Ack):
                 await channel.basic_ack(frame.tag, frame.multiple, wait=False)
             else:
                 await channel.basic_nack(frame.tag, requeue=frame.requeue, wait=False)
+            self._unsent.popleft()
 
     # Told by the library
 
