@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from math import inf
 from typing import Final, NamedTuple
 
 from pywats_events import EventType
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Backlog", "Told", "Trouble"]
 
-logger: Final = logging.getLogger("pywats_files")
+logger: Final = GuardedLogger("pywats_files")
 
 MANY: Final = 100
 """Waiting files from which on progress is told."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -20,11 +19,12 @@ from pywats_files._taking import Taking
 from pywats_files._telling import Backlog, Told, Trouble
 from pywats_files.config import FolderConfig
 from pywats_files.errors import FilesNotInstalled
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import current_runtime
 
 __all__ = ["FileWatcher"]
 
-logger: Final = logging.getLogger("pywats_files")
+logger: Final = GuardedLogger("pywats_files")
 
 DEBOUNCE: Final = 200
 """Milliseconds for which changes are collected; watchfiles' own 1,600 would hold a burst back."""

@@ -6,7 +6,6 @@ the next; verdicts on messages of an earlier life are dropped, since the broker 
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -20,13 +19,14 @@ from pywats_rabbitmq.connection import library
 from pywats_rabbitmq.delivery import Properties, RabbitDelivery, Token
 from pywats_rabbitmq.errors import RabbitConnectionLost
 from pywats_supervision.context import ChildContext
+from pywats_supervision.logs import GuardedLogger
 
 if TYPE_CHECKING:
     from aiormq.abc import DeliveredMessage
 
 __all__ = ["RabbitConsumer"]
 
-logger: Final = logging.getLogger("pywats_rabbitmq")
+logger: Final = GuardedLogger("pywats_rabbitmq")
 
 Callback = Callable[[RabbitDelivery], Awaitable[object] | object]
 

@@ -6,7 +6,6 @@ It is in a folder that only its user may open, so who can ask is who could read 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
@@ -23,11 +22,12 @@ from pywats_station._senders import UNMAPPED
 from pywats_station._wire import LONGEST_LINE, Question, as_json, plain_snapshot, socket_path, watched
 from pywats_supervision import ChildSpec
 from pywats_supervision.context import CURRENT_LIFE
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import current_runtime
 
 __all__ = ["control_of"]
 
-logger: Final = logging.getLogger("pywats_station")
+logger: Final = GuardedLogger("pywats_station")
 
 WATCHED: Final = 10_000
 """Events that wait for one who watches; of more the oldest are dropped, and counted."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from pywats_events import Event, EventType
+from pywats_supervision.logs import GuardedLogger
 from pywats_wats.profile import Profiles, SourceProfile
 
 __all__ = ["UNMAPPED", "GoesByProfiles", "GoesByRules", "UnmappedSenders", "tell"]
 
-logger: Final = logging.getLogger("pywats_station")
+logger: Final = GuardedLogger("pywats_station")
 
 UNMAPPED: Final = EventType.register("system.sender_unmapped", "SENDER_UNMAPPED")
 """A sender that no profile matches; once for each."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Callable
 from typing import Final
 
 import trio
 
+from pywats_supervision.logs import GuardedLogger
+
 __all__ = ["heed_signals"]
 
-logger: Final = logging.getLogger("pywats_station")
+logger: Final = GuardedLogger("pywats_station")
 
 # Windows sends SIGBREAK for Ctrl-Break, and has it only there.
 _SIGNALS: Final = tuple(

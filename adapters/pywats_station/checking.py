@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -15,10 +14,11 @@ from pywats_station._parts import parts_of, store_of
 from pywats_station._policies import unwise
 from pywats_station._senders import tell
 from pywats_station.config import StationConfig
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["CHECK_FAILED", "advice", "check", "first_look"]
 
-logger: Final = logging.getLogger("pywats_station")
+logger: Final = GuardedLogger("pywats_station")
 
 CHECK_FAILED: Final = EventType.register("system.check_failed", "CHECK_FAILED")
 """Something that will not work was found when the station started."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -20,10 +19,11 @@ from pywats_station.config import StationConfig
 from pywats_station.plan import Node, plan
 from pywats_supervision import ChildContext, ChildSpec, SupervisorSnapshot
 from pywats_supervision.errors import unwrapped
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Station"]
 
-logger: Final = logging.getLogger("pywats_station")
+logger: Final = GuardedLogger("pywats_station")
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final, final
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from pywats_events import Event
 from pywats_events.handlers import surroundings
 from pywats_events.models.material_events import InstalledComponent
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies.checks import checked_count
 from pywats_wats._fields import bad_id, cut
 from pywats_wats._payloads import unit_name
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # without a store nobody needs SQLite
 
 __all__ = ["ReelMemory"]
 
-logger: Final = logging.getLogger("pywats_wats")
+logger: Final = GuardedLogger("pywats_wats")
 
 MAX_REELS: Final = 500
 """Reels of one unit; the oldest goes for a new one."""

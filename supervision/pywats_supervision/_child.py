@@ -14,6 +14,7 @@ import trio
 
 from pywats_supervision.context import CURRENT_LIFE, ChildContext
 from pywats_supervision.core.children import Child
+from pywats_supervision.core.spec import Hibernate
 
 __all__ = ["Parts", "hibernates", "live", "sorted_out"]
 
@@ -55,13 +56,12 @@ def sorted_out(error: BaseException) -> Parts:
     return Parts(cancelled, fatal, failure)
 
 
-def hibernates(reports: Reports, child: Child, life: ChildContext, context: contextvars.Context) -> bool:
+def hibernates(
+    ask: Hibernate, reports: Reports, child: Child, life: ChildContext, context: contextvars.Context
+) -> bool:
     """Ask a life whether it can do without a task; one that fails when it is asked needs none either."""
-    hibernate = child.spec.hibernate
-    if hibernate is None:
-        return False
     try:
-        asleep = context.run(hibernate, life)
+        asleep = context.run(ask, life)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - as in live()
         reports.report_end(child, *sorted_out(error))
         return True  # noqa: ASYNC104 - no cancellation comes from a plain function

@@ -265,11 +265,12 @@ class Shell(abc.ABC):
     def _spawn(self, child: Child, decider: Decider) -> None:
         life = child.shell = ChildContext(self, child)
         # In the context that run() was called in: a life must not inherit from the one before it.
-        if child.spec.hibernate is None:
+        ask = child.spec.hibernate
+        if ask is None:
             self._make_task(child, life, self._base)
             return
         context = self._base.copy()
-        if not hibernates(self, child, life, context):
+        if not hibernates(ask, self, child, life, context):
             decider.has_task(child, self._clock())
             self._make_task(child, life, context)
 

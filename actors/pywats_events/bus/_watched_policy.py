@@ -6,7 +6,6 @@ so all that is told from here crosses to the bus's.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +13,14 @@ from typing import Any, Final, final
 
 from pywats_events.models.event_types import EventType
 from pywats_events.settlement import Receipt
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Admission, BreakerState, CircuitState, Failure, RestartPolicy, Verdict
 from pywats_supervision.policies.compose import ComposedState
 from pywats_supervision.policies.decision import Decision
 
 __all__ = ["WatchedPolicy"]
 
-logger: Final = logging.getLogger("pywats_events")
+logger: Final = GuardedLogger("pywats_events")
 
 
 @dataclass(eq=False, slots=True)

@@ -8,7 +8,6 @@ What happened is taken with `events()`, after `receive`, `tick` and every settle
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -64,10 +63,11 @@ from pywats_cfx.amqp1._proton import (
 from pywats_cfx.amqp1._sasl import SaslClient, SaslServer
 from pywats_cfx.amqp1.errors import AMQPError, ConnectionLost, PeerFault
 from pywats_cfx.amqp1.limits import Limits
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Engine"]
 
-_log = logging.getLogger(__name__)
+_log = GuardedLogger(__name__)
 
 
 class Engine:

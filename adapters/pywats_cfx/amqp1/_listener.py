@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,11 +15,12 @@ from pywats_cfx.amqp1._engine import Engine
 from pywats_cfx.amqp1._sasl import SaslServer
 from pywats_cfx.amqp1.errors import AMQPError, ConnectionLost
 from pywats_cfx.amqp1.limits import Limits
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import current_runtime
 
 __all__ = ["Listener", "ListenerConfig", "ListenerStatistics", "gives_nothing", "takes_nothing"]
 
-_log = logging.getLogger(__name__)
+_log = GuardedLogger(__name__)
 
 
 def takes_nothing(request: LinkRequest) -> OnDelivery | None:

@@ -5,7 +5,6 @@ It fails plainly, with the one error that says what to check, and is made again 
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,10 +17,11 @@ from pywats_cfx.config import AMQPConfig, CFXConfig
 from pywats_cfx.transport._intake import Intake
 from pywats_cfx.transport._publishing import Publishing
 from pywats_supervision import ChildContext
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Broker", "the_one", "tls_of"]
 
-logger: Final = logging.getLogger("pywats_cfx")
+logger: Final = GuardedLogger("pywats_cfx")
 
 RABBITMQ: Final = "RabbitMQ"
 """What it says that it is, by AMQP 1.0."""

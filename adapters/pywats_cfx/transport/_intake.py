@@ -7,7 +7,6 @@ ever. What was handed back is not accepted, and comes again with the next connec
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -26,11 +25,12 @@ from pywats_cfx.wire import Envelope, seconds_of
 from pywats_events import Event
 from pywats_events.errors import BusStopped
 from pywats_events.settlement import Receipt
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import current_runtime
 
 __all__ = ["FromPeer", "Intake", "Mail"]
 
-logger: Final = logging.getLogger("pywats_cfx")
+logger: Final = GuardedLogger("pywats_cfx")
 
 HOLD: Final = 0.001
 """Seconds for which the messages of one batch may hold the loop."""

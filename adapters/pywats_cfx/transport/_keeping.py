@@ -7,7 +7,6 @@ context was lost comes again, and finds its events known and the context as it w
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -25,13 +24,14 @@ from pywats_cfx.convert.context import (
     Transaction,
     WorkOrderInfo,
 )
+from pywats_supervision.logs import GuardedLogger
 
 if TYPE_CHECKING:  # without a store nobody needs SQLite
     from pywats_events.durability import Commit, Shelf, Store
 
 __all__ = ["KeptContext"]
 
-logger: Final = logging.getLogger("pywats_cfx")
+logger: Final = GuardedLogger("pywats_cfx")
 
 _PLACE: Final = msgspec.json.Decoder(tuple[Part, str, str | int | None])
 _VALUES: Final[dict[Part, msgspec.msgpack.Decoder[Any]]] = {

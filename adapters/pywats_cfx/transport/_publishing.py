@@ -5,7 +5,6 @@ It is the same by AMQP 1.0 and by RabbitMQ's own protocol.
 
 from __future__ import annotations
 
-import logging
 from typing import Final, Protocol
 
 import trio
@@ -18,10 +17,11 @@ from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.transport._spool import Spool, Transmits
 from pywats_cfx.wire import Envelope, wire_duration
 from pywats_supervision import ChildContext
+from pywats_supervision.logs import GuardedLogger
 
 __all__ = ["Publishing", "Sends"]
 
-logger: Final = logging.getLogger("pywats_cfx")
+logger: Final = GuardedLogger("pywats_cfx")
 
 GOODBYE: Final = 2.0
 """Seconds that a goodbye to a broker may take."""

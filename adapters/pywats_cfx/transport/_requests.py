@@ -7,7 +7,6 @@ deadline. What nobody answers is answered as not supported.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -28,11 +27,12 @@ from pywats_cfx.messages.root import (
 from pywats_cfx.transport._mail import mail_of
 from pywats_cfx.wire import Envelope
 from pywats_cfx.wire.envelope import VERSION
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.system import current_runtime
 
 __all__ = ["Requests", "is_request"]
 
-logger: Final = logging.getLogger("pywats_cfx")
+logger: Final = GuardedLogger("pywats_cfx")
 
 M = TypeVar("M", bound=CFXMessage)
 Handler: TypeAlias = Callable[[Any], CFXMessage | Awaitable[CFXMessage]]

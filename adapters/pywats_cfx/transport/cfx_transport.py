@@ -50,12 +50,13 @@ from pywats_events.secrets import revealed
 from pywats_events.settlement import Receipt
 from pywats_events.transports import BaseTransport, TransportState
 from pywats_supervision import ChildSpec, Supervisor
+from pywats_supervision.logs import GuardedLogger
 from pywats_supervision.policies import Backoff
 from pywats_supervision.system import current_runtime
 
 __all__ = ["CFXTransport"]
 
-logger: Final = logging.getLogger("pywats_cfx")
+logger: Final = GuardedLogger("pywats_cfx")
 
 M = TypeVar("M", bound=CFXMessage)
 CLOCK_OFF: Final = EventType.register("system.cfx_clock_off")

@@ -21,7 +21,7 @@ from pywats_events.handlers import (
     ValidationMiddleware,
 )
 from pywats_events.handlers.handler_chain import Next
-from pywats_events.policies import DeadLetterQueue, ErrorPolicy, RetryPolicy
+from pywats_events.policies import CircuitBreaker, DeadLetterQueue, ErrorPolicy, RetryPolicy
 from pywats_events.settlement import Outcome, Receipt
 from pywats_events.testing import running_async_bus
 from support.handlers import Recording, event_of
@@ -319,6 +319,25 @@ async def test_a_handler_of_the_log_that_raises_keeps_no_dead_letter_from_being_
     assert receipt.outcomes == {"handler": Outcome.DEAD_LETTERED}
     assert str(letter.error) == "mine"
     assert "ZeroDivisionError: the window is gone" in capsys.readouterr().err
+
+
+async def test_a_handler_of_the_log_that_raises_does_not_undo_what_a_circuit_decides(
+    broken_log: None, autojump_clock: MockClock
+) -> None:
+    calls: list[float] = []
+
+    async def fail_at_first(event: Event) -> None:
+        calls.append(trio.current_time())
+        if len(calls) == 1:
+            raise ConnectionError("away")
+
+    breaker = CircuitBreaker(failure_threshold=1, reset_timeout=30, success_threshold=1)
+    async with AsyncEventBus() as bus:
+        bus.subscribe(Recording(fail_at_first, name="handler"), retry_policy=RetryPolicy(), breaker=breaker)
+        receipt = await bus.publish(event_of(1))
+        await receipt.wait_settled()
+    assert calls == [0.0, 30.0]
+    assert receipt.outcomes == {"handler": Outcome.HANDLED}
 
 
 @pytest.mark.parametrize("blocking", [False, True])
