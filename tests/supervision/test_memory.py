@@ -27,7 +27,6 @@ from pywats_supervision.policies.decision import Decision, Failure
 from pywats_supervision.testing import Puppet, running, settled
 from support.policies import Answers
 
-
 HALF = 5_000
 """Of the 10,000 restarts: what the first half leaves behind, the second must not add to."""
 
