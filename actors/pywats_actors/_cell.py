@@ -317,7 +317,7 @@ class WorkerLife(_Life[M]):
         ready = mailbox.ready
         # For a message alone the clock need not be read; what comes meanwhile waits for a checkpoint.
         until = ticks() + HOLD if mailbox.size > 1 else 0.0
-        done = 0
+        several, done = len(mailbox.slots) > 1, 0
         try:
             while True:
                 slot.item = message = ready.popleft()
@@ -327,6 +327,8 @@ class WorkerLife(_Life[M]):
                 finish(message, await handle(message))
                 slot.item = None
                 done += 1
+                if several:  # another worker's failure asks how many were done before it
+                    mailbox.done += 1
                 if not ready:
                     if mailbox.sent is None:
                         return  # nothing left: the worker waits for more, and that is a checkpoint
@@ -338,10 +340,15 @@ class WorkerLife(_Life[M]):
                 await performer.interrupted(slot.item, error)  # noqa: ASYNC102 - as in _do
             raise
         finally:
-            mailbox.done += done
-            if self._policy is not None and done:
-                self._policy.progressed(done, 0, mailbox.clock())
+            self._count(done, told=several)
         await trio.lowlevel.checkpoint()
+
+    def _count(self, done: int, *, told: bool) -> None:
+        """Count what a batch has done, unless the mailbox was told of each."""
+        if not told:
+            self._mailbox.done += done
+        if self._policy is not None and done:
+            self._policy.progressed(done, 0, self._mailbox.clock())
 
     async def _one(self, performer: Performer[M]) -> None:
         """Do one message with all questions asked: whether work may go on, and whose key is free."""

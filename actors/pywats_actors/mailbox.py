@@ -368,6 +368,12 @@ class Mailbox(Changing, Generic[M]):
         self.asides[name] = moved
         return moved
 
+    def others_under_way(self, slot: Slot[M]) -> int:
+        """How many messages but the slot's are being worked on."""
+        return sum(
+            other is not slot and other.item is not None and not other.in_line for other in self._hands()
+        )
+
     def forget(self, slot: Slot[M]) -> None:
         """A retry is over, one way or the other."""
         if slot.name in self.asides:

@@ -63,6 +63,10 @@ class Holder(Protocol[M]):
         """Let go of a key."""
         ...
 
+    def others_under_way(self, slot: Slot[M]) -> int:
+        """How many messages but the slot's are being worked on."""
+        ...
+
     def move_aside(self, slot: Slot[M]) -> Slot[M]:
         """Free a worker's slot of a message that waits for its retry."""
         ...
@@ -130,7 +134,7 @@ class Slot(Generic[M]):
 
     @property
     def overtaken(self) -> bool:
-        """Another message was done since this one's first attempt."""
+        """Another message, begun after this one's first attempt had failed, was done."""
         return 0 <= self._mark < self._mailbox.done
 
     @property
@@ -198,7 +202,8 @@ class Slot(Generic[M]):
         mailbox = self._mailbox
         self.probe = False
         if self._mark < 0:
-            self._mark = mailbox.done
+            # One that is under way began before this failed: its success says nothing of what came then.
+            self._mark = mailbox.done + mailbox.others_under_way(self)
         if decision is not None:
             self._count_round(decision.verdict)
         if decision is None:

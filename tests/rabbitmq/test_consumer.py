@@ -153,13 +153,13 @@ async def test_asked_to_stop_it_waits_for_what_is_in_hand_and_leaves_the_rest(
     bridge: AsyncioBridge, config: RabbitConfig
 ) -> None:
     held: list[RabbitDelivery] = []
-    holding = trio.Event()
+    holding, asked = trio.Event(), trio.Event()
 
     async def hold(delivery: RabbitDelivery) -> None:
         held.append(delivery)
         if len(held) == 10:
             holding.set()
-            await trio.sleep(0.1)
+            await asked.wait()
 
     with trio.fail_after(30):
         supervisor = Supervisor([ChildSpec("consumer", RabbitConsumer(bridge, config, hold).run)])
@@ -167,7 +167,8 @@ async def test_asked_to_stop_it_waits_for_what_is_in_hand_and_leaves_the_rest(
             await nursery.start(supervisor.run)
             await publish(bridge, config, [b"%d" % number for number in range(100)])
             await holding.wait()
-            nursery.start_soon(supervisor.stop)
+            supervisor.request_stop()
+            asked.set()
             await trio.sleep(0.3)
             in_hand = [delivery.body for delivery in held]
             for delivery in reversed(held):

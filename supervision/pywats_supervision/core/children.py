@@ -24,7 +24,8 @@ class InHand(Protocol):
     Attributes:
         item: the item, None when the hand is empty.
         attempt: which attempt at it this is, 1 for the first.
-        overtaken: another item of the same handler has succeeded since this one's first attempt.
+        overtaken: another item of the same handler, begun after this one's first attempt had failed, has
+            succeeded.
         come_round: since its last excused attempt every other item that could be tried was.
         probe: it was granted by a limited admission.
     """

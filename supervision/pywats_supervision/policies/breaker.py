@@ -147,9 +147,9 @@ class CircuitBreaker(RestartPolicy[BreakerState]):
     While the circuit is not closed a failed attempt uses up none of its item's attempts, until it is
     that item's turn again because every other one has been tried since. An error whose `outage` is
     True uses up none however often; nor does it in a closed circuit, until another item of the same
-    handler has succeeded since this one's first attempt. An error whose `suspend` is True opens the
-    circuit until a person calls `reset` or resumes a child. It decides every failure and never skips
-    an item.
+    handler has succeeded that was begun after this one's first attempt had failed. An error whose
+    `suspend` is True opens the circuit until a person calls `reset` or resumes a child. It decides
+    every failure and never skips an item.
 
     Args:
         failure_threshold: so many failures in a row open the circuit, 1 or more.

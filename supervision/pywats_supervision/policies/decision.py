@@ -72,7 +72,8 @@ class Failure:
         attempt: 1 for the item's first attempt. Excused and cancelled attempts are not counted.
         phase: where in its life the child was.
         uptime: seconds from being up to the failure; 0.0 if it never was.
-        overtaken: another item of the same handler has succeeded since this one's first attempt.
+        overtaken: another item of the same handler, begun after this one's first attempt had failed, has
+            succeeded.
         come_round: it is the item's turn again: since its last excused attempt every other that
             could be tried was. Who holds the items begins a new round with each such failure.
         probe: the attempt had been granted by a limited `Admission`, which it now gives back.

@@ -171,6 +171,32 @@ async def test_an_outage_that_does_not_say_so_dead_letters_nothing_while_others_
     assert len(tried) > 100
 
 
+@pytest.mark.parametrize("_", range(8))
+def test_the_last_events_of_a_burst_that_meet_an_outage_are_none_of_them_given_up(_: int) -> None:
+    """They are too few to open the circuit. Whichever worker is first, which trio leaves to chance."""
+    plan = Plan(concurrency=2, retries=1, threshold=4, away=(0.05, 20.0))
+    outcomes, _calls, over = trio.run(plan.run, clock=MockClock(autojump_threshold=0))
+    assert set(outcomes.values()) == {Outcome.HANDLED}
+    assert over < 60
+
+
+async def test_one_that_began_before_an_outage_and_ends_well_does_not_overtake_those_that_met_it(
+    autojump_clock: MockClock,
+) -> None:
+    async def handle(event: Event) -> None:
+        if event.payload["number"] == 0:
+            await trio.sleep(5)
+        elif trio.current_time() < 20:
+            raise Away
+
+    policy = RetryPolicy(max_retries=1, initial_delay=1, jitter=False)
+    async with running_async_bus(retry_policy=policy, grace=DAY) as bus:
+        bus.subscribe(Recording(handle, name="handler"), breaker=CircuitBreaker(50), concurrency=2)
+        receipts = [await bus.publish(event_of(number)) for number in range(2)]
+        await bus.wait_idle()
+        assert [receipt.outcomes["handler"] for receipt in receipts] == [Outcome.HANDLED] * 2
+
+
 WHAT_HAPPENS = {
     "retries": st.integers(1, 4),
     "threshold": st.integers(1, 6),
