@@ -107,8 +107,12 @@ class Durable(Protocol):
         """Write an outcome down, then call `Receipt.ended`."""
         ...
 
-    async def take(self, event_id: str) -> None:
-        """Write down that it is in hand, where that matters."""
+    async def take(self, event_id: str, name: str) -> None:
+        """Write down that a subscription has it in hand, where that matters."""
+        ...
+
+    def let_go(self, event_id: str, name: str) -> None:
+        """Write down that its attempt is over, where `take` has written."""
         ...
 
 

@@ -36,6 +36,9 @@ STEP = 8
 """Messages, and files, of each source in one life of the station."""
 SERIALS = 4
 """Units that the tester tests again and again."""
+CATCHES_UP = 3
+"""One life in so many is not killed before all is done that was there when it began: what is in hand at
+five kills in a row is given up, as it should be."""
 
 STATION = """
 import os
@@ -91,6 +94,25 @@ class Bench:
         part = self.folder / f"{self.files:05}.part"
         part.write_text("\n".join(["Serial,Number", *rows]))
         part.rename(part.with_suffix(".csv"))
+
+
+def units_of(machines: Sequence[Machine], tester: Bench) -> set[str]:
+    """The units that they have tested so far; those of the tester with its last test."""
+    return {
+        *(
+            f"P{seed}-{panel:06}-{place}"
+            for seed, machine in enumerate(machines, 1)
+            for panel in range(1, machine.panels + 1)
+            for place in range(1, 4)
+        ),
+        *(f"F{serial} {tester.files:05}" for serial in range(SERIALS) if tester.files),
+    }
+
+
+def units_at(server: StandInWATS) -> set[str]:
+    """The units that the server has reports of, as above."""
+    reports = [(report["sn"], report["uut"].get("user")) for report in server.records.reports.values()]
+    return {f"{serial} {test}" if serial[0] == "F" else serial for serial, test in reports}
 
 
 async def misbehave(server: StandInWATS, chance: random.Random) -> None:
@@ -171,10 +193,12 @@ async def test_each_result_of_each_source_is_one_report_however_often_the_statio
             for work in works:
                 nursery.start_soon(work.run)
             for life in range(KILLS):
+                earlier = units_of((direct, through), tester) if life % CATCHES_UP == 0 else set()
                 for _ in range(STEP):
                     tester.drop()
                 goal = min(count, 3 * STEP * life + chance.randrange(5, 3 * STEP + 5))
                 await until(lambda goal=goal: works[0].sent >= goal, process)  # type: ignore[misc]
+                await until(lambda earlier=earlier: earlier <= units_at(server), process)  # type: ignore[misc]
                 await trio.sleep(chance.random() * 0.1)
                 process.send_signal(signal.SIGKILL)
                 assert await process.wait() == -signal.SIGKILL

@@ -8,7 +8,7 @@ and what was not settled when the process ended comes back the same way (see `_p
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakValueDictionary
@@ -90,10 +90,15 @@ class Kept:
         """Write an outcome down; the receipt knows it when that is done."""
         self._journaling.settle(receipt, name, outcome)
 
-    async def take(self, event_id: str) -> None:
+    async def take(self, event_id: str, name: str) -> None:
         """Write down that the event is in hand, if it may be one that ends the process."""
         if self.careful:
-            await self._journaling.take(event_id)
+            await self._journaling.take(event_id, name)
+
+    def let_go(self, event_id: str, name: str) -> None:
+        """Write down that it is in hand no more, and has ended nothing."""
+        if self.careful:
+            self._journaling.let_go(event_id, name)
 
 
 class Journaling:
@@ -262,9 +267,14 @@ class Journaling:
             return
         commit.add_done_callback(partial(receipt.ended, name, outcome))
 
-    async def take(self, event_id: str) -> None:
-        """Write down that an event is in hand."""
-        await self._journal.take(event_id).wait()
+    async def take(self, event_id: str, name: str) -> None:
+        """Write down that a subscription has an event in hand."""
+        await self._journal.take(event_id, name).wait()
+
+    def let_go(self, event_id: str, name: str) -> None:
+        """Write down that it has it in hand no more."""
+        with suppress(StoreClosed):  # the bus is being killed: that end counts
+            self._journal.let_go(event_id, name)
 
     def kept(self, receipt: Receipt, told: Callable[[], object]) -> None:
         """Have `told()` called when the dead letter of what had no handler is on the disk.

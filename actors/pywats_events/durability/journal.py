@@ -47,7 +47,7 @@ _PAGE_SQL: Final = (
 class _Entry(msgspec.Struct, gc=False):
     """An unsettled event: its number, who has not finished, and which rows beside its own it has.
 
-    `counted` says whether the bus counts it among those that it has accepted.
+    `counted` says whether the bus counts it among those that it has accepted, `takers` who has taken it.
     """
 
     seq: int
@@ -57,6 +57,7 @@ class _Entry(msgspec.Struct, gc=False):
     in_hand: bool = False
     ends: int = 0
     counted: bool = True
+    takers: tuple[str, ...] = ()
 
 
 _Row: TypeAlias = tuple[int, Replay, tuple[str, ...], bool]
@@ -219,6 +220,7 @@ class Journal:
             entry.pending = tuple(name for name in entry.pending if name != handler)
             entry.marked = True
             self._commits.open_batch.add(Kind.SETTLE, (entry.seq, handler, outcome.value))
+            self._released(entry, handler)
         return self._commits.appended()
 
     def _done(self, entry: _Entry) -> None:
@@ -234,17 +236,45 @@ class Journal:
         if entry.in_hand:
             batch.add(Kind.DONE_HANDS, (seq,))
 
-    def take(self, event_id: str) -> Commit:
+    def take(self, event_id: str, handler: str) -> Commit:
         """Mark an event as in hand, before a handler gets it; for those whose replay is `careful`.
 
         Returns:
             The commit to wait for: then the mark survives what the handler may do to the process.
+
+        Raises:
+            StoreClosed: if the store is not open.
         """
+        self._commits.check_open()
         entry = self._entries.get(event_id)
         if entry is not None:
             entry.in_hand = True
+            entry.takers = (*entry.takers, handler)
             self._commits.open_batch.add(Kind.TAKE, (entry.seq, entry.ends, 1))
         return self._commits.appended()
+
+    def let_go(self, event_id: str, handler: str) -> Commit:
+        """Take the mark of `take` back: an attempt of a handler is over, and the process is not.
+
+        Without effect as long as another handler has the event in hand.
+
+        Returns:
+            The commit after which that is on the disk; nobody need wait for it.
+
+        Raises:
+            StoreClosed: if the store is not open.
+        """
+        self._commits.check_open()
+        entry = self._entries.get(event_id)
+        if entry is not None:
+            self._released(entry, handler)
+        return self._commits.appended()
+
+    def _released(self, entry: _Entry, handler: str) -> None:
+        if handler in entry.takers:
+            entry.takers = tuple([name for name in entry.takers if name != handler])
+            if not entry.takers:
+                self._commits.open_batch.add(Kind.TAKE, (entry.seq, entry.ends, 0))
 
     async def page(self, handler: str | None, after: int, upto: float = inf, limit: int = 256) -> Page:
         """The next events that a handler has not finished, in order of acceptance.

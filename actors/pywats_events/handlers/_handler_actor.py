@@ -134,7 +134,7 @@ class HandlerPerformer(Performer[Receipt]):
         """Handle one that was tried before, or in the journal; or ask its filter, which raised, again."""
         event = self._as_tried(receipt)
         if receipt.durable is not None and receipt.durable.careful:
-            await receipt.durable.take(event.id)
+            await receipt.durable.take(event.id, self._office.name)
         wants = self._office.wants
         if wants is None or self._office.name not in receipt.doubtful or wants(event):
             await self._call(event)
@@ -167,6 +167,8 @@ class HandlerPerformer(Performer[Receipt]):
         Cancelled in the handler's hook: the event keeps its attempt.
         """
         self.receipt = None
+        if receipt.durable is not None:
+            receipt.durable.let_go(receipt.event.id, self._office.name)
         kept, self.outbox = self.outbox, []
         for published in kept:
             published.discard()

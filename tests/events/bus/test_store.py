@@ -282,6 +282,47 @@ async def test_an_event_that_ended_the_process_five_times_becomes_a_dead_letter_
     assert type(letter.error).__name__ == EndedTheProcess.__name__
 
 
+async def test_an_event_whose_attempts_come_back_is_not_blamed_for_the_ends_of_the_process(
+    tmp_path: Path,
+) -> None:
+    class Away(Exception):
+        outage = True
+
+    tried = trio.Event()
+
+    async def fail(_: Event) -> None:
+        await trio.lowlevel.checkpoint()
+        tried.set()
+        raise Away
+
+    store, event = quick(tmp_path / "0"), event_of(1)
+    for life in range(1, 10):
+        tried = trio.Event()
+        handler = Recording(fail, name="Recording")
+        bus = AsyncEventBus(store=store)
+        bus.subscribe(handler, retry_policy=RetryPolicy(initial_delay=60))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bus.run)
+            if life == 1:
+                await bus.publish(event)
+            with trio.fail_after(DEADLINE):
+                await tried.wait()
+                await trio.testing.wait_all_tasks_blocked()
+                await store.commit().wait()
+            image(store, tmp_path / f"{life}")
+            nursery.cancel_scope.cancel()
+        store = quick(tmp_path / f"{life}")
+    handler = Recording(name="Recording")
+    bus = AsyncEventBus(store=store)
+    bus.subscribe(handler)
+    with trio.fail_after(DEADLINE):
+        async with bus:
+            await bus.wait_replayed()
+            await bus.wait_idle()
+    assert handler.handled == [event]
+    assert not store.dead_letters.get_entries()
+
+
 async def test_events_of_a_handler_that_is_not_there_stay_until_it_is(
     folder: Path, killed: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

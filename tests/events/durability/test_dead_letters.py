@@ -204,7 +204,7 @@ async def end_uncleanly(path: Path) -> int:
     """One life that ends without closing; says at how many ends in a row its event was in hand."""
     async with running(Store(path)) as store:
         (found,) = await replays(store)
-        await store.journal.take("event-1").wait()
+        await store.journal.take("event-1", "A").wait()
         kill(store)
     return found.ends
 

@@ -239,7 +239,7 @@ async def end_uncleanly(path: Path, *taken: str) -> dict[str, tuple[int, bool, b
     async with running(Store(path)) as store:
         found = await replays(store)
         for name in taken:
-            await store.journal.take(name).wait()
+            await store.journal.take(name, "A").wait()
         kill(store)
     return {one.event_id: (one.ends, one.careful, one.exhausted) for one in found}
 
@@ -280,6 +280,26 @@ async def test_an_end_in_order_breaks_the_row_of_unclean_ends(tmp_path: Path) ->
         assert [one.ends for one in await replays(store)] == [3]
     async with open_again(tmp_path) as store:
         assert [one.ends for one in await replays(store)] == [0]
+
+
+async def test_an_end_after_an_attempt_counts_only_if_another_handler_has_the_event_in_hand(
+    tmp_path: Path,
+) -> None:
+    async with running(Store(tmp_path)) as store:
+        for name in ("tried", "in hand"):
+            await store.journal.accept(name, "cfx", None, b"", ("A", "B")).wait()
+        kill(store)
+    await end_uncleanly(tmp_path)
+    async with running(Store(tmp_path)) as store:
+        assert [one.careful for one in await replays(store)] == [True, True]
+        for name in ("tried", "in hand"):
+            store.journal.take(name, "A")
+            store.journal.take(name, "B")
+            store.journal.let_go(name, "A")
+        await store.journal.settle("tried", "B", Outcome.HANDLED).wait()
+        kill(store)
+    async with open_again(tmp_path) as store:
+        assert {one.event_id: one.ends for one in await replays(store)} == {"tried": 0, "in hand": 3}
 
 
 async def test_a_page_whose_reading_is_cancelled_comes_again(tmp_path: Path) -> None:
