@@ -6,6 +6,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
+from glob import escape
 from typing import Final, NamedTuple
 
 from pywats_files.config import FolderConfig
@@ -40,29 +41,32 @@ class Kind(NamedTuple):
     refused: str | None = None
 
 
+NOT_OURS: Final = Kind(None)
+DECEIVING: Final = Kind(None, "its name has control characters, or bytes that are no text")
+
+
 class Patterns:
     """Which converter a file's name has."""
 
     def __init__(self, config: FolderConfig) -> None:
-        self._ignore = _any_of(config.ignore)
-        self._known = [(re.compile(translate(each.lower())), each) for each in config.converters]
-        self._marker = config.marker.lower() if config.finished == "marker" else None
+        ignored = list(config.ignore)
+        if config.finished == "marker":
+            ignored.append(f"*{escape(config.marker)}")
+        named = [(each, NOT_OURS) for each in ignored]
+        named += [(pattern, Kind(pattern)) for pattern in config.converters]
+        # Tried in this order by one call; the number of the group says which it is.
+        self._any = re.compile("|".join(f"({translate(pattern.lower())})" for pattern, _ in named))
+        self._kinds = [kind for _, kind in named]
 
     def kind(self, name: str) -> Kind:
         """What becomes of a file of that name."""
-        folded = name.lower()
-        if self._ignore.match(folded) or (self._marker is not None and folded.endswith(self._marker)):
-            return Kind(None)
-        for expression, pattern in self._known:
-            if expression.match(folded):
-                if CONTROL.search(name):
-                    return Kind(None, "its name has control characters, or bytes that are no text")
-                return Kind(pattern)
-        return Kind(None)
-
-
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(translate(each.lower()) for each in patterns) or r"(?!)")
+        found = self._any.match(name.lower())
+        if found is None:
+            return NOT_OURS
+        kind = self._kinds[found.lastindex - 1]  # type: ignore[operator]
+        if not name.isascii() or not name.isprintable():
+            return DECEIVING if kind.pattern is not None and CONTROL.search(name) else kind
+        return kind
 
 
 def oldest(files: Iterable[Seen], count: int) -> list[Seen]:

@@ -1,8 +1,8 @@
 """Reading: opens files and has them converted, in worker threads.
 
-A small file with a quick converter is read and converted where it is, in one step. The others are
-taken into hand and converted in a second step: a converter may take its time, and others use the
-disk meanwhile.
+A small file with a quick converter stays where it is, and is converted where it is read: all of a
+batch are read before the first is converted, as either goes faster in a row. The others are taken
+into hand and converted elsewhere: a converter may take its time, and others use the disk meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
+from typing import BinaryIO, Final, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from pywats_events import Event
 from pywats_events.models import now
@@ -27,8 +27,8 @@ from pywats_files.errors import FileChanged, FileNotReady, FileRefused
 
 __all__ = ["Content", "Later", "Pages", "Reader", "Taken", "told"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 LARGE: Final = 1024 * 1024
 """Bytes from which on a file is read twice, for its digest and in pages, instead of held in memory."""
@@ -47,17 +47,21 @@ class Later(NamedTuple):
 
 
 class Content(NamedTuple):
-    """A file in hand that is to be converted elsewhere.
+    """A file that is to be converted.
 
     Attributes:
         seen: the file itself.
         pattern: of its converter.
         data: what is in it; None for a large file, which is read while it is converted.
+        received_at: when it was taken.
+        in_hand: whether it is in hand; else it is where it was.
     """
 
     seen: Seen
     pattern: str
     data: bytes | None
+    received_at: datetime
+    in_hand: bool
 
 
 class Taken(NamedTuple):
@@ -146,9 +150,8 @@ class Reader:
         self._source = config.source_name
         self._place = str(config.path)
         self._small = min(LARGE, config.max_file + 1) if config.finished != "marker" else 0
-        self._quick = {
-            pattern for pattern, convert in config.converters.items() if getattr(convert, "is_quick", False)
-        }
+        self._quick = _those_that("is_quick", config)
+        self._whole = _those_that("makes_whole", config)
 
     def read(self, files: list[Seen], *, in_hand: bool = False) -> list[Content | Taken | Later]:
         """Read files that are not large, in order, and convert those whose converters are quick; blocks.
@@ -160,7 +163,14 @@ class Reader:
         Raises:
             FolderLost: if the folder is away.
         """
-        found = [self._tried(seen.name, self._read, seen, in_hand) for seen in files]
+        received_at, quick = now(), self._quick
+        read = [self._tried(seen.name, self._read, seen, received_at, in_hand) for seen in files]
+        found = [
+            self._tried(each.seen.name, self._convert, each)
+            if isinstance(each, Content) and each.pattern in quick and each.data is not None
+            else each
+            for each in read
+        ]
         return [each for each in found if each is not None]
 
     def convert(self, found: list[Content | Taken | Later]) -> list[Taken | Later]:
@@ -175,10 +185,10 @@ class Reader:
         ]
         return [each for each in converted if each is not None]
 
-    def _tried(self, name: str, step: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | Later | None:
+    def _tried(self, name: str, step: Callable[[Unpack[Args]], T], *args: Unpack[Args]) -> T | Later | None:
         """What a step makes of a file; None if the file is gone."""
         try:
-            return step(*args, **named)
+            return step(*args)
         except FileNotFoundError:
             return None
         except NotNow as reason:
@@ -191,7 +201,7 @@ class Reader:
             self._folder.check()
             return Later(name, Trouble("unreadable", name, str(error)))
 
-    def _read(self, seen: Seen, in_hand: bool) -> Content | Taken:
+    def _read(self, seen: Seen, received_at: datetime, in_hand: bool) -> Content | Taken:
         name = seen.name
         pattern = self._patterns.kind(name).pattern
         stays = not in_hand and pattern in self._quick and seen.size < self._small
@@ -208,7 +218,7 @@ class Reader:
             if seen.size > allowed:
                 return Taken(seen, error=f"it has {seen.size} bytes, and {allowed} are allowed (max_file)")
             if seen.size >= LARGE:
-                return Content(seen, pattern, None)
+                return Content(seen, pattern, None, received_at, in_hand=True)
             data = os.read(descriptor, seen.size)
             if not held:
                 check_unchanged(seen, os.fstat(descriptor))
@@ -216,15 +226,14 @@ class Reader:
                 raise FileChanged("it was cut short while it was read; it is read again")
         finally:
             os.close(descriptor)
-        content = Content(seen, pattern, data)
-        return self._convert(content, in_hand=not stays) if pattern in self._quick else content
+        return Content(seen, pattern, data, received_at, not stays)
 
-    def _convert(self, content: Content, *, in_hand: bool = True) -> Taken:
+    def _convert(self, content: Content) -> Taken:
         data = content.data
         if data is None:
             return self._large(content)
         digest = hashlib.blake2b(data, digest_size=16).digest()
-        return self._converted(content, digest, io.BytesIO(data), in_hand=in_hand)
+        return self._converted(content, digest, io.BytesIO(data))
 
     def _large(self, content: Content) -> Taken:
         seen = content.seen
@@ -242,18 +251,18 @@ class Reader:
             stream.close()
         return taken
 
-    def _converted(self, content: Content, digest: bytes, stream: BinaryIO, *, in_hand: bool = True) -> Taken:
-        seen = content.seen
+    def _converted(self, content: Content, digest: bytes, stream: BinaryIO) -> Taken:
+        seen, in_hand = content.seen, content.in_hand
         if self._folder.is_done(digest):
             return Taken(seen, digest, in_hand=in_hand)
         try:
-            events = self._events(content.pattern, stream, seen, digest)
+            events = self._events(content, digest, stream)
             pages = Pages(events, self._config.max_events, stream if content.data is None else None)
         except FileNotReady:
             raise
         except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with the error
             return Taken(seen, digest, error=told(error), in_hand=in_hand)
-        return Taken(seen, digest, pages, in_hand=in_hand)
+        return Taken(seen, digest, pages, None, in_hand)
 
     def _digest_of(self, stream: BinaryIO) -> bytes:
         digest = hashlib.blake2b(digest_size=16)
@@ -261,23 +270,32 @@ class Reader:
             digest.update(data)
         return digest.digest()
 
-    def _events(self, pattern: str, stream: BinaryIO, seen: Seen, digest: bytes) -> Iterator[Event]:
-        convert = self._config.converters[pattern]
+    def _events(self, content: Content, digest: bytes, stream: BinaryIO) -> Iterator[Event]:
+        seen, convert = content.seen, self._config.converters[content.pattern]
         info = FileInfo(
             name=seen.name,
             path=self._folder.path_of(seen.name),
             source=self._source,
             size=seen.size,
             modified=EPOCH + timedelta(microseconds=seen.mtime_ns // 1000),
-            received_at=now(),
+            received_at=content.received_at,
             digest=digest,
             custom={"file": seen.name, "folder": self._place},
             max_line=self._config.max_line,
         )
+        if content.pattern in self._whole:
+            return iter(convert(stream, info))
         keep_id = getattr(convert, "keeps_ids", False)
         return (
             info.completed(event, index, keep_id=keep_id) for index, event in enumerate(convert(stream, info))
         )
+
+
+def _those_that(say: str, config: FolderConfig) -> frozenset[str]:
+    """The patterns of the converters that say something of themselves."""
+    return frozenset(
+        pattern for pattern, convert in config.converters.items() if getattr(convert, say, False)
+    )
 
 
 def told(error: Exception) -> str:

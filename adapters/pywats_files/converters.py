@@ -35,7 +35,7 @@ WSJF: Final = EventType.register("wats.report")
 NO_SOURCE: Final = "unknown"
 
 
-class FileInfo(msgspec.Struct, frozen=True):
+class FileInfo(msgspec.Struct, frozen=True, gc=False):
     """What a converter is told of a file.
 
     Attributes:
@@ -149,6 +149,12 @@ def _quick(convert: C) -> C:
     return convert
 
 
+def _makes_whole(convert: C) -> C:
+    """Say that the events of a converter lack nothing that their file can tell, their ids included."""
+    convert.makes_whole = True  # type: ignore[attr-defined]
+    return convert
+
+
 def keeps_ids(convert: C) -> C:
     """Say that the events of a converter have ids of their own, which the same content gives again.
 
@@ -166,7 +172,7 @@ def keeps_ids(convert: C) -> C:
 
 
 @_quick
-@keeps_ids
+@_makes_whole
 def json_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
     """A JSON file with one event, as `Event.to_json` writes it, or a list of them."""
     value = _decoded(stream.read(), "the file")
@@ -178,7 +184,7 @@ def json_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
 
 
 @_quick
-@keeps_ids
+@_makes_whole
 def json_line_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
     """A file with one JSON event on each line; read line by line."""
     for number, line in info.lines(stream):
@@ -187,7 +193,7 @@ def json_line_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
 
 
 @_quick
-@keeps_ids
+@_makes_whole
 def wsjf_events(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
     """A WATS report as JSON (WSJF), which is passed on as it is; its id is that of its event.
 
@@ -300,7 +306,7 @@ def csv_events(
         _check_kind(f"columns[{name!r}]", table[name], Column)
     given = dict(constants or {})
 
-    @keeps_ids
+    @_makes_whole
     def convert(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
         text = io.TextIOWrapper(
             io.BufferedReader(_Bounded(stream, info), 65536), encoding=encoding, newline=""
