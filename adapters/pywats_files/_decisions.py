@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from glob import escape
 from typing import Final, NamedTuple
+
+import msgspec
 
 from pywats_files.config import FolderConfig
 
@@ -18,7 +19,7 @@ CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e
 writing does (Unicode's Bidi_Control); nor bytes that are no text."""
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """A file as one look at the folder found it; sorts by time, then name.
 
     Attributes:
@@ -70,8 +71,15 @@ class Patterns:
 
 
 def oldest(files: Iterable[Seen], count: int) -> list[Seen]:
-    """The `count` oldest files in order of time; holds no more than these."""
-    return heapq.nsmallest(count, files)
+    """The `count` oldest files in order of time; holds no more than twice as many."""
+    found: list[Seen] = []
+    for file in files:
+        found.append(file)
+        if len(found) == 2 * count:
+            found.sort()
+            del found[count:]
+    found.sort()
+    return found[:count]
 
 
 def is_marked(file_mtime_ns: int, marker_mtime_ns: int | None) -> bool:

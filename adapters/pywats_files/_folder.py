@@ -300,19 +300,16 @@ class Folder:
         direct = [seen for seen, error in files if error is None and seen.name not in self._names_in_hand]
         if direct:
             self._moves.begin(direct)
-        fates = [self._tried(seen, error) for seen, error in files]
+        fates: list[OSError | FileChanged | None] = []
+        for seen, error in files:
+            try:
+                self._put_aside(seen, error)
+                fates.append(None)
+            except (FileChanged, OSError) as reason:
+                fates.append(reason)
         if direct:
             self._moves.end()
         return fates
-
-    def _tried(self, seen: Seen, error: str | None) -> OSError | FileChanged | None:
-        try:
-            self._put_aside(seen, error)
-        except FileChanged as changed:
-            return changed
-        except OSError as trouble:
-            return trouble
-        return None
 
     def _put_aside(self, seen: Seen, error: str | None) -> None:
         name = seen.name

@@ -63,7 +63,7 @@ class OpenFile:
         self.complete = False
         self.ended = False
         self.stuck = False
-        self.twins: list[OpenFile] = []
+        self.twins: tuple[OpenFile, ...] = ()
         self._done = done
         self._pending = 0
         self._safe = True
@@ -237,7 +237,7 @@ class OpenFiles:
         if first.ended:
             self._put_due(file)
         else:
-            first.twins.append(file)
+            first.twins += (file,)
         return None
 
     def forget(self, file: OpenFile) -> None:

@@ -134,7 +134,10 @@ class Putting:
                 self._into_hand(file)
             unwritten = f"what is done cannot be written down: {error}"
             return [Trouble("stuck", file.seen.name, unwritten) for file in batch]
-        return [self._fate(file, reason) for file, reason in zip(batch, fates, strict=True)]
+        return [
+            None if reason is None and file.error is None else self._fate(file, reason)
+            for file, reason in zip(batch, fates, strict=True)
+        ]
 
     def _fate(self, file: OpenFile, reason: OSError | FileChanged | None) -> Trouble | None:
         name = file.seen.name

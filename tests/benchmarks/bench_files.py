@@ -1,12 +1,12 @@
 """Files from a folder to a bus and on to `done`, against reading, decoding and renaming them in a plain loop.
 
 Guards the visits that `pywats_files._taking` and `_putting` make to the disk. Both loops work on the same
-file system, on files that were just written; what ours does more is told in `docs/performance.md`.
+file system, on files that another program has just written, as testers do; what ours does more is told in
+`docs/performance.md`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.yardstick import interleaved
+from benchmarks.yardstick import interleaved, peer
 from pywats_events import AsyncEventBus, Event, EventType
 from pywats_files import FileWatcher, FolderConfig
 
@@ -23,25 +23,10 @@ PROMISES = {"files / plain loop": 0.5}
 FILES = 3_000
 
 
-def result(number: int) -> bytes:
-    """A result as a tester writes it: 12 steps; 1 kB."""
-    steps = [
-        {"name": f"Voltage {step}", "value": step * 1.1, "unit": "V", "passed": True} for step in range(12)
-    ]
-    payload = {
-        "unit_id": f"SN{number:06}",
-        "part_number": "PCBA-1",
-        "revision": "A",
-        "passed": True,
-        "steps": steps,
-    }
-    return json.dumps({"event_type": "test.result", "payload": payload}).encode()
-
-
-def fill(folder: Path) -> None:
-    """Drop the files."""
-    for number in range(FILES):
-        (folder / f"{number:06}.json").write_bytes(result(number))
+async def fill(place: str) -> None:
+    """Have the files dropped."""
+    async with peer("benchmarks.tester", place, FILES):
+        pass
 
 
 def take(path: str, done: str) -> None:
@@ -54,9 +39,8 @@ def take(path: str, done: str) -> None:
 async def plain() -> float:
     """Files per second of a loop that reads, decodes and renames them."""
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        fill(folder)
-        (folder / "done").mkdir()
+        await fill(place)
+        (Path(place) / "done").mkdir()
         started = time.perf_counter()
         names = sorted(
             (entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(place) if entry.is_file()
@@ -69,7 +53,7 @@ async def plain() -> float:
 async def watched() -> float:
     """Files per second from the start of a bus until all are done."""
     with tempfile.TemporaryDirectory() as place:
-        fill(Path(place))
+        await fill(place)
         watcher = FileWatcher(FolderConfig(folder=place, finished="renamed"))
 
         async def handle(event: Event) -> None:

@@ -15,6 +15,7 @@ import pytest
 from pywats_files import FolderConfig, _folder
 from pywats_files._folder import Folder
 from pywats_files._reading import Reader, Taken
+from support.files import converted
 
 FILES = {"a.json": "one", "b.json": "two", "c.json": "", "d.json": "one"}
 """Contents by name: the third is none, the fourth repeats the first."""
@@ -74,12 +75,10 @@ class Station:
             reader = Reader(self.config, folder)
             sight = folder.look(frozenset(), 100)
             read = reader.read(sight.in_hand, in_hand=True) + reader.read(sight.waiting)
-            taken = reader.convert(read)
-            for each in taken:
+            for each in converted(self.config, folder, read):
                 assert isinstance(each, Taken)
-                if each.pages is not None:
-                    for event in each.pages.first:
-                        self.stored.setdefault(event.id, event.payload["unit_id"])
+                for event in each.events or ():
+                    self.stored.setdefault(event.id, event.payload["unit_id"])
                 if each.error is None:
                     folder.remember([each.digest])
                 assert folder.put_aside_all([(each.seen, each.error)]) == [None]

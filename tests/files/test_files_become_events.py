@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import trio
 
+from pywats_events import Event
 from pywats_events.testing import running_async_bus
-from pywats_files import FileWatcher
+from pywats_files import FileInfo, FileWatcher, json_events
 from support.files import Collected, config_of, drop, names_in, result, until
 
 
@@ -159,6 +163,61 @@ async def test_ten_thousand_files_waiting_are_worked_off_in_order_of_time_with_a
     assert events.units == list(range(count))
     assert most < 100 + 3 * 64
     assert "10000 files are waiting" in caplog.text
+
+
+async def test_files_that_are_converted_in_different_places_keep_their_order(tmp_path: Path) -> None:
+    """Small ones on trio, others and those of a user's converter in a thread."""
+    threads: dict[str, int] = {}
+
+    def noted(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
+        threads[info.name] = threading.get_ident()
+        yield from json_events(stream, info)
+
+    def quick(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
+        return noted(stream, info)
+
+    quick.is_quick = True  # type: ignore[attr-defined]
+    events, here = Collected(), threading.get_ident()
+    for number in range(30):
+        name = f"{number:02}.{'user' if number % 3 == 2 else 'json'}"
+        unit = {"unit_id": number, "note": "x" * (20_000 if number % 3 == 1 else 0)}
+        drop(tmp_path, name, {"event_type": "test.result", "payload": unit})
+        os.utime(tmp_path / name, (number, number))
+    config = config_of(tmp_path, converters={"*.json": quick, "*.user": noted})
+    async with running_async_bus() as bus:
+        bus.subscribe(events, event_types=["test.result"])
+        bus.register_transport(FileWatcher(config))
+        await until(lambda: len(names_in(tmp_path / "done")) == 30)
+    assert events.units == list(range(30))
+    on_trio = [thread == here for _, thread in sorted(threads.items())]
+    assert on_trio == [True, False, False] * 10
+
+
+async def test_small_files_that_are_converted_on_trio_let_others_have_their_turn(tmp_path: Path) -> None:
+    turn, turns, ended = 0, list[int](), trio.Event()
+
+    def quick(stream: BinaryIO, info: FileInfo) -> Iterator[Event]:
+        turns.append(turn)
+        return json_events(stream, info)
+
+    quick.is_quick = True  # type: ignore[attr-defined]
+
+    async def take_turns() -> None:
+        nonlocal turn
+        while not ended.is_set():
+            turn += 1
+            await trio.lowlevel.checkpoint()
+
+    for number in range(100):
+        drop(tmp_path, f"{number}.json", result(f"SN{number}") | {"custom": {"note": "x" * 10_000}})
+    async with running_async_bus() as bus, trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        bus.subscribe(Collected(), event_types=["test.result"])
+        bus.register_transport(FileWatcher(config_of(tmp_path, converters={"*.json": quick})))
+        await until(lambda: len(names_in(tmp_path / "done")) == 100)
+        ended.set()
+    # Seven of 10 kB are just over 64 KiB, and those who are ready have their turn in any order.
+    assert max(Counter(turns).values()) <= 2 * 7
 
 
 async def test_a_file_whose_event_is_not_settled_soon_is_taken_into_hand_and_a_namesake_waits_for_it(

@@ -12,8 +12,11 @@ import trio
 
 from pywats_events import Event
 from pywats_files import FolderConfig
+from pywats_files._converting import Converting
+from pywats_files._folder import Folder
+from pywats_files._reading import Content, Later, Taken
 
-__all__ = ["Collected", "config_of", "drop", "names_in", "result", "until"]
+__all__ = ["Collected", "config_of", "converted", "drop", "names_in", "result", "until"]
 
 
 def config_of(folder: Path, **options: Any) -> FolderConfig:
@@ -28,6 +31,17 @@ def config_of(folder: Path, **options: Any) -> FolderConfig:
             **options,
         }
     )
+
+
+def converted(
+    config: FolderConfig, folder: Folder, found: list[Content | Taken | Later]
+) -> list[Taken | Later]:
+    """Files that were read, converted."""
+    converting = Converting(config, folder)
+    return [
+        converting.convert_quick(each) if isinstance(each, Content) else each
+        for each in converting.convert(found)
+    ]
 
 
 def drop(folder: Path, name: str, content: Any) -> None:

@@ -90,9 +90,14 @@ class TrioPort:
         hand = CURRENT_HAND.get() and core.hand()
         if hand is not None:
             return core.keep(event, hand)
-        self.check_thread("publish_event_async", "publish_event() may be called from any thread")
-        core.check_open()
-        route = core.route(event) if core.in_hook() else await core.wait_open(event)
+        if this_thread() != self.thread:
+            self.check_thread("publish_event_async", "publish_event() may be called from any thread")
+        if not core.door.open:
+            core.check_open()
+        route = core.route(event)
+        full = core.journaling is not None or core.ledger.accepted >= route.open_until
+        if full and not core.in_hook():
+            route = await core.wait_open(event)
         return core.accept(event, route)
 
     def publish_from_thread(self, event: Event) -> Receipt:
