@@ -19,11 +19,13 @@ class Finding(msgspec.Struct, frozen=True):
         level: "ok", "warning" (it will run, perhaps not as meant), or "error" (it will not work).
         what: was looked at.
         text: what there is to say of it, with what to do.
+        occupied: whether that is only because another process has it now.
     """
 
     level: Literal["ok", "warning", "error"]
     what: str
     text: str
+    occupied: bool = False
 
 
 @runtime_checkable

@@ -56,7 +56,8 @@ def _cannot_hold(place: Path, folder: Path) -> str | None:
 
 def _warnings(config: FolderConfig, what: str) -> Iterator[Finding]:
     if _is_in_use(config.state_path / "lock"):
-        yield Finding("warning", what, "a watcher has it now; another one would wait until that is gone")
+        text = "a watcher has it now; another one would wait until that is gone"
+        yield Finding("warning", what, text, occupied=True)
     if config.watch == "notify" and find_spec("watchfiles") is None:
         yield Finding(
             "warning",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from pywats_events import EventType
@@ -36,7 +37,11 @@ async def check(config: StationConfig) -> list[Finding]:
     parts, said = parts_of(config)
     tell(config.sources, parts)
     found = [beside_pywats_api(), *advice(config)]
-    return [*found, *await _of_parts([store]), *said, *await _of_parts(parts)]
+    of_store = await _of_parts([store])
+    of_parts = await _of_parts(parts)
+    if any(one.occupied for one in of_store):
+        of_parts = [_perhaps_its_own(one) for one in of_parts]
+    return [*found, *of_store, *said, *of_parts]
 
 
 async def first_look(
@@ -63,6 +68,14 @@ async def _of_parts(parts: Sequence[object]) -> list[Finding]:
             if scope.cancelled_caught:
                 found.append(Finding("warning", repr(part), f"it has not answered within {PATIENCE:g} s"))
     return found
+
+
+def _perhaps_its_own(found: Finding) -> Finding:
+    """What is occupied while a process has the station's folder is so by that process, most likely (pure)."""
+    if found.level != "error" or not found.occupied:
+        return found
+    text = f"{found.text}; it may be this very station, which has its data folder now"
+    return msgspec.structs.replace(found, level="warning", text=text)
 
 
 def advice(config: StationConfig) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pywats_supervision.policies import Backoff
 from pywats_wats import ReportHandler, WATSClient
 from pywats_wats.testing import StandInWATS
 from support.handlers import Recording
+from support.rabbitmq import free_ports
 
 DEADLINE = 30
 """Seconds that a test with sockets waits at most."""
@@ -51,6 +53,19 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
     assert "is taken" in said.text
     free = await found_of(Station("A", transports=[cfx(f"amqp://127.0.0.1:{port}")]))
     assert levels(free)[f"listen amqp://127.0.0.1:{port}"] == "ok"
+
+
+def test_the_port_of_a_station_that_runs_is_no_error_of_the_same_station(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    where = f"amqp://127.0.0.1:{port}"
+    transport, listens = cfx(where), threading.Event()
+    transport.on_connect(listens.set)
+    with Station("A", transports=[transport], data=tmp_path):
+        assert listens.wait(DEADLINE)
+        found = trio.run(check, Station("A", transports=[cfx(where)], data=tmp_path).config)
+        others = trio.run(check, Station("B", transports=[cfx(where)], data=tmp_path / "b").config)
+    assert levels(found)[f"listen {where}"] == "warning"
+    assert levels(others)[f"listen {where}"] == "error"
 
 
 async def test_certificates_are_read(tmp_path: Path) -> None:
@@ -144,7 +159,7 @@ def test_a_folder_that_another_station_has_is_a_warning_that_names_its_process(t
     with Station("A", data=tmp_path):
         found = trio.run(check, Station("B", data=tmp_path).config)
     text = "it is in use by another store of this process; stop that before this one starts"
-    assert Finding("warning", f"data {tmp_path}", text) in found
+    assert Finding("warning", f"data {tmp_path}", text, occupied=True) in found
     found = trio.run(check, Station("B", data=tmp_path).config)
     assert levels(found)[f"data {tmp_path}"] == "ok"
     with Station("B", data=tmp_path) as station:  # looking has left everything as it was

@@ -26,7 +26,8 @@ def finding(path: Path, max_size: int, min_free: float) -> Finding:
         return Finding("error", what, wrong)
     holder = holder_of(path)
     if holder is not None:  # perhaps the same station, which is to be started again as it is configured now
-        return Finding("warning", what, f"it is in use by {holder}; stop that before this one starts")
+        text = f"it is in use by {holder}; stop that before this one starts"
+        return Finding("warning", what, text, occupied=True)
     return Finding("ok", what, "it can be written to" if path.exists() else "it will be made")
 
 

@@ -38,7 +38,8 @@ async def _port(endpoint: EndpointConfig) -> Finding:
     try:
         listeners = await trio.open_tcp_listeners(endpoint.listen_port, host=endpoint.listen_host)
     except OSError as error:
-        return Finding("error", what, no_port(endpoint, error))
+        occupied = error.errno == errno.EADDRINUSE
+        return Finding("error", what, no_port(endpoint, error), occupied=occupied)
     for listener in listeners:
         await listener.aclose()
     return Finding("ok", what, "the port is free")
