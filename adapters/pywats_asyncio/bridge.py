@@ -47,6 +47,7 @@ class AsyncioBridge:
         self._no_calls = trio.Event()
         self._over = trio.Event()
         self._failure: Exception | None = None
+        self._lasting: asyncio.Task[Any] | None = None
         self._pump_task: trio.lowlevel.Task | None = None
         self._pump_parked = False
         self._due: Callable[[], None] | None = None
@@ -85,7 +86,7 @@ class AsyncioBridge:
             raise BridgeClosed(f"bridge {self._name!r} does not run; its run() must be a child that is up")
         call = Call(fn, args, self.post_to_trio)
         self._calls[call] = None
-        self._to_loop.post(call.begin)
+        self._to_loop.post(self._begin, call)
         try:
             await call.ended.wait()
         except trio.Cancelled:  # noqa: ASYNC103 - raised again unless the call got to its end
@@ -116,6 +117,16 @@ class AsyncioBridge:
         It runs in trio's own step: it must not wait. What it raises ends the bridge.
         """
         self._to_trio.post(fn, *args)
+
+    def _begin(self, call: Call[Any]) -> None:
+        """Begin a call, unless the loop is dying and waits for nobody more: then `_close` ends the call."""
+        if self._lasting is None or not (self._lasting.done() or self._lasting.cancelling()):
+            call.begin()
+
+    async def _last(self) -> None:
+        """Last as long as the loop."""
+        self._lasting = asyncio.current_task()
+        await asyncio.Event().wait()
 
     # Life
 
@@ -168,9 +179,10 @@ class AsyncioBridge:
         self._due = None
         self._to_loop = Lane(self._wake_loop, self._failed_on_loop)
         self._to_trio = Lane(self._wake_trio, self._fail)
+        self._lasting = None
         self._loop = loop
         self._accepting = True
-        portal.start_task_soon(asyncio.Event().wait).add_done_callback(self._loop_ends)
+        portal.start_task_soon(self._last).add_done_callback(self._loop_ends)
 
     async def _end_calls(self) -> None:
         self._no_calls = trio.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -200,6 +201,32 @@ async def test_a_supervisor_restarts_a_bridge_whose_loop_died() -> None:
                         await bridge.call(kill)
             await supervisor.stop()
     assert threads() == []
+
+
+async def test_a_call_that_comes_when_its_loop_is_dying_is_refused_and_leaves_no_task() -> None:
+    begun, posted, ran = threading.Event(), threading.Event(), list[str]()
+
+    async def kill() -> None:
+        begun.set()
+        assert posted.wait(20)
+        raise SystemExit(3)
+
+    async def late() -> None:
+        ran.append("late")
+        await asyncio.sleep(3600)
+
+    bridge = AsyncioBridge("bridge under test")
+    with trio.fail_after(20), pytest.raises(ExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bridge.run)
+            nursery.start_soon(bridge.call, kill)
+            await trio.to_thread.run_sync(begun.wait)
+            nursery.start_soon(bridge.call, late)
+            await trio.testing.wait_all_tasks_blocked()
+            posted.set()
+    assert caught.group_contains(BridgeClosed)
+    assert ran == []
+    gc.collect()  # which tells of a task that was never ended
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
