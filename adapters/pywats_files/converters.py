@@ -33,6 +33,8 @@ __all__ = [
 WSJF: Final = EventType.register("wats.report")
 """The type of an event with a report that is passed on to WATS as it is."""
 NO_SOURCE: Final = "unknown"
+"""What an event says whose maker did not say it."""
+NOBODY: Final = (None, "", NO_SOURCE)
 
 
 class FileInfo(msgspec.Struct, frozen=True, gc=False):
@@ -226,7 +228,7 @@ def _event_of(value: Any, index: int, info: FileInfo, where: str) -> Event:
                 value["event_type"],
                 value["payload"],
                 index,
-                **({"source": value["source"]} if value.get("source") else {}),
+                **({} if value.get("source") in NOBODY else {"source": value["source"]}),
             )
         return Event.from_dict(_completed(value, index, info))
     except Exception as error:
@@ -240,7 +242,7 @@ def _completed(value: dict[str, Any], index: int, info: FileInfo) -> dict[str, A
     fields = dict(value)
     if not said.get("id") and not said.get("event_id"):
         fields["id"] = info.event_id(index)
-    if not said.get("source"):
+    if said.get("source") in NOBODY:
         fields["source"] = info.source
     if not said.get("timestamp"):
         fields["timestamp"] = info.modified

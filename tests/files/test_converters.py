@@ -48,6 +48,21 @@ def test_an_event_that_says_nothing_of_itself_is_the_files() -> None:
     assert event.custom == INFO.custom
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"event_type": "test.result", "payload": {"unit_id": "SN1"}, "source": "unknown"}',
+        b'{"event_type": "test.result", "payload": {"unit_id": "SN1"}, "source": "unknown", "attempt": 1}',
+        b'{"event_type": "test.result", "metadata": {"source": "unknown"}}',
+        Event(event_type="test.result", payload={"unit_id": "SN1"}).to_json(),  # type: ignore[arg-type]
+    ],
+)
+def test_an_event_whose_maker_did_not_say_its_source_is_the_folders(text: bytes) -> None:
+    for convert in (json_events, json_line_events):
+        (event,) = made(convert, text)
+        assert (event.source, event.custom) == ("ICT-01", INFO.custom)
+
+
 def test_an_event_keeps_what_it_says_of_itself() -> None:
     written = Event(event_type="test.result", payload={"unit_id": "SN1"}, source="me", custom={"a": 1})  # type: ignore[arg-type]
     (event,) = made(json_events, written.to_json())
