@@ -268,4 +268,4 @@ class OpenFiles:
                 self._put_due(each)
             else:
                 self._leave(each)
-        self.changed()
+                self.changed()

@@ -102,7 +102,8 @@ def move_to_free(source: str, target: str) -> None:
         OSError: if it cannot be renamed.
     """
     if renameat2 is not None:
-        if not renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), NOREPLACE):
+        old, new = source.encode(ENCODING, ERRORS), target.encode(ENCODING, ERRORS)  # as os.fsencode, at once
+        if not renameat2(AT_FDCWD, old, AT_FDCWD, new, NOREPLACE):
             return
         reason = ctypes.get_errno()
         if reason not in UNKNOWN:
@@ -127,6 +128,8 @@ def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
 
 
 renameat2: Final = _renameat2()
+ENCODING: Final = sys.getfilesystemencoding()
+ERRORS: Final = sys.getfilesystemencodeerrors()
 AT_FDCWD: Final = -100
 """Says that a path is meant as it is everywhere (linux/fcntl.h)."""
 NOREPLACE: Final = 1
