@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
 from glob import escape
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from pywats_files.config import FolderConfig
 
 __all__ = ["Kind", "Patterns", "Seen", "Stability", "batches", "free_name", "is_marked", "oldest"]
+
+T = TypeVar("T")
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a name must not have: it would deceive whoever reads a log, as also what turns the direction of
@@ -122,16 +124,24 @@ class Stability:
         return ready, due
 
 
-def batches(files: Sequence[Seen], *, most_files: int, most_bytes: int) -> Iterable[list[Seen]]:
-    """The files in the given order, in groups for one visit to a thread; a large file is its own."""
-    group: list[Seen] = []
-    size = 0
-    for file in files:
-        if group and (len(group) == most_files or size + file.size > most_bytes):
+def batches(items: Sequence[T], size: Callable[[T], int], *, most: int, most_bytes: int) -> Iterator[list[T]]:
+    """The items in the given order, in groups; a large one is a group of its own.
+
+    Args:
+        items: files, or what was read of them.
+        size: bytes of an item.
+        most: items of a group, at the most.
+        most_bytes: bytes of a group of several, at the most.
+    """
+    group: list[T] = []
+    room = most_bytes
+    for item in items:
+        needed = size(item)
+        if group and (len(group) == most or needed > room):
             yield group
-            group, size = [], 0
-        group.append(file)
-        size += file.size
+            group, room = [], most_bytes
+        group.append(item)
+        room -= needed
     if group:
         yield group
 

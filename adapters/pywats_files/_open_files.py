@@ -25,6 +25,9 @@ LATE: Final = 0.1
 class OpenFile:
     """A file in hand.
 
+    Its receipts are not asked one by one to tell when they are secured, but looked at when they had the
+    time for it; only those that are not secured then are asked to. HOT: tests/benchmarks/bench_files.py.
+
     Attributes:
         seen: the file.
         digest: of its content.
@@ -39,6 +42,7 @@ class OpenFile:
 
     __slots__ = (
         "_done",
+        "_given",
         "_pending",
         "_safe",
         "complete",
@@ -53,7 +57,7 @@ class OpenFile:
     )
 
     def __init__(
-        self, seen: Seen, digest: bytes, done: Callable[[OpenFile, bool], object], *, in_hand: bool = True
+        self, seen: Seen, digest: bytes, done: Callable[[OpenFile, bool], object], *, in_hand: bool
     ) -> None:
         self.seen = seen
         self.digest = digest
@@ -65,20 +69,30 @@ class OpenFile:
         self.stuck = False
         self.twins: tuple[OpenFile, ...] = ()
         self._done = done
+        self._given: list[Receipt] = []
         self._pending = 0
         self._safe = True
 
     def add(self, receipt: Receipt) -> None:
-        """One more of its events is in the bus."""
+        """One more of its events is in the bus; `take_stock` looks what becomes of it."""
         self.published += 1
-        self._pending += 1
-        receipt.add_secured_callback(self._ended)
+        self._given.append(receipt)
 
-    def close(self, error: str | None = None) -> None:
-        """All of its events are in the bus, or as many as there will be."""
-        self.complete = True
-        self.error = error
-        self._conclude()
+    @property
+    def last(self) -> Receipt | None:
+        """The receipt that was given last, of those that were not looked at."""
+        return self._given[-1] if self._given else None
+
+    def take_stock(self) -> None:
+        """Look at the receipts that were given since the last time; those that are not secured will tell."""
+        given, self._given = self._given, []
+        waiting = [receipt for receipt in given if not receipt.secured]
+        self._pending += len(waiting)
+        if waiting:
+            for receipt in waiting:
+                receipt.add_secured_callback(self._ended)
+        else:
+            self._conclude()
 
     def _ended(self, receipt: Receipt) -> None:
         self._pending -= 1
@@ -105,6 +119,9 @@ class OpenFiles:
         self._due: list[OpenFile] = []
         self._later: deque[tuple[float, OpenFile]] = deque()
         self._loose: deque[tuple[float, OpenFile]] = deque()
+        self._fresh: list[OpenFile] = []
+        self._fresh_until = inf
+        self._wakes_at = inf
         self._change = trio.Event()
         self._all_secured = trio.Event()
 
@@ -127,9 +144,10 @@ class OpenFiles:
         Cancelled: nothing has happened.
         """
         while not self._due:
-            at = min(self._later[0][0] if self._later else inf, self._next_late())
+            at = min(self._later[0][0] if self._later else inf, self._next_late(), self._fresh_until)
             if at <= trio.current_time():
                 break
+            self._wakes_at = at
             with trio.move_on_at(at):
                 await self.wait_changed()
         while self._later and self._later[0][0] <= trio.current_time():
@@ -138,11 +156,33 @@ class OpenFiles:
     async def wait_secured(self) -> None:
         """Wait until all whose events are published are secured.
 
-        Cancelled: nothing has happened.
+        Cancelled: nothing has happened; `take_stock`, if nobody waits again.
         """
-        if self._unsecured:
+        if self._fresh:
+            await self._wait_last()
+            self.take_stock()
+        while self._unsecured:
             self._all_secured = trio.Event()
             await self._all_secured.wait()
+
+    async def _wait_last(self) -> None:
+        """Wait until the event published last is secured: mostly that is the end of all."""
+        secured = trio.Event()
+        last = self._fresh[-1].last
+        if last is None:
+            secured.set()
+        else:
+            last.add_secured_callback(lambda _: secured.set())
+        await secured.wait()
+
+    def take_stock(self) -> None:
+        """Look which files of those opened since the last time are secured; the others will tell."""
+        fresh, self._fresh = self._fresh, []
+        until, self._fresh_until = self._fresh_until, inf
+        for file in fresh:
+            file.take_stock()
+            if not file.in_hand and not file.ended:
+                self._loose.append((until, file))
 
     @property
     def due(self) -> bool:
@@ -160,6 +200,8 @@ class OpenFiles:
 
     def take_late(self) -> list[OpenFile]:
         """Those whose events have not been secured for so long that they are to be taken into hand."""
+        if self._fresh_until <= trio.current_time():
+            self.take_stock()
         late = []
         while self._next_late() <= trio.current_time():
             late.append(self._loose.popleft()[1])
@@ -202,18 +244,30 @@ class OpenFiles:
         file = self._by_name.get(name)
         return file.seen if file is not None and file.complete else None
 
-    def open_at_end(self, seen: Seen, error: str | None, *, in_hand: bool = True) -> None:
-        """A file that has no events to be published: it is to be put aside at once."""
+    def open_at_end(self, seen: Seen, error: str | None, *, in_hand: bool) -> None:
+        """A file that has no events to be published: it is to be put aside."""
         file = self._by_name[seen.name] = OpenFile(seen, b"", self._end, in_hand=in_hand)
         self.close(file, error)
 
     def close(self, file: OpenFile, error: str | None) -> None:
         """All of a file's events are in the bus, or as many as there will be, with what is wrong with it."""
         self._unsecured += 1
-        file.close(error)
+        file.complete = True
+        file.error = error
+        self._is_fresh(file)
 
-    def open(self, seen: Seen, digest: bytes, *, in_hand: bool = True) -> OpenFile | None:
-        """Begin with a file, or go on with it.
+    def _is_fresh(self, file: OpenFile) -> None:
+        """Stock is to be taken of it, by `LATE` at the latest."""
+        if not self._fresh:
+            self._fresh_until = trio.current_time() + LATE
+            if self._fresh_until < self._wakes_at:
+                self.changed()
+        elif self._fresh[-1] is file:
+            return
+        self._fresh.append(file)
+
+    def open(self, seen: Seen, digest: bytes, *, in_hand: bool) -> OpenFile | None:
+        """Begin with a file, or go on with it; only one is begun and not closed at a time.
 
         Args:
             seen: the file.
@@ -226,12 +280,12 @@ class OpenFiles:
         before = self._by_name.get(seen.name)
         if before is not None and before.digest == digest:
             before.in_hand = in_hand
+            self._is_fresh(before)
             return before
         file = self._by_name[seen.name] = OpenFile(seen, digest, self._end, in_hand=in_hand)
-        if not in_hand:
-            self._loose.append((trio.current_time() + LATE, file))
         first = self._by_digest.setdefault(digest, file)
         if first is file:
+            self._is_fresh(file)
             return file
         file.complete = True
         if first.ended:

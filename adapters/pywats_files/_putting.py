@@ -86,7 +86,8 @@ class Putting:
 
         Cancelled: as when the folder is away.
         """
-        batch, late = self._files.take_due(AT_ONCE), self._files.take_late()
+        late = self._files.take_late()
+        batch = self._files.take_due(AT_ONCE)
         try:
             fates, stay, result = await self._disk.run(self._visit, batch, late, step)
         except BaseException:

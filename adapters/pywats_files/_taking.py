@@ -28,9 +28,14 @@ __all__ = ["Taking"]
 
 MANY: Final = 10_000
 """Files that one look tells of, the oldest first; the others are seen by the next."""
-BATCH: Final = 128
+BATCH: Final = 256
 """Files taken by one visit to a thread."""
 BATCH_BYTES: Final = 4 * 1024 * 1024
+GROUP: Final = 16
+"""Files of a batch that are converted, published and settled before the next: so their events are few enough
+to stay in the processor's cache, and to be gone before the collector of garbage looks for them."""
+GROUP_BYTES: Final = 64 * 1024
+"""Bytes of small files that are converted on trio until others have their turn."""
 MANY_TO_TAKE: Final = 64
 """Files of one look from which on the system is not heeded meanwhile: it tells of each file twice."""
 MANY_STUCK: Final = 10_000
@@ -38,8 +43,8 @@ MANY_STUCK: Final = 10_000
 SETTLING: Final = 0.003
 """Seconds that the events of a batch have to be secured before the disk is used again: two threads that both
 compute only hinder each other."""
-AT_ONCE: Final = 64 * 1024
-"""Bytes of small files that are converted on trio until others have their turn."""
+SETTLING_OF_GROUP: Final = 0.0005
+"""Seconds that those of a group have before the next is published; if they take longer, no group waits."""
 SOON: Final = 0.5
 """Seconds until a file is looked at again that changed, or was closed, under our eyes."""
 
@@ -134,8 +139,9 @@ class Taking:
 
         Cancelled: what is in hand stays there.
         """
+        most = min(BATCH, max(1, self._config.in_flight // 2))  # one batch is put aside while another is read
         while True:
-            await self._wait_room()
+            await self._wait_room(1)
             self.news = trio.Event()
             sight: Sight = await self._disk.run(self._folder.look, self._files.names(), MANY)
             self._backlog.seen(sight.files, trio.current_time())
@@ -152,7 +158,7 @@ class Taking:
             self._putting.in_company = True
             try:
                 for files, held in ((in_hand, True), (waiting, False)):
-                    for batch in batches(files, most_files=BATCH, most_bytes=BATCH_BYTES):
+                    for batch in batches(files, _size_seen, most=most, most_bytes=BATCH_BYTES):
                         await self._take(batch, in_hand=held)
                 if self._files.due:
                     await self._putting.visit(lambda: None)
@@ -183,11 +189,15 @@ class Taking:
         self._again = {name: at for name, at in self._again.items() if at > now}
         return [seen for seen in files if seen.name not in self._again]
 
-    async def _wait_room(self) -> None:
-        """Wait until few enough are in hand; those that are stuck hold up nobody, unless they are many."""
+    async def _wait_room(self, needed: int) -> None:
+        """Wait until so many more may be in hand; those that are stuck count only if they are many."""
         files, most = self._files, self._config.in_flight
-        while self.closing or len(files) - files.stuck >= most or files.stuck >= max(most, MANY_STUCK):
-            await self._files.wait_changed()
+        most_stuck = max(most, MANY_STUCK)
+        while self.closing or len(files) - files.stuck + needed > most or files.stuck >= most_stuck:
+            if files.due and self._putting.in_company:
+                await self._putting.visit(lambda: None)
+            else:
+                await files.wait_changed()
 
     def _not_open(self, files: list[Seen]) -> list[Seen]:
         """Without those that are being worked on where they are, and those whose namesakes are."""
@@ -204,7 +214,7 @@ class Taking:
 
     async def _take(self, batch: list[Seen], *, in_hand: bool) -> None:
         """Take files in order, and give their events the time to be secured before the disk is used again."""
-        await self._wait_room()
+        await self._wait_room(len(batch))
         self._fetched += len(batch)
         found: list[Content | Taken | Later] = await self._putting.visit(
             partial(self._reader.read, batch, in_hand=in_hand)
@@ -212,14 +222,32 @@ class Taking:
         if any(isinstance(each, Content) and not each.quick for each in found):
             found = await self.converting.run(self._converting.convert, found)
         self._fetched += len(found) - len(batch)
-        await self._publish_all(found)
-        with trio.move_on_after(SETTLING):
-            await self._files.wait_secured()
-
-    async def _publish_all(self, found: list[Content | Taken | Later]) -> None:
-        """Publish the events of files in order; what a bus that is stopping does not take stays in hand."""
+        patience = SETTLING_OF_GROUP
         try:
-            for file in await self._convert_quick(found):
+            for group in batches(found, _size_to_convert, most=GROUP, most_bytes=GROUP_BYTES):
+                await self._publish_all(group)
+                with trio.move_on_after(patience) as waiting:
+                    await self._files.wait_secured()
+                if waiting.cancelled_caught:
+                    patience = 0.0
+            with trio.move_on_after(SETTLING):
+                await self._files.wait_secured()
+        finally:
+            self._files.take_stock()
+            for each in found:
+                if isinstance(each, Taken) and each.pages is not None:
+                    each.pages.close()
+        self._backlog.worked_off(len(found), trio.current_time())
+        self._files.changed()
+
+    async def _publish_all(self, group: list[Content | Taken | Later]) -> None:
+        """Convert and publish files in order; what a bus that is stopping does not take stays in hand."""
+        # All are converted before the first is published: each goes faster in a row.
+        converted = [
+            self._converting.convert_quick(each) if isinstance(each, Content) else each for each in group
+        ]
+        try:
+            for file in converted:
                 if isinstance(file, Later):
                     self.put_off(file)
                 else:
@@ -228,29 +256,9 @@ class Taking:
                 self._fetched -= 1
         except BusStopped:
             self._refused = True
+            self._files.take_stock()
             self._files.changed()
             await trio.sleep_forever()
-        finally:
-            for each in found:
-                if isinstance(each, Taken) and each.pages is not None:
-                    each.pages.close()
-        self._backlog.worked_off(len(found), trio.current_time())
-        self._files.changed()
-
-    async def _convert_quick(self, found: list[Content | Taken | Later]) -> list[Taken | Later]:
-        """Convert what is left; all before the first is published, as either goes faster in a row."""
-        converted: list[Taken | Later] = []
-        at_once = 0
-        for each in found:
-            if isinstance(each, Content):
-                if at_once > AT_ONCE:
-                    await trio.lowlevel.checkpoint()
-                    at_once = 0
-                at_once += each.seen.size
-                converted.append(self._converting.convert_quick(each))
-            else:
-                converted.append(each)
-        return converted
 
     def put_off(self, later: Later) -> None:
         """Look at a file again after a while; that its writer still has it open is told the second time."""
@@ -272,21 +280,39 @@ class Taking:
         file = self._files.open(taken.seen, taken.digest, in_hand=taken.in_hand)
         if file is None:
             self.repeats += 1
+            return
+        error = None
+        if taken.pages is None:
+            await self._give(taken.events, file, file.published)
         else:
-            self._files.close(file, await self._give_all(taken.events, taken.pages, file))
+            error = await self._give_pages(taken.events, taken.pages, file)
+        self._files.close(file, error)
 
-    async def _give_all(self, page: list[Event], pages: Pages | None, file: OpenFile) -> str | None:
+    async def _give(self, page: list[Event], file: OpenFile, skip: int) -> None:
+        """Publish events of a file, but for the first ones."""
+        for event in page[skip:] if skip else page:
+            file.add(await self._publish_event(event))
+            self.events += 1
+
+    async def _give_pages(self, page: list[Event], pages: Pages, file: OpenFile) -> str | None:
         """Publish page after page; what is wrong with a later one, if anything is."""
         skip = file.published
         while True:
-            for event in page[skip:]:
-                file.add(await self._publish_event(event))
-                self.events += 1
+            await self._give(page, file, skip)
+            file.take_stock()  # memory holds the receipts of one page
             skip = max(0, skip - len(page))
-            if pages is None or not pages.more:
+            if not pages.more:
                 return None
             try:
                 page = await self.converting.run(pages.next)
             except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with this
                 await self._disk.run(self._folder.check)
                 return f"{told(error)} (its first {file.published} events are published)"
+
+
+def _size_seen(seen: Seen) -> int:
+    return seen.size
+
+
+def _size_to_convert(found: Content | Taken | Later) -> int:
+    return found.seen.size if isinstance(found, Content) else 0

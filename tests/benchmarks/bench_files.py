@@ -56,13 +56,20 @@ async def watched() -> float:
         await fill(place)
         watcher = FileWatcher(FolderConfig(folder=place, finished="renamed"))
 
+        handled = 0
+        all_handled = trio.Event()
+
         async def handle(event: Event) -> None:
-            pass
+            nonlocal handled
+            handled += 1
+            if handled == FILES:
+                all_handled.set()
 
         async with AsyncEventBus() as bus:
             bus.subscribe(handle, event_types=[EventType.TEST_RESULT])
             started = time.perf_counter()
             bus.register_transport(watcher)
+            await all_handled.wait()
             while watcher.get_stats()["done"] < FILES:
                 await trio.sleep(0.002)
             return FILES / (time.perf_counter() - started)

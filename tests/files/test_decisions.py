@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -25,12 +27,14 @@ def test_the_oldest_come_first_and_equally_old_ones_by_name(seen: list[Seen], co
 
 
 @given(files, st.integers(1, 5), st.integers(1, 60))
-def test_batches_keep_the_order_and_the_limits(seen: list[Seen], most_files: int, most_bytes: int) -> None:
-    found = list(batches(seen, most_files=most_files, most_bytes=most_bytes))
+def test_batches_keep_the_order_and_the_limits(seen: list[Seen], most: int, most_bytes: int) -> None:
+    found = list(batches(seen, lambda file: file.size, most=most, most_bytes=most_bytes))
     assert [file for batch in found for file in batch] == seen
     for batch in found:
-        assert 1 <= len(batch) <= most_files
+        assert 1 <= len(batch) <= most
         assert len(batch) == 1 or sum(file.size for file in batch) <= most_bytes
+    for batch, following in pairwise(found):
+        assert len(batch) == most or sum(file.size for file in (*batch, following[0])) > most_bytes
 
 
 @given(names, st.sets(names))

@@ -112,3 +112,23 @@ async def test_whoever_is_stopped_as_the_system_begins_to_be_heeded_ends_at_once
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     assert time.monotonic() - begun < 2.5
+
+
+async def test_a_file_whose_events_are_settled_is_put_aside_while_the_next_waits_at_a_full_door(
+    tmp_path: Path,
+) -> None:
+    """They were read by one visit to the disk, and belong to one group."""
+    let_go = trio.Event()
+
+    async def handle(event: Event) -> None:
+        if event.payload["unit_id"] != "SN0":
+            await let_go.wait()
+
+    for number in range(5):
+        drop(tmp_path, f"{number}.json", result(f"SN{number}"))
+    async with running_async_bus() as bus:
+        bus.subscribe(handle, event_types=["test.result"], capacity=1)
+        bus.register_transport(FileWatcher(config_of(tmp_path)))
+        await until(lambda: names_in(tmp_path / "done") == ["0.json"])
+        let_go.set()
+        await until(lambda: len(names_in(tmp_path / "done")) == 5)
