@@ -394,20 +394,23 @@ async def test_a_folder_that_is_replaced_by_another_is_told_and_what_was_in_hand
         units.append(event.payload["unit_id"])
         await gate.wait()
 
+    def replace(aside: Path, by: Path) -> None:
+        folder.rename(aside)
+        by.rename(folder)
+
+    watcher = FileWatcher(config_of(folder))
     async with running_async_bus() as bus:
         bus.subscribe(troubles, event_types=[EventType.TRANSPORT_ERROR])
         bus.subscribe(handle, event_types=["test.result"])
-        bus.register_transport(FileWatcher(config_of(folder)))
+        bus.register_transport(watcher)
         drop(folder, "a.json", result("SN1"))
         await until(lambda: units)
-        folder.rename(old)
-        new.rename(folder)
+        await watcher._disk.run(replace, old, new)  # between two steps, so that none finds no folder at all
         await until(lambda: troubles.all)
         gate.set()
         await until(lambda: names_in(folder / "done") == ["b.json"])
         assert where_it_is(old, "a.json").exists()
-        folder.rename(new)
-        old.rename(folder)
+        await watcher._disk.run(replace, new, old)
         await until(lambda: names_in(folder / "done") == ["a.json"])
     assert "another folder than before" in troubles.all[0].payload["error_message"]
     assert set(units) == {"SN1", "SN2"}
