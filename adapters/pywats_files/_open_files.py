@@ -5,9 +5,11 @@ It outlives the lives of its watcher: what one life has published is not publish
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
+from operator import itemgetter
 from typing import Final
 
 import trio
@@ -34,8 +36,8 @@ class OpenFile:
         error: what is wrong with it; None for nothing.
         in_hand: whether it is in hand; else it is where it was.
         published: how many of its events are in the bus.
-        complete: whether all are.
-        ended: whether all are secured.
+        complete: whether all are; a twin has none.
+        ended: whether nothing is waited for any more: all are secured, or one was handed back.
         stuck: whether it could not be put aside; that is tried again.
         twins: files with the same content that were taken meanwhile: they share its fate.
     """
@@ -100,21 +102,32 @@ class OpenFile:
         self._conclude()
 
     def _conclude(self) -> None:
-        if self._pending == 0 and (self.complete or not self._safe):
+        """Tell of the end, once; not before each receipt that was given was looked at."""
+        if self._pending or self._given or self.ended:
+            return
+        if self.complete or not self._safe:
             self._done(self, self._safe)
 
 
 class OpenFiles:
     """All files in hand that this process knows.
 
+    By its name each is known that is not to be taken again: all of its events are published, or it has
+    none. By its content also the one that is begun, and one that an earlier life has broken off.
+
+    Args:
+        twins: whether files of the same content share a fate; else each has events of its own.
+
     Attributes:
         stuck: how many could not be put aside, and are tried again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, twins: bool = True) -> None:
         self.stuck: int = 0
+        self._twins = twins
         self._by_name: dict[str, OpenFile] = {}
         self._by_digest: dict[bytes, OpenFile] = {}
+        self._begun: OpenFile | None = None
         self._unsecured = 0
         self._due: list[OpenFile] = []
         self._later: deque[tuple[float, OpenFile]] = deque()
@@ -162,7 +175,8 @@ class OpenFiles:
             await self._wait_last()
             self.take_stock()
         while self._unsecured:
-            self._all_secured = trio.Event()
+            if self._all_secured.is_set():
+                self._all_secured = trio.Event()
             await self._all_secured.wait()
 
     async def _wait_last(self) -> None:
@@ -176,13 +190,15 @@ class OpenFiles:
         await secured.wait()
 
     def take_stock(self) -> None:
-        """Look which files of those opened since the last time are secured; the others will tell."""
+        """Look which files of those begun or closed since the last time are secured; the others will tell."""
         fresh, self._fresh = self._fresh, []
         until, self._fresh_until = self._fresh_until, inf
         for file in fresh:
             file.take_stock()
             if not file.in_hand and not file.ended:
-                self._loose.append((until, file))
+                self._put_loose(until, file)
+        if self._begun is not None:  # it is looked at again when it is closed, if it is: it may be broken off
+            self._begun.take_stock()
 
     @property
     def due(self) -> bool:
@@ -211,15 +227,19 @@ class OpenFiles:
         """When the next is late."""
         while self._loose:
             at, file = self._loose[0]
-            if not file.in_hand and not file.ended and self._by_name.get(file.seen.name) is file:
+            if not file.in_hand and not file.ended:
                 return at
             self._loose.popleft()
         return inf
 
     def put_late(self, files: Iterable[OpenFile], until: float) -> None:
         """They could not be taken into hand: they are to be at a later time."""
-        self._loose.extendleft((until, file) for file in files)
+        for file in files:
+            self._put_loose(until, file)
         self.changed()
+
+    def _put_loose(self, until: float, file: OpenFile) -> None:
+        insort(self._loose, (until, file), key=itemgetter(0))
 
     def put_off(self, file: OpenFile, until: float) -> None:
         """It could not be put aside: it is due again at a time no earlier than that of those before."""
@@ -232,25 +252,28 @@ class OpenFiles:
         return len(self._by_name)
 
     def names(self) -> frozenset[str]:
-        """Of the files that are not to be taken again: those that are not broken off."""
-        return frozenset(name for name, file in self._by_name.items() if file.complete)
+        """Of the files that are not to be taken again."""
+        return frozenset(self._by_name)
 
     def under_way(self) -> bool:
         """Whether there are any whose events are all published, and that are not put aside, nor stuck."""
-        return any(file.complete and not file.stuck for file in self._by_name.values())
+        return len(self._by_name) > self.stuck
 
     def is_open(self, name: str) -> Seen | None:
         """The file of a name that is not to be taken again, if there is one."""
         file = self._by_name.get(name)
-        return file.seen if file is not None and file.complete else None
+        return None if file is None else file.seen
 
     def open_at_end(self, seen: Seen, error: str | None, *, in_hand: bool) -> None:
         """A file that has no events to be published: it is to be put aside."""
-        file = self._by_name[seen.name] = OpenFile(seen, b"", self._end, in_hand=in_hand)
-        self.close(file, error)
+        self.close(OpenFile(seen, b"", self._end, in_hand=in_hand), error)
 
     def close(self, file: OpenFile, error: str | None) -> None:
         """All of a file's events are in the bus, or as many as there will be, with what is wrong with it."""
+        self._begun = None
+        if file.ended:
+            return  # its first events were handed back meanwhile: it stays where it is for a later life
+        self._by_name[file.seen.name] = file
         self._unsecured += 1
         file.complete = True
         file.error = error
@@ -274,25 +297,31 @@ class OpenFiles:
             digest: of its content.
             in_hand: whether it is in hand; if not, it is late after a while.
 
+        One that an earlier life has broken off is gone on with, also under another name, where it was.
+
         Returns:
             None if it is the twin of one whose events are under way, or secured: nothing is to be done.
         """
-        before = self._by_name.get(seen.name)
-        if before is not None and before.digest == digest:
-            before.in_hand = in_hand
-            self._is_fresh(before)
-            return before
-        file = self._by_name[seen.name] = OpenFile(seen, digest, self._end, in_hand=in_hand)
-        first = self._by_digest.setdefault(digest, file)
-        if first is file:
-            self._is_fresh(file)
-            return file
-        file.complete = True
-        if first.ended:
-            self._put_due(file)
+        file = self._by_digest.get(digest)
+        if file is not None and not file.complete:  # broken off by an earlier life
+            file.seen, file.in_hand = seen, in_hand
+        elif file is not None and self._twins:
+            self._open_twin(file, seen, in_hand=in_hand)
+            return None
         else:
-            first.twins += (file,)
-        return None
+            file = self._by_digest[digest] = OpenFile(seen, digest, self._end, in_hand=in_hand)
+        self._begun = file
+        self._is_fresh(file)
+        return file
+
+    def _open_twin(self, first: OpenFile, seen: Seen, *, in_hand: bool) -> None:
+        twin = self._by_name[seen.name] = OpenFile(seen, first.digest, self._end, in_hand=in_hand)
+        if first.ended:
+            twin.error = first.error
+            self._put_due(twin)
+        else:
+            first.twins += (twin,)
+            self._is_fresh(twin)
 
     def forget(self, file: OpenFile) -> None:
         """It is put aside; whoever says so of the last of several then says that there is a change."""
@@ -311,7 +340,7 @@ class OpenFiles:
         self.changed()
 
     def _end(self, file: OpenFile, safe: bool) -> None:
-        """All its events are secured; or they were handed back, and it stays where it is for a later life."""
+        """All its events are secured; or one was handed back, and it stays where it is for a later life."""
         if file.complete:
             self._unsecured -= 1
             if not self._unsecured:
@@ -321,5 +350,6 @@ class OpenFiles:
             if safe:
                 self._put_due(each)
             else:
+                each.ended = True
                 self._leave(each)
                 self.changed()

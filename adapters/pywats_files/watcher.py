@@ -70,7 +70,7 @@ class FileWatcher(BaseTransport):
         self.config: FolderConfig = config
         self._path = str(config.path)
         self._folder = Folder(config)
-        self._files = OpenFiles()
+        self._files = OpenFiles(twins=config.remember > 0)
         self._disk = Disk(self._folder)
         self._told = Told(name, self._announce_trouble)
         self._backlog = Backlog(name)

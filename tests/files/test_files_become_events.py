@@ -113,6 +113,19 @@ async def test_the_same_content_again_is_no_second_event_even_after_a_restart(tm
     assert len(names_in(tmp_path / "done")) == 6
 
 
+async def test_where_nothing_is_remembered_files_of_the_same_content_each_have_their_events(
+    tmp_path: Path,
+) -> None:
+    events = Collected()
+    for name in ("a.json", "b.json"):
+        drop(tmp_path, name, result("SN1"))
+    async with running_async_bus() as bus:
+        bus.subscribe(events, event_types=["test.result"])
+        bus.register_transport(FileWatcher(config_of(tmp_path, remember=0)))
+        await until(lambda: names_in(tmp_path / "done") == ["a.json", "b.json"])
+    assert events.units == ["SN1", "SN1"]
+
+
 async def test_a_file_with_a_marker_is_taken_when_the_marker_is_there_and_the_marker_goes(
     tmp_path: Path,
 ) -> None:
