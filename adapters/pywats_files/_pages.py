@@ -31,6 +31,7 @@ class Pages:
         self._events = events
         self._room = most
         self._stream = stream
+        self._busy = False
         self.more: bool = True
 
     def next(self) -> list[Event]:
@@ -40,13 +41,19 @@ class Pages:
             FileRefused: if it makes what is no event, or too many.
             Exception: what the converter raises.
         """
-        events = checked(self._events, PAGE, self._room)
+        self._busy = True
+        try:
+            events = checked(self._events, PAGE, self._room)
+        finally:
+            self._busy = False
         self._room -= len(events)
         self.more = len(events) == PAGE
         return events
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; a thread that was left behind and still reads it lets go of it at its end."""
+        if self._busy:
+            return
         close = getattr(self._events, "close", None)
         if close is not None:
             close()

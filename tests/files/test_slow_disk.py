@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 import trio
 
-from pywats_events import AsyncEventBus
+from pywats_events import AsyncEventBus, Event
 from pywats_files import FileWatcher
 from pywats_files._folder import Folder
+from pywats_files._pages import Pages
 from support.files import config_of, drop, names_in, result, until
 
 
@@ -92,3 +94,25 @@ async def test_a_bus_whose_grace_is_over_ends_at_once_and_the_folder_is_free_whe
     async with AsyncEventBus() as bus:
         bus.register_transport(FileWatcher(config_of(tmp_path)))
         await until(lambda: names_in(tmp_path / "done"))
+
+
+async def test_a_large_file_that_a_thread_left_behind_still_reads_is_not_closed_under_it() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def events() -> Iterator[Event]:
+        begun.set()
+        assert go_on.wait(30)
+        yield Event("test.result")
+
+    stream = io.BytesIO()
+    pages = Pages(events(), 10, stream)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, pages.next)
+        try:
+            await until(begun.is_set)
+            pages.close()
+            assert not stream.closed
+        finally:
+            go_on.set()
+    pages.close()
+    assert stream.closed
