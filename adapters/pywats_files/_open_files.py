@@ -134,7 +134,6 @@ class OpenFiles:
         self._loose: deque[tuple[float, OpenFile]] = deque()
         self._fresh: list[OpenFile] = []
         self._fresh_until = inf
-        self._wakes_at = inf
         self._change = trio.Event()
         self._all_secured = trio.Event()
 
@@ -160,7 +159,6 @@ class OpenFiles:
             at = min(self._later[0][0] if self._later else inf, self._next_late(), self._fresh_until)
             if at <= trio.current_time():
                 break
-            self._wakes_at = at
             with trio.move_on_at(at):
                 await self.wait_changed()
         while self._later and self._later[0][0] <= trio.current_time():
@@ -283,8 +281,7 @@ class OpenFiles:
         """Stock is to be taken of it, by `LATE` at the latest."""
         if not self._fresh:
             self._fresh_until = trio.current_time() + LATE
-            if self._fresh_until < self._wakes_at:
-                self.changed()
+            self.changed()
         elif self._fresh[-1] is file:
             return
         self._fresh.append(file)
