@@ -252,6 +252,7 @@ class Folder:
         if self._config.finished == "marker" and not os.path.lexists(f"{self._path}/{name}"):
             _remove(f"{self._path}/{name}{self._config.marker}")
         descriptor = os.open(f"{self._hand}/{name}", READING)
+        self._names_in_hand.add(name)  # unknown if the folder was away for the moment of an earlier step
         try:
             held = _held(descriptor, name)
             return descriptor, held, seen_of(name, os.fstat(descriptor))

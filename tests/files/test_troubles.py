@@ -380,6 +380,30 @@ async def test_a_folder_that_goes_away_is_told_and_watched_again_when_it_is_back
     assert events.units == ["SN1", "SN2"]
 
 
+async def test_a_folder_that_is_away_for_one_moment_leaves_no_file_in_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that comes and goes between two calls looks as if somebody had taken the file out of it."""
+    real, blinked = os.stat, []
+
+    def blinking(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("hand/one.json") and not blinked:
+            blinked.append(path)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", blinking)
+    events = Collected()
+    async with running_async_bus() as bus:
+        bus.subscribe(events, event_types=["test.result"])
+        bus.register_transport(FileWatcher(config_of(tmp_path, finished="marker")))
+        drop(tmp_path, "one.json", result("SN1"))
+        (tmp_path / "one.json.ready").touch()
+        await until(lambda: names_in(tmp_path / "done") == ["one.json"])
+    assert blinked
+    assert events.units == ["SN1"]
+
+
 async def test_a_folder_that_is_replaced_by_another_is_told_and_what_was_in_hand_stays_with_its_own(
     tmp_path: Path,
 ) -> None:
