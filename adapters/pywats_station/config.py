@@ -38,7 +38,8 @@ class HandlerSpec:
         breaker: default the station's.
         concurrency: how many events may be in hand at once; default the handler's.
         order_by: gives the key of an event; those of one key stay in order; default the handler's.
-        ordered: a failing event is retried in its place and holds up all behind it.
+        ordered: a failing event is retried in its place and holds up all behind it; `concurrency` and
+            `order_by` of the handler itself do not count then.
         filter: given an event, says whether it is taken.
         priority: lower is dispatched to first; default the handler's.
         capacity: events it may hold in memory; default the station's.

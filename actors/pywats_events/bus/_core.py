@@ -291,7 +291,8 @@ class BusCore:
         rate = checked_rate(
             "drain_rate", getattr(handler, "drain_rate", inf) if drain_rate is None else drain_rate
         )
-        order_by = getattr(handler, "order_by", None) if order_by is None else order_by
+        says = None if ordered else handler  # one after the other is stricter than what it says itself
+        order_by = getattr(says, "order_by", None) if order_by is None else order_by
         check_callable("order_by", order_by)
         told = getattr(handler, "subscribed_to", None)
         if event_types is not None and callable(told):
@@ -306,7 +307,7 @@ class BusCore:
             wants=wants_of(handler, filter),
             priority=checked_priority(getattr(handler, "priority", 100) if priority is None else priority),
             policy=self._policy(name, retry_policy, breaker),
-            concurrency=getattr(handler, "concurrency", 1) if concurrency is None else concurrency,
+            concurrency=getattr(says, "concurrency", 1) if concurrency is None else concurrency,
             capacity=self.capacity if capacity is None else capacity,
             order_by=order_by,
             ordered=ordered,

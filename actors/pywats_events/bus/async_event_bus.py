@@ -211,7 +211,8 @@ class AsyncEventBus:
             concurrency: how many events may be in hand at once, at least 1; default the handler's, or 1.
             order_by: gives the key of an event; those of one key are handled one after the other;
                 default the handler's.
-            ordered: a failing event is retried in its place and holds up all behind it.
+            ordered: a failing event is retried in its place and holds up all behind it; `concurrency` and
+                `order_by` of the handler itself do not count then.
             filter: given an event, says whether it is taken; what it raises is a failure of this
                 subscription.
             priority: lower is dispatched to first; default the handler's.

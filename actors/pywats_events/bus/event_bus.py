@@ -295,7 +295,8 @@ class EventBus:
             breaker: of this subscription.
             concurrency: how many events may be in hand at once.
             order_by: gives the key of an event.
-            ordered: a failing event is retried in its place.
+            ordered: a failing event is retried in its place; the handler's own `concurrency` and `order_by`
+                do not count then.
             filter: says whether an event is taken.
             priority: lower is dispatched to first.
             capacity: events it may hold in memory.

@@ -119,6 +119,24 @@ async def test_ordered_holds_up_everything_behind_an_event_that_fails(autojump_c
     assert trio.current_time() == pytest.approx(0.7 + 3 * 2)
 
 
+async def test_ordered_wins_over_what_a_handler_says_of_itself(autojump_clock: MockClock) -> None:
+    class Parallel(Recording):
+        concurrency = 4
+
+        def order_by(self, event: Event) -> int:
+            return key(event)
+
+    busy = Busy(fails=lambda event: event.payload["number"] == 1 and event.attempt < 3)
+    handler = Parallel(busy)
+    async with running_async_bus(retry_policy=RETRIES, grace=600) as bus:
+        bus.subscribe(handler, ordered=True)
+        for number in range(6):
+            await bus.publish(event_of(number))
+        await bus.wait_idle()
+    assert busy.most == 1
+    assert handler.numbers == [0, 1, 2, 3, 4, 5]
+
+
 async def test_ordered_goes_on_after_a_dead_letter(autojump_clock: MockClock) -> None:
     handler = Recording(Busy(fails=lambda event: event.payload["number"] == 1))
     async with running_async_bus(retry_policy=RETRIES, grace=600) as bus:
