@@ -11,7 +11,7 @@ import trio
 
 from pywats_actors.blocking import Blocking
 from pywats_events import Event
-from pywats_events.errors import BusStopped
+from pywats_events.errors import BusStopped, EventValidationError
 from pywats_events.settlement import Receipt
 from pywats_files._converting import Converting, told
 from pywats_files._decisions import Seen, Stability, batches
@@ -281,33 +281,41 @@ class Taking:
         if file is None:
             self.repeats += 1
             return
-        error = None
         if taken.pages is None:
-            await self._give(taken.events, file, file.published)
+            error = await self._give(taken.events, file, file.published)
         else:
             error = await self._give_pages(taken.events, taken.pages, file)
         self._files.close(file, error)
 
-    async def _give(self, page: list[Event], file: OpenFile, skip: int) -> None:
-        """Publish events of a file, but for the first ones."""
+    async def _give(self, page: list[Event], file: OpenFile, skip: int) -> str | None:
+        """Publish events of a file, but for the first ones; what is wrong with one, if anything is."""
         for event in page[skip:] if skip else page:
-            file.add(await self._publish_event(event))
+            try:
+                file.add(await self._publish_event(event))
+            except EventValidationError as error:  # with a store: it cannot be written down
+                return _broken_off(error, file)
             self.events += 1
+        return None
 
     async def _give_pages(self, page: list[Event], pages: Pages, file: OpenFile) -> str | None:
         """Publish page after page; what is wrong with a later one, if anything is."""
         skip = file.published
         while True:
-            await self._give(page, file, skip)
+            error = await self._give(page, file, skip)
             file.take_stock()  # memory holds the receipts of one page
             skip = max(0, skip - len(page))
-            if not pages.more:
-                return None
+            if error is not None or not pages.more:
+                return error
             try:
                 page = await self.converting.run(pages.next)
-            except Exception as error:  # noqa: BLE001 - also a user's converter; the file is kept, with this
+            except Exception as reason:  # noqa: BLE001 - also a user's converter; the file is kept, with this
                 await self._disk.run(self._folder.check)
-                return f"{told(error)} (its first {file.published} events are published)"
+                return _broken_off(reason, file)
+
+
+def _broken_off(error: Exception, file: OpenFile) -> str:
+    """What a person is told of a file that is not published to its end."""
+    return f"{told(error)} (its first {file.published} events are published)"
 
 
 def _size_seen(seen: Seen) -> int:

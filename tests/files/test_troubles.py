@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from pywats_events import AsyncEventBus, EventType
+from pywats_events.durability import Store
 from pywats_events.testing import running_async_bus
 from pywats_files import FileWatcher, FolderInUse, FolderLost, _folder
 from pywats_files._folder import Folder
@@ -355,6 +356,32 @@ async def test_too_large_files_lines_and_lists_fail(tmp_path: Path) -> None:
     assert "max_file" in reasons["file.json"]
     assert "line 1 has more than 500 bytes" in reasons["line.jsonl"]
     assert "max_events" in reasons["list.json"]
+
+
+async def test_a_file_with_an_event_that_the_store_cannot_write_fails_and_holds_up_no_other(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    bad = {"event_type": "test.result", "payload": {"unit_id": "SN2", "count": 2**64}}
+    lines = [json.dumps(result(f"SN-{number}")).encode() for number in range(20_000)]
+    lines[700] = json.dumps(bad).encode()
+    events = Collected()
+    async with running_async_bus(store=Store(tmp_path / "store")) as bus:
+        bus.subscribe(events, event_types=["test.result"], name="events")
+        bus.register_transport(FileWatcher(config_of(folder)))
+        drop(folder, "1.json", bad)
+        drop(folder, "2.json", [result("SN1"), bad])
+        drop(folder, "3.jsonl", b"\n".join(lines))  # large: in pages
+        drop(folder, "4.json", result("SN3"))
+        await until(lambda: names_in(folder / "done") == ["4.json"])
+        await until(lambda: len(names_in(folder / "failed")) == 6)
+        await bus.wait_idle()
+    said = {path.name: path.read_text() for path in (folder / "failed").glob("*.error.txt")}
+    for name, published in {"1.json": 0, "2.json": 1, "3.jsonl": 700}.items():
+        assert "cannot be written" in said[f"{name}.error.txt"]
+        assert f"its first {published} events are published" in said[f"{name}.error.txt"]
+    assert sorted(events.units) == sorted(["SN1", "SN3", *(f"SN-{number}" for number in range(700))])
 
 
 async def test_a_folder_that_goes_away_is_told_and_watched_again_when_it_is_back(tmp_path: Path) -> None:
