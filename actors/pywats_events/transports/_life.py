@@ -69,13 +69,13 @@ class TransportLife:
             self._renew()
         transport = self._transport
         child.describe = transport.get_stats
-        over = trio.Event()
+        over, life = trio.Event(), trio.CancelScope()
         failures: list[Exception] = []
         token = trio.lowlevel.current_trio_token()
 
         def fail(error: Exception) -> None:
             failures.append(error)
-            token.run_sync_soon(over.set)
+            token.run_sync_soon(life.cancel)
 
         child.on_stopping(over.set)
         transport.attach(fail, self._threads)
@@ -84,12 +84,12 @@ class TransportLife:
         try:
             try:
                 await transport.start_async()
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._serve, failures, child)
-                    await over.wait()
-                    if not failures:
+                with life:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._serve, failures, child)
+                        await over.wait()
                         await transport.before_stop()
-                    nursery.cancel_scope.cancel()
+                        nursery.cancel_scope.cancel()
             finally:
                 transport.attach(None, self._threads)
                 with (

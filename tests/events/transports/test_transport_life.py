@@ -301,6 +301,24 @@ async def test_it_may_say_goodbye_while_it_still_serves_when_it_is_asked_to_stop
     assert transport.ended == [2]
 
 
+async def test_a_goodbye_ends_with_what_it_needs_to_be_served(autojump_clock: MockClock) -> None:
+    class Polite(Obeying):
+        async def before_stop(self) -> None:
+            await trio.sleep_forever()
+
+    async def serve() -> None:
+        await trio.sleep(3)
+        raise ConnectionResetError("gone")
+
+    transport = Polite(serve=serve)
+    async with running_async_bus() as bus:
+        bus.register_transport(transport)
+        await trio.sleep(1)
+    assert transport.ended == [3]
+    assert transport.errors == ["ConnectionResetError"]
+    assert len(transport.begun) == 1
+
+
 async def test_stopping_cancels_serve_and_disconnects(autojump_clock: MockClock) -> None:
     cancelled: list[float] = []
 
