@@ -19,7 +19,7 @@ from pywats_events import AsyncEventBus, Event, EventBus
 from pywats_events.errors import EventsError
 from pywats_events.policies import DeadLetterEntry, DeadLetterQueue
 from pywats_station._senders import UNMAPPED
-from pywats_station._wire import LONGEST_LINE, Question, as_json, plain_snapshot, socket_path, watched
+from pywats_station._wire import END, LONGEST_LINE, Question, as_json, plain_snapshot, socket_path, watched
 from pywats_supervision import ChildSpec
 from pywats_supervision.context import CURRENT_LIFE
 from pywats_supervision.logs import GuardedLogger
@@ -98,6 +98,8 @@ class Control:
                 async for line in self._lines(question):
                     with trio.fail_after(30):
                         await stream.send_all(line)
+                with trio.fail_after(30):
+                    await stream.send_all(as_json(END))
             except (ValueError, LookupError, EventsError, msgspec.MsgspecError) as error:
                 with contextlib.suppress(trio.BrokenResourceError):
                     await stream.send_all(as_json({"error": str(error)}))

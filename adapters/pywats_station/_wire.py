@@ -1,7 +1,7 @@
 """What a running station and its command line say to each other: lines of JSON over a local socket.
 
-A question is one line, `{"ask": "tree"}`; the answer is one line for each thing, then the end, or
-`{"error": ...}`.
+A question is one line, `{"ask": "tree"}`; the answer is one line for each thing, then `{"end": true}` or
+`{"error": ...}`. Without one of these it is no whole answer: the station has ended.
 """
 
 from __future__ import annotations
@@ -19,8 +19,19 @@ import msgspec
 from pywats_events import Event
 from pywats_supervision import SupervisorSnapshot
 
-__all__ = ["LONGEST_LINE", "Question", "Watched", "as_json", "plain_snapshot", "socket_path", "watched"]
+__all__ = [
+    "END",
+    "LONGEST_LINE",
+    "Question",
+    "Watched",
+    "as_json",
+    "plain_snapshot",
+    "socket_path",
+    "watched",
+]
 
+END: Final[dict[str, Any]] = {"end": True}
+"""The last line of an answer."""
 LONGEST_LINE: Final = 1 << 20
 """Bytes of a question."""
 LONGEST_PATH: Final = 100

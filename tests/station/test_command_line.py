@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from pywats_events import Event, EventType
 from pywats_station import Station
-from pywats_station._wire import LONGEST_PATH, socket_path
+from pywats_station._wire import LONGEST_PATH, Question, socket_path
 from pywats_station.cli import main
-from pywats_station.cli.errors import CannotLoad
+from pywats_station.cli.asking import ask
+from pywats_station.cli.errors import CannotLoad, NotRunning
 from pywats_station.cli.loading import load
 from support.handlers import Recording
 from support.processes import wait_for
@@ -286,6 +288,29 @@ def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(running: An
 @pytest.mark.skipif(os.name != "posix", reason="a folder's rights are POSIX's here")
 def test_only_its_user_may_ask_it(running: Any, folder: Path) -> None:
     assert socket_path(folder / "data").parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(not hasattr(trio.socket, "AF_UNIX"), reason="there are no local sockets")
+@pytest.mark.parametrize("heard", [True, False])
+async def test_an_answer_that_ends_with_its_station_is_not_taken_for_a_whole_one(
+    tmp_path: Path, heard: bool
+) -> None:
+    async def killed(stream: trio.SocketStream) -> None:
+        async with stream:
+            if heard:  # else what it has not read makes its end a reset
+                await stream.receive_some()
+            await stream.send_all(b'{"id": "1", "outcomes": {"Picky": "handled"}}\n')
+
+    path = socket_path(tmp_path)
+    path.parent.mkdir(parents=True)
+    with trio.socket.socket(trio.socket.AF_UNIX) as socket:
+        await socket.bind(str(path))
+        socket.listen(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, killed, [trio.SocketListener(socket)])
+            with pytest.raises(NotRunning, match="the station has stopped meanwhile"):
+                await ask(tmp_path, Question("replay"))
+            nursery.cancel_scope.cancel()
 
 
 def test_a_second_station_on_the_same_data_is_told_who_has_it(running: Any, folder: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import trio
 
-from pywats_station._wire import Question, as_json, socket_path
+from pywats_station._wire import END, Question, as_json, socket_path
 from pywats_station.cli.errors import NotRunning, Refused
 
 __all__ = ["answers", "ask", "opened"]
@@ -36,7 +36,8 @@ async def opened(folder: Path, question: Question) -> trio.SocketStream:
         raise NotRunning(f"the station with the data folder {folder} is another user's: {error}") from None
     except OSError:
         raise NotRunning(f"no station is running with the data folder {folder}") from None
-    await stream.send_all(as_json(question))
+    with suppress(trio.BrokenResourceError):  # it stops just now; who waits for the answer is told
+        await stream.send_all(as_json(question))
     return stream
 
 
@@ -44,29 +45,34 @@ async def answers(stream: trio.SocketStream) -> AsyncGenerator[dict[str, Any], N
     """The lines of an answer, as they come.
 
     Raises:
+        NotRunning: if the station ends before the answer does.
         Refused: if the station says what is wrong with the question.
 
     Cancelled: what was read in part is lost.
     """
     rest = bytearray()
-    async for part in stream:
-        rest += part
-        *lines, last = rest.split(b"\n")
-        if len(last) > LONGEST_ANSWER:
-            raise Refused(f"the answer has a line of more than {LONGEST_ANSWER} bytes")
-        rest = bytearray(last)
-        for line in lines:
-            answer = msgspec.json.decode(bytes(line))
-            if set(answer) == {"error"}:
-                raise Refused(answer["error"])
-            yield answer
+    with suppress(trio.BrokenResourceError):  # one way in which a station that is killed hangs up
+        async for part in stream:
+            rest += part
+            *lines, last = rest.split(b"\n")
+            if len(last) > LONGEST_ANSWER:
+                raise Refused(f"the answer has a line of more than {LONGEST_ANSWER} bytes")
+            rest = bytearray(last)
+            for line in lines:
+                answer = msgspec.json.decode(bytes(line))
+                if answer == END:
+                    return
+                if set(answer) == {"error"}:
+                    raise Refused(answer["error"])
+                yield answer
+    raise NotRunning("the station has stopped meanwhile; what it was asked to do may be done in part")
 
 
 async def ask(folder: Path, question: Question) -> list[dict[str, Any]]:
     """All lines of an answer that ends.
 
     Raises:
-        NotRunning: if no station listens there.
+        NotRunning: if no station listens there, or it ends before its answer does.
         Refused: if it says what is wrong with the question.
 
     Cancelled: the station forgets who asked; it may have done what was asked for.

@@ -13,7 +13,6 @@ from rich.live import Live
 
 from pywats_station._wire import Question, as_json
 from pywats_station.cli.asking import answers, ask, opened
-from pywats_station.cli.errors import NotRunning
 from pywats_station.cli.loading import data_folder
 from pywats_station.cli.showing import event_line, say, screen, tree_of
 
@@ -59,7 +58,6 @@ async def _events(folder: Path, count: int | None, show: Callable[[dict[str, Any
             shown += 1
             if shown == count:
                 return
-    raise NotRunning(f"the station with the data folder {folder} has stopped")
 
 
 def _write(answer: dict[str, Any]) -> None:
