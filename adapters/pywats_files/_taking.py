@@ -93,6 +93,7 @@ class Taking:
         closing: set to take nothing more.
         rush: whether it looks again without being told of news.
         news: set by who knows that something has happened in the folder.
+        fetched: files that were read, and whose events are not all published.
         files_taken: how many.
         events: how many were published.
         repeats: files whose content was known.
@@ -121,7 +122,6 @@ class Taking:
         self._held: set[str] = set()
         self._reader = Reader(config, folder)
         self._converting = Converting(config, folder)
-        self._fetched = 0
         self._refused = False
         self._disk = disk
         self._putting = putting
@@ -129,7 +129,7 @@ class Taking:
         self.closing = False
         self.rush: Rush = Rush()
         self.news: trio.Event = trio.Event()
-        self.files_taken = self.events = self.repeats = 0
+        self.fetched = self.files_taken = self.events = self.repeats = 0
 
     async def run(self) -> None:
         """Look, take what is finished, and wait until there is something to look for; for ever.
@@ -175,13 +175,13 @@ class Taking:
 
         Cancelled: nothing has happened.
         """
-        while (self._fetched and not self._refused) or self._files.under_way():
+        while (self.fetched and not self._refused) or self._files.under_way():
             await self._files.wait_changed()
 
     def open_again(self) -> None:
         """Take files again, in another life."""
         self.closing = self._refused = False
-        self._fetched = 0
+        self.fetched = 0
 
     def _not_again(self, files: list[Seen]) -> list[Seen]:
         """Without those whose time to be tried again has not come."""
@@ -215,13 +215,13 @@ class Taking:
     async def _take(self, batch: list[Seen], *, in_hand: bool) -> None:
         """Take files in order, and give their events the time to be secured before the disk is used again."""
         await self._wait_room(len(batch))
-        self._fetched += len(batch)
+        self.fetched += len(batch)
         found: list[Content | Taken | Later] = await self._putting.visit(
             partial(self._reader.read, batch, in_hand=in_hand)
         )
         if any(isinstance(each, Content) and not each.quick for each in found):
             found = await self.converting.run(self._converting.convert, found)
-        self._fetched += len(found) - len(batch)
+        self.fetched += len(found) - len(batch)
         patience = SETTLING_OF_GROUP
         try:
             for group in batches(found, _size_to_convert, most=GROUP, most_bytes=GROUP_BYTES):
@@ -253,7 +253,7 @@ class Taking:
                 else:
                     self.files_taken += 1
                     await self._publish(file)
-                self._fetched -= 1
+                self.fetched -= 1
         except BusStopped:
             self._refused = True
             self._files.take_stock()

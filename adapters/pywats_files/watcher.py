@@ -209,7 +209,7 @@ class FileWatcher(BaseTransport):
             **super().get_stats(),
             "folder": self._path,
             "waiting": self._backlog.waiting,
-            "in_hand": len(self._files),
+            "in_hand": self._taking.fetched + len(self._files),
             "stuck": self._files.stuck,
             "taken": self._taking.files_taken,
             "events": self._taking.events,
