@@ -56,10 +56,16 @@ def test_its_station_reports_each_unit_of_the_simulated_machine_to_the_stand_in(
     (tmp_path / "line.py").write_text(block("python").replace("5672", port))
     export, check, run = block("bash", 1).splitlines()
     simulate, tree, letters = block("bash", 2).replace("5672", port).splitlines()
+    elsewhere = {name: value for name, value in os.environ.items() if not name.startswith("WATS_")}
 
-    def done(command: str) -> str:
+    def done(command: str, exported: dict[str, str]) -> str:
         said = subprocess.run(
-            as_here(command), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=DEADLINE
+            as_here(command),
+            cwd=tmp_path,
+            env={**elsewhere, **exported},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
         )
         assert said.returncode == 0, said.stdout + said.stderr
         return said.stdout
@@ -68,16 +74,17 @@ def test_its_station_reports_each_unit_of_the_simulated_machine_to_the_stand_in(
         assert server.stdout is not None
         first = server.stdout.readline().strip()
         assert re.sub(r":\d+ ", ":8080 ", first) == export
-        environment = {**os.environ, **dict(word.split("=", 1) for word in first.split()[1:])}
-        assert "it would work" in done(check).splitlines()[-1]
-        with started(run, cwd=str(tmp_path), env=environment) as station:
+        second = dict(word.split("=", 1) for word in first.split()[1:])
+        third: dict[str, str] = {}
+        assert "it would work" in done(check, second).splitlines()[-1]
+        with started(run, cwd=str(tmp_path), env={**elsewhere, **second}) as station:
             wait_for(socket_path(tmp_path / "ict-01"), station)
-            assert "ICT-01  running" in done(tree)
-            told = re.search(r"(\d+) units", done(simulate.replace("--rate 20", "--rate 0")))
-            assert "ReportHandler" in done(tree)
+            assert "ICT-01  running" in done(tree, third)
+            told = re.search(r"(\d+) units", done(simulate.replace("--rate 20", "--rate 0"), third))
+            assert "ReportHandler" in done(tree, third)
             station.send_signal(signal.SIGTERM)
             assert station.wait(DEADLINE) == 0
-        assert done(letters) == "no dead letters\n"
+        assert done(letters, third) == "no dead letters\n"
         server.send_signal(signal.SIGINT)
         said, _ = server.communicate(timeout=DEADLINE)
     counts = dict(line.split(maxsplit=1) for line in said.splitlines() if " " in line)
