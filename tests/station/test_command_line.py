@@ -486,10 +486,12 @@ def test_a_file_s_station_is_found_by_its_name_or_by_being_the_only_one(tmp_path
 
 def test_an_error_in_a_station_s_file_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text("def half(n):\n    return n / 0\n\nhalf(1)\n")
-    (tmp_path / "wrong.py").write_text("x = 1\ndef f(:\n")
+    (tmp_path / "wrong.py").write_text("x = 1\ny = (\n")
+    (tmp_path / "makes.py").write_text("def make():\n    return 1 / 0\n")
     for name, text in (
         ("fails.py", "fails.py:2: ZeroDivisionError: division by zero"),
-        ("wrong.py", "wrong.py:2: SyntaxError"),
+        ("wrong.py", "wrong.py:2: SyntaxError: '(' was never closed"),
+        ("makes.py:make", "makes.py:2: ZeroDivisionError: division by zero"),
     ):
         done = command("check", tmp_path / name)
         assert done.returncode == 1
@@ -497,7 +499,17 @@ def test_an_error_in_a_station_s_file_is_told_with_its_line(tmp_path: Path) -> N
         in_json = command("check", tmp_path / name, "--json")
         assert in_json.returncode == 1
         (found,) = json.loads(in_json.stdout)["findings"]
-        assert (found["level"], text in found["text"]) == ("error", True)
+        assert (found["level"], found["text"]) == ("error", f"{tmp_path / text}")
+        assert "data folder can be given instead of its file" in command("tree", tmp_path / name).stderr
+
+
+def test_what_a_station_s_file_prints_is_not_in_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "says.py").write_text(
+        "from pywats_station import Station\nprint('made')\nstation = Station('A')\n"
+    )
+    checked = command("check", tmp_path / "says.py", "--json")
+    assert json.loads(checked.stdout)["tree"]["name"] == "A"
+    assert checked.stderr == "made\n"
 
 
 def test_a_data_folder_with_a_long_name_is_asked_all_the_same(tmp_path: Path) -> None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from pywats_station.cli.errors import CannotLoad, WrongUsage
 from pywats_station.station import Station
 
 __all__ = ["data_folder", "load"]
 
+T = TypeVar("T")
+
 
 def load(where: str) -> Station:
-    """The station that a Python file makes.
+    """The station that a Python file makes. What the file prints goes to standard error.
 
     Args:
         where: `FILE` or `FILE:name`; the name is that of a Station, or of a function that gives one.
@@ -30,7 +36,7 @@ def load(where: str) -> Station:
         found = getattr(module, name, None)
         if found is None:
             raise CannotLoad(f"{path} has no {name!r}; it has {_stations(module) or 'no station at all'}")
-        station = found() if callable(found) and not isinstance(found, Station) else found
+        station = found if isinstance(found, Station) or not callable(found) else _made(found, path, module)
         if not isinstance(station, Station):
             raise CannotLoad(f"{name!r} in {path} is no Station, but {station!r}")
         return station
@@ -41,7 +47,8 @@ def load(where: str) -> Station:
         return next(iter(named.values()))
     if not named:
         raise CannotLoad(
-            f"{path} makes no Station; write `station = Station(...)`, or name a function: {path}:make"
+            f"{path} makes no Station; write `station = Station(...)`, or name a function that gives one: "
+            f"{path}:FUNCTION"
         )
     raise CannotLoad(
         f"{path} has several stations: {', '.join(sorted(named))}; name one: {path}:{min(named)}"
@@ -70,22 +77,32 @@ def _run(path: Path) -> ModuleType:
     sys.modules[name] = module
     sys.path.insert(0, beside)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        _made(partial(spec.loader.exec_module, module), path, module)
+    except CannotLoad:
         del sys.modules[name]
         sys.path.remove(beside)
-        said = " ".join(str(error).split())
-        raise CannotLoad(f"{path}{_where(error, spec.origin)}: {type(error).__name__}: {said}") from error
+        raise
     return module
 
 
-def _where(error: Exception, file: str | None) -> str:
-    """The line of the file in which an error came up; nothing if it did not get there."""
+def _made(make: Callable[[], T], path: Path, module: ModuleType) -> T:
+    """What code of the file gives; what it prints is kept out of what a command answers."""
+    try:
+        with redirect_stdout(sys.stderr):
+            return make()
+    except Exception as error:
+        line, text = _place(error, module.__file__)
+        said = " ".join(text.split())
+        raise CannotLoad(f"{path}{line}: {type(error).__name__}: {said}") from error
+
+
+def _place(error: Exception, file: str | None) -> tuple[str, str]:
+    """The line of the file in which an error came up, empty if it did not get there; and what it says."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return f":{error.lineno}", error.msg
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
-    if isinstance(error, SyntaxError) and error.filename == file:
-        lines.append(error.lineno)
-    return f":{lines[-1]}" if lines else ""
+    return f":{lines[-1]}" if lines else "", str(error)
 
 
 def _stations(module: ModuleType) -> str:
@@ -104,7 +121,10 @@ def data_folder(where: str) -> Path:
         return path
     if not path.suffix and ":" not in where and not path.exists():
         raise WrongUsage(f"there is no folder {where}, and no file of that name")
-    station = load(where)
+    try:
+        station = load(where)
+    except CannotLoad as error:
+        raise CannotLoad(f"{error}; a station's data folder can be given instead of its file") from error
     if station.config.folder is None:
         raise CannotLoad(f"station {station.name!r} has no data folder, so nobody can ask it; give it data=")
     return station.config.folder
