@@ -142,7 +142,9 @@ def demo(
         float | None, typer.Option(help="how long the machines work; without it, until Ctrl-C")
     ] = None,
     rate: Annotated[float, typer.Option(help="panels and files per second, of each source")] = 10.0,
-    data: Annotated[Path | None, typer.Option(help="keep the store and the files there")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="keep the store and the files there, in store/ and drop/")
+    ] = None,
 ) -> None:
     """A whole station on this machine, and all that can go wrong.
 

@@ -28,11 +28,15 @@ from pywats_station.demo.books import Books
 from pywats_station.demo.sources import HANDLE, TESTER, CFXSource, FileSource
 from pywats_station.logs import quiet
 from pywats_station.station import Station
+from pywats_supervision.errors import unwrapped
 from pywats_wats import AssetHandler, ProductionHandler, ReportHandler, SourceProfile, WATSClient
 from pywats_wats.testing import StandInWATS
 
-__all__ = ["Demo", "main"]
+__all__ = ["Demo", "DemoFolder", "main"]
 
+DROP: Final = "drop"
+STORE: Final = "store"
+"""Of the folder, the parts for files and for what survives."""
 WIDTH: Final = 100
 """Characters of a line of the books, at the most."""
 REFRESH: Final = 0.5
@@ -62,6 +66,10 @@ PROFILES: Final = (
 )
 
 
+class DemoFolder(Exception):
+    """The folder cannot be used for a demonstration; the text says why, and what to do."""
+
+
 def main(seconds: float | None, *, rate: float = 10.0, data: Path | None = None) -> bool:
     """Run it; returns whether the books balance.
 
@@ -72,13 +80,32 @@ def main(seconds: float | None, *, rate: float = 10.0, data: Path | None = None)
 
     Raises:
         ValueError: if a number cannot work.
+        DemoFolder: if the folder cannot be used.
+        SystemExit: at a second signal, which ends it at once.
     """
     if not rate > 0 or (seconds is not None and not seconds > 0):
         raise ValueError("seconds and rate must be more than 0")
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet())  # what fails here is meant to, and counted; a real station logs it
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pywats-demo-")))
-        return trio.run(_run, folder, inf if seconds is None else seconds, rate)
+        _make_room(folder)
+        try:
+            return trio.run(_run, folder, inf if seconds is None else seconds, rate)
+        except BaseExceptionGroup as group:
+            raise unwrapped(group) from None
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder: an earlier demonstration in it would be counted in the books of this one."""
+    for place in (folder / DROP, folder / STORE):
+        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+            raise DemoFolder(f"{place} is of an earlier demonstration; remove it, or give another folder")
+    try:
+        (folder / DROP).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoFolder(
+            f"the folder {folder} cannot be made or written to: {error.strerror}; give another one"
+        ) from error
 
 
 async def _run(folder: Path, seconds: float, rate: float) -> bool:
@@ -102,7 +129,7 @@ class Demo:
         self.server = server
         self.mood: str = WELL
         self.books: Books = Books()
-        self.files: FileSource = FileSource(folder / "drop", rate)
+        self.files: FileSource = FileSource(folder / DROP, rate)
         self.sources: list[CFXSource | FileSource] = [*self._cfx(rate), self.files]
         self.handlers: list[ReportHandler | AssetHandler | ProductionHandler] = [
             ReportHandler(wats),
@@ -117,7 +144,7 @@ class Demo:
             retry_policy=RetryPolicy(max_retries=5, initial_delay=0.1, max_delay=2),
             breaker=CircuitBreaker(failure_threshold=5, reset_timeout=0.5, success_threshold=1),
             middleware=HandlerChain().add(self.books),
-            data=Store(folder / "store", min_free=0),  # it takes little, and is over soon
+            data=Store(folder / STORE, min_free=0),  # it takes little, and is over soon
         )
         self._seen = 0
 
@@ -292,7 +319,7 @@ class Demo:
         table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
         for name in ("event", "came in", "handled", "dead letters", ""):
             number = name not in {"event", ""}
-            table.add_column(name, justify="right" if number else "left", no_wrap=number)
+            table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
         for account in self.books.accounts(self.taken, self.letters):
             handled, dead = ("", "") if account.handled is None else (str(account.handled), str(account.dead))
             table.add_row(account.name, str(account.came), handled, dead, Text(account.note, "dim"))

@@ -86,7 +86,6 @@ class FileSource:
     name: Final = "tester"
 
     def __init__(self, folder: Path, rate: float) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         columns = {
             "unit_id": "Serial",
             "result": "Result",
