@@ -251,8 +251,10 @@ def test_the_beginning_of_an_id_is_enough_if_no_other_begins_so(running: Any, fo
     several = command("dead-letters", "drop", data, ids[0][:1])
     assert several.returncode == 2
     assert "several dead letters begin with" in several.stderr
-    none = command("dead-letters", "replay", data, "ffff")
-    assert (none.returncode, "there is no dead letter ffff" in none.stderr) == (1, True)
+    for missing in ("ffff", "ffffffff-ffff-7fff-8fff-ffffffffffff"):
+        for what in ("show", "replay", "drop"):
+            none = command("dead-letters", what, data, missing)
+            assert (none.returncode, f"there is no dead letter {missing}" in none.stderr) == (1, True)
 
 
 def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(running: Any, folder: Path) -> None:
@@ -264,7 +266,14 @@ def test_dead_letters_are_listed_shown_exported_replayed_and_dropped(running: An
     lines = command("dead-letters", "list", data, "--handler", "Picky").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [one["id"] for one in listed]
     assert all(line.endswith("2 attempts  ValueError: the server refuses it") for line in lines)
-    assert "no dead letters" in command("dead-letters", "list", data, "--handler", "Other").stdout
+    none = command("dead-letters", "list", data, "--handler", "Other").stdout
+    assert none == "no dead letters like that, of 3\n"
+    assert command("dead-letters", "replay", data, "--handler", "Other").stdout == none
+    for json_too in ([], ["--json"]):
+        cut = command("dead-letters", "list", data, "--limit", 2, *json_too)
+        assert len(cut.stdout.splitlines()) == 2
+        assert cut.stderr == "the newest 2, of 3 in all; --limit shows more\n"
+        assert command("dead-letters", "list", data, "--limit", 3, *json_too).stderr == ""
     shown = command("dead-letters", "show", data, listed[0]["id"])
     assert json.loads(shown.stdout)["attempts"] == 2
     assert command("dead-letters", "export", data, folder / "out.jsonl").stdout.startswith("3 written")
@@ -365,6 +374,8 @@ def test_check_says_what_would_not_work_and_draws_the_tree(tmp_path: Path) -> No
         (("dead-letters", "list", "."), 1, "there is no store in"),
         (("dead-letters", "drop", ".", "--all"), 1, "there is no store in"),
         (("dead-letters", "replay", ".", "some-id"), 4, "no station is running"),
+        (("dead-letters", "drop", ".", "some-id", "--all"), 2, "give ids, or --handler"),
+        (("dead-letters", "replay", ".", "some-id", "--handler", "A"), 2, "not both"),
         (("simulate", "Nonsense()"), 2, "a policy is written as RetryPolicy(max_retries=5)"),
         (("simulate", "RetryPolicy(max_retries=-1)"), 2, "max_retries"),
         (("simulate", "RetryPolicy()", "--away", "x"), 2, "--away takes FROM-TO"),
@@ -435,6 +446,14 @@ def test_simulate_draws_what_policies_do() -> None:
         command("simulate", "RetryPolicy(max_retries=2)", "--kind", "poison", "--json").stdout
     )
     assert poison["ended"] == {"published": 60, "handled": 59, "dead letters": 1, "still waiting": 0}
+
+
+def test_no_command_is_cut_off_in_the_help_and_h_is_help_too() -> None:
+    for group in ((), ("dead-letters",)):
+        said = command(*group, "--help").stdout
+        assert "..." not in said.split("Commands:")[1]
+        assert command(*group, "-h").stdout == said
+    assert command("run", "-h").stdout == command("run", "--help").stdout
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("dead-letters", "list", "--help")])

@@ -54,13 +54,14 @@ app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Run stations, look into them, and deal with what they could not handle.",
     epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 check found errors, 4 no station runs there, "
     "128 and the signal's number if one ended it at once (130 for Ctrl-C).",
 )
 letters: typer.Typer = typer.Typer(
     no_args_is_help=True,
-    help="What no handler could deal with: look at it, give it to them once more, or drop it.",
+    help="What no handler could deal with: look, try again, drop.",
 )
 app.add_typer(letters, name="dead-letters")
 
@@ -76,7 +77,7 @@ Where = Annotated[
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="plain JSON, for scripts")]
 Handler = Annotated[str | None, typer.Option(help="only those of this handler")]
-Source = Annotated[str | None, typer.Option(help="only those from this source")]
+Source = Annotated[str | None, typer.Option(help="only those from this source, such as cfx:SMTPlus.AOI.1")]
 ErrorType = Annotated[str | None, typer.Option("--error", help="only those with this class of error")]
 Ids = Annotated[
     list[str] | None,
@@ -220,7 +221,10 @@ def letters_list(
     limit: Annotated[int, typer.Option(min=1, help="at most so many, the newest")] = 50,
     json: AsJSON = False,
 ) -> None:
-    """The dead letters of a station, running or not, the newest first."""
+    """The dead letters of a station.
+
+    It may run or not. The newest come first.
+    """
     from pywats_station.cli import letters as commands
 
     commands.show_some(where, _where(handler, source, error), limit, json=json)
@@ -275,7 +279,10 @@ def letters_export(
     file: Annotated[Path, typer.Argument(metavar="OUT", help="gets one line of JSON for each")],
     json: AsJSON = False,
 ) -> None:
-    """Write all dead letters into a file; the store keeps them."""
+    """Write all dead letters into a file.
+
+    The store keeps them.
+    """
     from pywats_station.cli import letters as commands
 
     commands.export(where, file, json=json)
@@ -297,7 +304,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        if not {"--help", "--version"} & set(given):
+        if not {"-h", "--help", "--version"} & set(given):
             import pywats_supervision  # noqa: F401 - first: it says so where pywats-api lies over ours
         app(args=_debug_first(given), prog_name="pywats-station")
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
