@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,25 +33,31 @@ ID: Final = 36
 def show_some(where: str, filters: dict[str, str], limit: int, *, json: bool) -> None:
     """The newest dead letters."""
     with _reading(data_folder(where)) as queue:
-        found = queue.select(**filters, limit=limit)
-        if json:
-            for letter in found:
-                sys.stdout.buffer.write(as_json(letter.to_dict()))
-            return
+        found = queue.select(**filters, limit=limit + 1)
         console, shown = screen(), 0
-        for shown, letter in enumerate(found, 1):  # noqa: B007 - how many there were
-            for line in _in_short(letter) if console.is_terminal else [_in_a_line(letter)]:
-                say(console, line)
-        if not shown:
-            console.print("no dead letters")
-        elif console.is_terminal:
+        for shown, letter in enumerate(islice(found, limit), 1):  # noqa: B007 - how many there were
+            _list(console, letter, json=json)
+        cut = f"the newest {limit}, of {len(queue)} in all; --limit shows more" if any(found) else ""
+        if console.is_terminal and shown and not json:
+            said = cut or counted(shown, "dead letter")
             console.print()
-            console.print(Text(_footer(shown, len(queue), filters), "dim"))
+            console.print(Text(f"{said}; of an id its beginning is enough, if no other begins so", "dim"))
+        elif cut:
+            sys.stderr.write(f"{cut}\n")
+        elif not shown and not json:
+            console.print(_none(len(queue)))
 
 
-def _footer(shown: int, there: int, filters: dict[str, str]) -> str:
-    of_all = counted(shown, "dead letter") if filters or shown == there else f"the newest {shown} of {there}"
-    return f"{of_all}; show, replay and drop also take the beginning of an id, if no other begins so"
+def _list(console: Console, letter: DeadLetterEntry, *, json: bool) -> None:
+    if json:
+        sys.stdout.buffer.write(as_json(letter.to_dict()))
+        return
+    for line in _in_short(letter) if console.is_terminal else [_in_a_line(letter)]:
+        say(console, line)
+
+
+def _none(there: int) -> str:
+    return f"no dead letters like that, of {there}" if there else "no dead letters"
 
 
 def _in_short(letter: DeadLetterEntry) -> Iterator[Text]:
@@ -141,19 +148,22 @@ def replay(where: str, ids: Sequence[str], filters: dict[str, str], *, everythin
     _check_chosen(ids, filters, everything=everything)
     folder = data_folder(where)
     questions = [{"letter_id": one} for one in _whole(folder, ids)] or [filters]
-    failed = 0
-    for question in questions:
-        for answer in trio.run(ask, folder, Question("replay", question)):
-            failed += "error" in answer
-            if json:
-                sys.stdout.buffer.write(as_json(answer))
-                continue
-            said = answer.get("error") or ", ".join(
-                f"{name}: {what}" for name, what in answer["outcomes"].items()
-            )
-            sys.stdout.write(f"{answer['id']}  {said}\n")
-    if failed:
+    answers = [
+        answer for question in questions for answer in trio.run(ask, folder, Question("replay", question))
+    ]
+    for answer in answers:
+        sys.stdout.buffer.write(as_json(answer) if json else f"{answer['id']}  {_became(answer)}\n".encode())
+    if not answers and not json:
+        with _reading(folder) as queue:
+            sys.stdout.write(f"{_none(len(queue))}\n")
+    if failed := sum("error" in answer for answer in answers):
         raise ValueError(f"{failed} could not be replayed")
+
+
+def _became(answer: dict[str, Any]) -> str:
+    """What became of a dead letter that was replayed."""
+    outcomes = answer.get("outcomes", {}).items()
+    return answer.get("error") or ", ".join(f"{name}: {what.replace('_', ' ')}" for name, what in outcomes)
 
 
 def drop(where: str, ids: Sequence[str], filters: dict[str, str], *, everything: bool, json: bool) -> None:
@@ -192,9 +202,9 @@ def _reading(folder: Path) -> closing[SQLiteDeadLetterQueue]:
 
 
 def _whole(folder: Path, ids: Sequence[str]) -> list[str]:
-    """Ids whose beginnings were given, as far as they can be looked up."""
-    if all(len(one) >= ID for one in ids):
-        return list(ids)
+    """Ids that are there, of which the beginnings may have been given, as far as they can be looked up."""
+    if not ids:
+        return []
     try:
         with _reading(folder) as queue:
             return [_id_of(queue, one) for one in ids]
@@ -226,3 +236,5 @@ def _chosen(
 def _check_chosen(ids: Sequence[str], filters: dict[str, str], *, everything: bool) -> None:
     if not ids and not filters and not everything:
         raise WrongUsage("say which: ids, --handler, --source, --error, or --all")
+    if ids and (filters or everything):
+        raise WrongUsage("give ids, or --handler, --source, --error or --all; not both")
