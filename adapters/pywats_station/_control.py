@@ -19,7 +19,7 @@ from pywats_events import AsyncEventBus, Event, EventBus
 from pywats_events.errors import EventsError
 from pywats_events.policies import DeadLetterEntry, DeadLetterQueue
 from pywats_station._senders import UNMAPPED
-from pywats_station._wire import END, LONGEST_LINE, Question, as_json, plain_snapshot, socket_path, watched
+from pywats_station._wire import END, LONGEST_LINE, Question, as_json, plain_tree, socket_path, watched
 from pywats_supervision import ChildSpec
 from pywats_supervision.context import CURRENT_LIFE
 from pywats_supervision.logs import GuardedLogger
@@ -120,7 +120,7 @@ class Control:
 
     async def _tree(self, _: Question) -> AsyncIterator[bytes]:
         await trio.lowlevel.checkpoint()
-        yield as_json(plain_snapshot(self._bus.snapshot()))
+        yield as_json(plain_tree(self._bus.snapshot(), self._queue))
 
     async def _events(self, _: Question) -> AsyncIterator[bytes]:
         watcher = Watcher()

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from pywats_events import Event
+from pywats_events.policies import DeadLetterQueue
 from pywats_supervision import SupervisorSnapshot
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Watched",
     "as_json",
     "plain_snapshot",
+    "plain_tree",
     "socket_path",
     "watched",
 ]
@@ -127,6 +129,20 @@ def socket_path(folder: Path) -> Path:
 def _user() -> str:
     getuid = getattr(os, "getuid", None)
     return "user" if getuid is None else str(getuid())
+
+
+def plain_tree(snapshot: SupervisorSnapshot, letters: DeadLetterQueue) -> dict[str, Any]:
+    """The tree of a station in plain values.
+
+    Args:
+        snapshot: of its bus.
+        letters: what the bus keeps; the store's child only knows those of this process.
+    """
+    tree = plain_snapshot(snapshot)
+    for child in tree["children"]:
+        if child["name"] == "store" and child["detail"] is not None:
+            child["detail"]["dead_letters"] = letters.size
+    return tree
 
 
 def plain_snapshot(snapshot: SupervisorSnapshot) -> dict[str, Any]:

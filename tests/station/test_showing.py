@@ -15,7 +15,7 @@ from pywats_events import Event, EventType
 from pywats_events.checks import Finding
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_station import HandlerSpec, Station
-from pywats_station._wire import plain_snapshot, watched
+from pywats_station._wire import plain_snapshot, plain_tree, watched
 from pywats_station.cli.showing import event_line, findings, tree_of
 from support.handlers import Recording, event_of
 
@@ -89,6 +89,29 @@ def test_the_journal_says_how_many_events_are_unsettled(tmp_path: Path) -> None:
 
     station = Station("ICT-01", handlers=[Recording(hold)], data=tmp_path)
     assert "├── journal  running  1 unsettled" in trio.run(look)
+
+
+def test_the_store_says_how_many_dead_letters_there_are_also_those_of_earlier_processes(
+    tmp_path: Path,
+) -> None:
+    async def refuse(event: Event) -> None:
+        raise ValueError("no")
+
+    async def look(*numbers: int) -> list[str]:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(station.run)
+            for number in numbers:
+                await (await station.publish(event_of(number))).wait_settled()
+            console = Console(width=200, file=(said := io.StringIO()))
+            console.print(tree_of(plain_tree(station.snapshot(), station.dead_letters)))
+            station.request_stop()
+        return [line for line in said.getvalue().splitlines() if "store" in line]
+
+    station = Station("ICT-01", handlers=[Recording(refuse)], data=tmp_path)
+    assert trio.run(look, 1) == ["├── store  running  1 dead letter"]
+    station = Station("ICT-01", handlers=[Recording(refuse)], data=tmp_path)
+    assert trio.run(look) == ["├── store  running  1 dead letter"]
+    assert trio.run(look, 2) == ["├── store  running  2 dead letters"]
 
 
 def test_of_a_system_event_it_is_shown_what_it_is_about_and_what_it_says() -> None:

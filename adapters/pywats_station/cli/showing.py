@@ -42,7 +42,7 @@ _COLOURS: Final = {
 _DULL: Final = frozenset({"capacity", "port"})
 """What never changes."""
 _DONE: Final = {"store": "dead letters", "bus": "routed", "system events": "told"}
-"""What it means that these have done something."""
+"""What it means that these have done something; of the store it is what it keeps."""
 _GOOD: Final = ("connected", "closed", "recovered")
 _LEVELS: Final = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("ERROR", "bold red")}
 
@@ -176,17 +176,21 @@ def _said(name: str, detail: Any) -> str:
     if "queued" in detail:
         detail = {
             "waiting": detail["queued"] + detail["in_hand"] + detail["retrying"],
-            _DONE.get(name, "done"): detail["done"],
+            _DONE.get(name, "done"): detail.get("dead_letters", detail["done"]),
             "given_up": detail["given_up"],
             "dropped": detail["dropped"],
         }
     state = detail.get("state")
     counts = [
-        f"{value} {key.replace('_', ' ')}"
+        _so_many(value, key.replace("_", " "))
         for key, value in detail.items()
         if isinstance(value, int) and not isinstance(value, bool) and value and key not in _DULL
     ]
     return ", ".join(([state] if isinstance(state, str) else []) + counts)
+
+
+def _so_many(count: int, what: str) -> str:
+    return counted(count, what[:-1]) if what.endswith("s") else f"{count} {what}"
 
 
 def _circuit(group: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from pywats_events.durability import Store
 from pywats_events.handlers.handler_chain import HandlerChain
 from pywats_events.policies import CircuitBreaker, DeadLetterQueue, RetryPolicy
 from pywats_station._signals import heed_signals
-from pywats_station._wire import plain_snapshot
+from pywats_station._wire import plain_tree
 from pywats_station.cli.showing import counted, screen, tree_of
 from pywats_station.demo.books import Books
 from pywats_station.demo.sources import HANDLE, TESTER, CFXSource, FileSource
@@ -242,7 +242,7 @@ class Demo:
                 live.update(self._screen(), refresh=True)
 
     def _screen(self) -> Group:
-        tree = tree_of(plain_snapshot(self.station.snapshot()))
+        tree = tree_of(plain_tree(self.station.snapshot(), self.letters))
         rates = Table.grid(padding=(0, 2))
         rates.add_column(style="bold", no_wrap=True)
         rates.add_column(no_wrap=True, overflow="ellipsis")
