@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from pywats_events.checks import nearest
 from pywats_events.durability.errors import StoreDamaged, StoreUnavailable
 
 __all__ = ["NULL", "checked", "corrupt", "is_busy", "is_corrupt", "is_full", "is_lost", "unavailable"]
@@ -110,5 +111,6 @@ def _advice(error: Exception) -> str:
         return _RIGHTS
     if number in _IN_THE_WAY:
         name = getattr(error, "filename", None)
-        return f"move {Path(name) if name else 'what is in its place'} away, or give the store another folder"
+        there = nearest(Path(name)) if name else "what is in its place"
+        return f"move {there} away, or give the store another folder"
     return _ADVICE.get(_code(error), _ELSE)

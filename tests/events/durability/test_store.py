@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -151,6 +152,12 @@ async def test_what_stands_in_the_place_of_a_file_is_told_by_name(tmp_path: Path
         await Store(tmp_path).open()
     assert str(tmp_path) in str(caught.value)
     assert name != "large" or f"move {tmp_path / name} away" in str(caught.value)
+
+
+async def test_a_file_in_the_place_of_the_folder_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(StoreUnavailable, match=rf"; move {re.escape(str(tmp_path / 'data'))} away, or give"):
+        await Store(tmp_path / "data").open()
 
 
 async def test_a_damaged_lock_file_is_made_anew_and_who_holds_it_goes_on_holding_it(tmp_path: Path) -> None:
