@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pywats_cfx import AMQPConfig, CFXConfig, CFXTransport, EndpointConfig
 from pywats_events import EventType
 from pywats_events.checks import Finding
 from pywats_events.durability import Store
+from pywats_events.durability._schema import APPLICATION_ID
 from pywats_events.policies import CircuitBreaker, RetryPolicy
 from pywats_events.transports import MockTransport
 from pywats_files import FileWatcher, FolderConfig
@@ -164,6 +167,31 @@ def test_a_folder_that_another_station_has_is_a_warning_that_names_its_process(t
     assert levels(found)[f"data {tmp_path}"] == "ok"
     with Station("B", data=tmp_path) as station:  # looking has left everything as it was
         assert station.is_running
+
+
+@pytest.mark.parametrize(
+    ("made", "level", "text"),
+    [
+        ("PRAGMA user_version = 1", "error", "is a database of another program"),
+        ("PRAGMA application_id = {ours}; PRAGMA user_version = 999", "error", "has written it"),
+        (None, "warning", "it is damaged (file is not a database); it is set aside when a station opens it"),
+    ],
+)
+def test_a_database_that_a_station_could_not_go_on_with_is_said(
+    tmp_path: Path, made: str | None, level: str, text: str
+) -> None:
+    if made is None:
+        (tmp_path / "store.db").write_bytes(b"no database" * 100)
+    else:
+        with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+            database.executescript(made.format(ours=APPLICATION_ID))
+    (said,) = [
+        finding
+        for finding in trio.run(check, Station("A", data=tmp_path).config)
+        if finding.what == f"data {tmp_path}"
+    ]
+    assert said.level == level
+    assert text in said.text
 
 
 @pytest.mark.skipif(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from pywats_events.checks import Finding, nearest, unwritable
 from pywats_events.durability._capacity import Sample, fullness
-from pywats_events.durability._files import holder_of
+from pywats_events.durability._faults import is_corrupt, unavailable
+from pywats_events.durability._files import Folder, holder_of
+from pywats_events.durability._schema import check_ours
+from pywats_events.durability.errors import NotAStore, StoreTooNew
 
 __all__ = ["finding"]
 
@@ -28,7 +33,24 @@ def finding(path: Path, max_size: int, min_free: float) -> Finding:
     if holder is not None:  # perhaps the same station, which is to be started again as it is configured now
         text = f"it is in use by {holder}; stop that before this one starts"
         return Finding("warning", what, text, occupied=True)
-    return Finding("ok", what, "it can be written to" if path.exists() else "it will be made")
+    return _of_database(what, Folder(path).database) or Finding(
+        "ok", what, "it can be written to" if path.exists() else "it will be made"
+    )
+
+
+def _of_database(what: str, file: Path) -> Finding | None:
+    """What is wrong with the database, as far as its first pages tell."""
+    if not file.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as reader:
+            check_ours(reader, str(file))
+    except (NotAStore, StoreTooNew) as error:
+        return Finding("error", what, str(error))
+    except sqlite3.Error as error:
+        said = str(unavailable(f"{file} cannot be read", error))
+        return Finding("warning" if is_corrupt(error) else "error", what, said)
+    return None
 
 
 def _wrong(path: Path, max_size: int, min_free: float) -> str | None:
