@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from types import TracebackType
 from typing import Any, Final, Self, final
 
@@ -55,6 +56,9 @@ class Station:
     """
 
     def __init__(self, name: str, **options: Any) -> None:
+        taken = [field.name for field in fields(StationConfig) if field.init and field.name != "name"]
+        if unknown := sorted(options.keys() - set(taken)):
+            raise TypeError(f"a station takes no {unknown[0]!r}; it takes {', '.join(taken)}")
         self.config: StationConfig = StationConfig(name=name, **options)
         self._bus: AsyncEventBus | EventBus | None = None
 

@@ -425,7 +425,7 @@ async def test_with_data_it_starts_where_the_life_before_ended(tmp_path: Path) -
         ({"data": 5}, TypeError, "data must be a folder"),
         ({"data": "x", "dead_letters": DeadLetterQueue()}, ValueError, "not both"),
         ({"grace": -1}, ValueError, "grace must be"),
-        ({"transport": []}, TypeError, "transport"),
+        ({"transport": []}, TypeError, "a station takes no 'transport'; it takes transports, "),
     ],
 )
 def test_what_cannot_work_is_said_when_it_is_built(
