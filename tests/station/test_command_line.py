@@ -385,6 +385,7 @@ def test_check_says_what_would_not_work_and_draws_the_tree(tmp_path: Path) -> No
         (("simulate", "RetryPolicy()", "--kind", "x"), 2, "kind must be one of"),
         (("simulate", "RetryPolicy()", "--away", "nan-nan"), 2, "--away takes FROM-TO"),
         (("simulate", "RetryPolicy()", "--every", "0"), 2, "--every and --for must be more than 0"),
+        (("simulate", "RetryPolicy()", "--for", "inf"), 2, "larger --every, or a smaller --for"),
         (("simulate", "RetryPolicy()", "--for", "nan"), 2, "--every and --for must be more than 0"),
         (("demo", "--seconds", "0"), 2, "--seconds and --rate must be more than 0"),
         (("demo", "--rate", "inf"), 2, "--rate at most 1000"),

@@ -69,6 +69,27 @@ async def test_in_an_outage_it_says_what_waits_until_when_and_why(autojump_clock
     assert max(map(len, narrow)) <= 80
 
 
+async def test_what_only_a_person_can_mend_says_so(autojump_clock: MockClock) -> None:
+    class Refused(Exception):
+        suspend = True
+
+    async def call(event: Event) -> None:
+        if not mended:
+            raise Refused("wrong token")
+
+    mended, breaker = False, CircuitBreaker()
+    station = Station("ICT-01", handlers=[Recording(call)], breaker=breaker)
+    async with station.testing() as test:
+        await test.bus.publish(event_of())
+        await wait_all_tasks_blocked()
+        lines = drawn(test, 80)
+        mended = True
+        breaker.reset()
+    position = next(number for number, line in enumerate(lines) if "Recording" in line)
+    assert lines[position].endswith("Recording  circuit open, until mended and restarted  1 waiting")
+    assert lines[position + 1] == "│       └── Refused: wrong token"
+
+
 def test_the_journal_says_how_many_events_are_unsettled(tmp_path: Path) -> None:
     held, go = trio.Event(), trio.Event()
 

@@ -159,7 +159,9 @@ def _of_child(child: dict[str, Any], now: float) -> Text:
     circuit = _circuit_of(child["policy"])
     shown = (f"circuit {circuit}", "red") if circuit else (word, _COLOURS.get(state, "yellow"))
     parts: list[Any] = [child["name"], "  ", shown]
-    if state != "running" and child["due"] is not None:
+    if state == "suspended" and child["due"] is None:
+        parts += [", ", ("until mended and restarted", "yellow")]
+    elif state != "running" and child["due"] is not None:
         parts += [", ", (f"again in {max(0.0, child['due'] - now):.0f} s", "yellow")]
     said = _said(child["name"], child["detail"])
     if said:

@@ -49,7 +49,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         if not (self.every > 0 and self.lasting > 0 and self.takes >= 0):
             raise WrongUsage("every and lasting must be more than 0 seconds, takes 0 or more")
         if self.lasting / self.every > MOST:
-            raise WrongUsage(f"that would be more than {MOST} events; take a larger `every`")
+            raise WrongUsage(
+                f"that would be more than {MOST} events; take a larger --every, or a smaller --for"
+            )
 
 
 class Moment(msgspec.Struct):
