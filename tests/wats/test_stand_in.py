@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -302,3 +303,21 @@ async def test_what_it_will_never_take_is_a_dead_letter_with_its_words() -> None
                 assert receipt.outcomes == {"ReportHandler": Outcome.DEAD_LETTERED}
                 (letter,) = bus.error_policy.dead_letter_queue.get_entries()
     assert "processCode 4711 is not known" in str(letter.error)
+
+
+def test_where_it_cannot_listen_is_told_in_one_line() -> None:
+    def said(port: int) -> tuple[int, str]:
+        command = [sys.executable, "-m", "pywats_wats.testing", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        return done.returncode, done.stderr
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, error = said(port)
+    assert status == 1
+    (line,) = error.splitlines()
+    assert f"cannot listen on 127.0.0.1:{port}: " in line
+    assert line.endswith("; give another --host or --port")
+    status, error = said(99999)
+    assert status == 2
+    assert error.endswith("argument --port: it must be 0 to 65535, not '99999'\n")

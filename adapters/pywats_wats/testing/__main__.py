@@ -23,24 +23,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: of the command line; default those of the process.
+
+    Returns:
+        The exit status: 1 if it cannot listen there.
     """
     parser = argparse.ArgumentParser(
         prog="python -m pywats_wats.testing", description="A stand-in for the WATS server. It is not WATS."
     )
     parser.add_argument("--host", default="127.0.0.1", help="where it listens (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="likewise; 0 takes a free one")
+    parser.add_argument("--port", type=_port, default=8080, help="likewise; 0 takes a free one")
     options = parser.parse_args(arguments)
     server = StandInWATS()
+    failed: BaseException | None = None
     try:
         trio.run(_serve, server, options.host, options.port)
     except* KeyboardInterrupt:
         sys.stderr.write("\n")
     except* OSError as group:
-        sys.stderr.write(f"{parser.prog}: {unwrapped(group)}\n")
-        sys.exit(1)
+        failed = unwrapped(group)
+    if failed is not None:
+        where, why = f"{options.host}:{options.port}", getattr(failed, "strerror", None) or failed
+        sys.stderr.write(f"{parser.prog}: cannot listen on {where}: {why}; give another --host or --port\n")
+        return 1
     for name, value in server.records.summary().items():
         sys.stdout.write(f"{name:12} {value}\n")
     return 0
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"it must be 0 to 65535, not {text!r}")
+    return int(text)
 
 
 async def _serve(server: StandInWATS, host: str, port: int) -> None:
