@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import version
@@ -541,3 +542,26 @@ def test_a_data_folder_with_a_long_name_is_asked_all_the_same(tmp_path: Path) ->
         station.publish(Event(EventType.TEST_RESULT, {"number": 1})).wait(DEADLINE)
         done = process("tree", long, "--once")
     assert "ICT-01  running" in done.stdout, done.stderr
+
+
+def test_what_became_of_a_replayed_dead_letter_is_told_while_the_next_is_under_way(tmp_path: Path) -> None:
+    mended, go = threading.Event(), threading.Event()
+
+    async def call(event: Event) -> None:
+        if not mended.is_set():
+            raise ValueError("not yet")
+        if event.payload["number"] == 2:
+            await trio.to_thread.run_sync(go.wait, DEADLINE)
+
+    with Station("ICT-01", handlers=[Recording(call)], data=tmp_path) as station:
+        for number in (1, 2):
+            station.publish(Event(EventType.TEST_RESULT, {"number": number})).wait(DEADLINE)
+        mended.set()
+        replay = [sys.executable, "-m", "pywats_station", "dead-letters", "replay", str(tmp_path), "--all"]
+        with subprocess.Popen(replay, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().endswith("  Recording: handled\n")
+            assert station.dead_letters.size == 1
+            go.set()
+            assert process.stdout.readline().endswith("  Recording: handled\n")
+            assert process.wait(DEADLINE) == 0

@@ -250,7 +250,8 @@ def letters_replay(
 ) -> None:
     """Give dead letters once more to their handlers.
 
-    The station must run.
+    The station must run. What became of each is told as soon as it is known; while their server is away
+    that is not yet. Ctrl-C ends the waiting: those not begun stay dead letters.
     """
     from pywats_station.cli import letters as commands
 

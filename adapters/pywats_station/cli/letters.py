@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from rich.text import Text
 from pywats_events.durability import SQLiteDeadLetterQueue, StoreUnavailable
 from pywats_events.policies import DeadLetterEntry
 from pywats_station._wire import Question, as_json, watched
-from pywats_station.cli.asking import ask
+from pywats_station.cli.asking import answers, ask, opened
 from pywats_station.cli.errors import CannotWrite, NotRunning, WrongUsage
 from pywats_station.cli.loading import data_folder
 from pywats_station.cli.showing import counted, line_of, moment_of, printable, say, screen
@@ -148,16 +148,27 @@ def replay(where: str, ids: Sequence[str], filters: dict[str, str], *, everythin
     _check_chosen(ids, filters, everything=everything)
     folder = data_folder(where)
     questions = [{"letter_id": one} for one in _whole(folder, ids)] or [filters]
-    answers = [
-        answer for question in questions for answer in trio.run(ask, folder, Question("replay", question))
-    ]
-    for answer in answers:
-        sys.stdout.buffer.write(as_json(answer) if json else f"{answer['id']}  {_became(answer)}\n".encode())
-    if not answers and not json:
+    replayed = failed = 0
+    for question in questions:
+        told, refused = trio.run(_replay, folder, question, json)
+        replayed, failed = replayed + told, failed + refused
+    if not replayed and not json:
         with _reading(folder) as queue:
             sys.stdout.write(f"{_none(len(queue))}\n")
-    if failed := sum("error" in answer for answer in answers):
+    if failed:
         raise ValueError(f"{failed} could not be replayed")
+
+
+async def _replay(folder: Path, where: dict[str, str], json: bool) -> tuple[int, int]:
+    """Tell of each as it is known; how many there were, and how many could not be replayed."""
+    told = failed = 0
+    async with await opened(folder, Question("replay", where)) as stream, aclosing(answers(stream)) as lines:
+        async for answer in lines:
+            line = as_json(answer) if json else f"{answer['id']}  {_became(answer)}\n".encode()
+            sys.stdout.buffer.write(line)
+            sys.stdout.flush()
+            told, failed = told + 1, failed + ("error" in answer)
+    return told, failed
 
 
 def _became(answer: dict[str, Any]) -> str:
