@@ -1,4 +1,4 @@
-"""What the README has a newcomer do works as it is written there; only the ports are free ones."""
+"""What the README and the guide have a newcomer do works as it is written; only the ports are free ones."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pywats_station._wire import socket_path
+from pywats_station.cli.loading import load
 from support.house import ROOT
 from support.processes import wait_for
 
@@ -91,3 +92,13 @@ def test_its_station_reports_each_unit_of_the_simulated_machine_to_the_stand_in(
     assert told is not None
     assert counts["reports"] == told[1]
     assert int(told[1]) > 100
+
+
+def test_the_station_of_the_guide_is_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])  # which gets the folder of the file
+    monkeypatch.setenv("WATS_TOKEN", "c3RhdGlvbjpzZWNyZXQ=")
+    guide = (ROOT / "docs" / "guide" / "station.md").read_text(encoding="utf-8")
+    (tmp_path / "of_the_guide.py").write_text(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[0])
+    config = load(str(tmp_path / "of_the_guide.py")).config
+    assert [spec.title for spec in config.transports] == ["cfx", "files"]
+    assert [spec.title for spec in config.handlers] == ["ReportHandler", "AssetHandler"]
