@@ -51,21 +51,28 @@ async def answers(stream: trio.SocketStream) -> AsyncGenerator[dict[str, Any], N
     Cancelled: what was read in part is lost.
     """
     rest = bytearray()
-    with suppress(trio.BrokenResourceError):  # one way in which a station that is killed hangs up
-        async for part in stream:
-            rest += part
-            *lines, last = rest.split(b"\n")
-            if len(last) > LONGEST_ANSWER:
-                raise Refused(f"the answer has a line of more than {LONGEST_ANSWER} bytes")
-            rest = bytearray(last)
-            for line in lines:
-                answer = msgspec.json.decode(bytes(line))
-                if answer == END:
-                    return
-                if set(answer) == {"error"}:
-                    raise Refused(answer["error"])
-                yield answer
+    while part := await _part(stream):
+        rest += part
+        *lines, last = rest.split(b"\n")
+        if len(last) > LONGEST_ANSWER:
+            raise Refused(f"the answer has a line of more than {LONGEST_ANSWER} bytes")
+        rest = bytearray(last)
+        for line in lines:
+            answer = msgspec.json.decode(bytes(line))
+            if answer == END:
+                return
+            if set(answer) == {"error"}:
+                raise Refused(answer["error"])
+            yield answer
     raise NotRunning("the station has stopped meanwhile; what it was asked to do may be done in part")
+
+
+async def _part(stream: trio.SocketStream) -> bytes:
+    """The next bytes; none when the station has hung up, as one does that is killed, too."""
+    try:
+        return bytes(await stream.receive_some())
+    except trio.BrokenResourceError:
+        return b""
 
 
 async def ask(folder: Path, question: Question) -> list[dict[str, Any]]:
