@@ -275,10 +275,10 @@ class OpenFiles:
         self._unsecured += 1
         file.complete = True
         file.error = error
-        self._is_fresh(file)
+        self._add_fresh(file)
 
-    def _is_fresh(self, file: OpenFile) -> None:
-        """Stock is to be taken of it, by `LATE` at the latest."""
+    def _add_fresh(self, file: OpenFile) -> None:
+        """Have stock taken of it, by `LATE` at the latest."""
         if not self._fresh:
             self._fresh_until = trio.current_time() + LATE
             self.changed()
@@ -289,12 +289,12 @@ class OpenFiles:
     def open(self, seen: Seen, digest: bytes, *, in_hand: bool) -> OpenFile | None:
         """Begin with a file, or go on with it; only one is begun and not closed at a time.
 
+        One that an earlier life has broken off is gone on with, also under another name, where it was.
+
         Args:
             seen: the file.
             digest: of its content.
             in_hand: whether it is in hand; if not, it is late after a while.
-
-        One that an earlier life has broken off is gone on with, also under another name, where it was.
 
         Returns:
             None if it is the twin of one whose events are under way, or secured: nothing is to be done.
@@ -308,7 +308,7 @@ class OpenFiles:
         else:
             file = self._by_digest[digest] = OpenFile(seen, digest, self._end, in_hand=in_hand)
         self._begun = file
-        self._is_fresh(file)
+        self._add_fresh(file)
         return file
 
     def _open_twin(self, first: OpenFile, seen: Seen, *, in_hand: bool) -> None:
@@ -318,7 +318,7 @@ class OpenFiles:
             self._put_due(twin)
         else:
             first.twins += (twin,)
-            self._is_fresh(twin)
+            self._add_fresh(twin)
 
     def forget(self, file: OpenFile) -> None:
         """It is put aside; whoever says so of the last of several then says that there is a change."""
